@@ -1,0 +1,89 @@
+package skill
+
+import (
+	"crypto/rand"
+	"strings"
+	"time"
+)
+
+// alphabet is base 58 in ASCII order, so that identifiers sort as they were made.
+const alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+const (
+	// IDLength is the length of an object's identifier.
+	IDLength = 24
+	// timeLength characters carry the millisecond of creation: good until the year 6030.
+	timeLength = 8
+
+	taskPrefix = "task_"
+)
+
+// NewID returns a fresh identifier: 8 characters of time, so that index pages fill one after the other, and 16 random
+// ones (93 bits).
+func NewID(now time.Time) string { return NewIDs(now, 1)[0] }
+
+// NewIDs returns n fresh identifiers. One read of random bytes serves them all.
+func NewIDs(now time.Time, n int) []string {
+	const random = IDLength - timeLength
+	var stamp [timeLength]byte
+	ms := uint64(max(now.UnixMilli(), 0))
+	for i := timeLength - 1; i >= 0; i-- {
+		stamp[i] = alphabet[ms%58]
+		ms /= 58
+	}
+	var all strings.Builder
+	all.Grow(n * IDLength)
+	// Six bits make one of 64 values; the six values without a letter are drawn again, hence the spare bytes.
+	pool := make([]byte, n*random+n*random/6+32)
+	next := len(pool)
+	for range n {
+		all.Write(stamp[:])
+		for made := 0; made < random; {
+			if next == len(pool) {
+				_, _ = rand.Read(pool) // never fails: it ends the process instead
+				next = 0
+			}
+			if v := pool[next] & 63; v < 58 {
+				all.WriteByte(alphabet[v])
+				made++
+			}
+			next++
+		}
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = all.String()[i*IDLength : (i+1)*IDLength]
+	}
+	return ids
+}
+
+// NewTaskID returns a fresh identifier of a task.
+func NewTaskID(now time.Time) string { return taskPrefix + NewID(now) }
+
+// NewIntegrationID returns a fresh identifier of an integration with a tool.
+func NewIntegrationID(tool string, now time.Time) string { return tool + ":" + NewID(now) }
+
+// IsID reports whether the text has the shape of an object's identifier.
+func IsID(text string) bool {
+	if len(text) != IDLength {
+		return false
+	}
+	for i := range len(text) {
+		if strings.IndexByte(alphabet, text[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// IsTaskID reports whether the text has the shape of a task's identifier.
+func IsTaskID(text string) bool {
+	rest, ok := strings.CutPrefix(text, taskPrefix)
+	return ok && IsID(rest)
+}
+
+// IsIntegrationID reports whether the text has the shape of an integration's identifier.
+func IsIntegrationID(text string) bool {
+	tool, rest, ok := strings.Cut(text, ":")
+	return ok && tool != "" && IsID(rest)
+}
