@@ -1,0 +1,194 @@
+// Package connector says what a connector is: the code that writes skills into one kind of tool.
+//
+// A connector is a Connector value that describes its tool and opens a Session for one customer's account. The core is
+// small on purpose: a Session must be able to write a batch of skills, and to say how large a batch may be. Everything
+// about queues, retries, limits across processes and results is the engine's part, so a connector makes one attempt,
+// says precisely what it knows of its end, and nothing more.
+//
+// The package imports nothing else of the project, and its types are its own: a connector can be written and tested
+// without knowing the rest. The suite that every connector passes is package connectortest.
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Skill is one skill to be written.
+type Skill struct {
+	// OriginID identifies the skill for ever; it is what the tool should keep as external id. Unique within a batch.
+	OriginID string
+	// RemoteID is the tool's own id, as an earlier Result told it. Empty: not known; the skill may exist all the same,
+	// so a tool without upsert must be asked before a skill is made.
+	RemoteID string
+	Name     string
+	// Active false asks for the tool's form of retirement.
+	Active bool
+	// Unsure: an earlier write of this skill had no answer. The tool may hold it already, in an earlier or in this form.
+	Unsure bool
+}
+
+// Result is the tool's answer for one skill.
+type Result struct {
+	OriginID string
+	// RemoteID is the tool's own id of the skill. Set when Err is nil.
+	RemoteID string
+	// Err says why the tool did not take the skill; nil when it now holds it.
+	Err *Error
+}
+
+// Session writes to one account of a tool. It may be used by several goroutines at once, up to Limits.Concurrency.
+type Session interface {
+	// Limits may depend on the account's settings.
+	Limits() Limits
+	// Write makes one attempt to upsert at most Limits.Batch skills. It returns a result for each skill whose end is
+	// known, in any order. A nil error promises one for every skill. With an error, the skills without a result are
+	// as the error's Kind says: only Ambiguous leaves open whether the tool took them. An error that is no *Error is
+	// taken as Ambiguous. Write returns soon after ctx ends, and sends nothing from then on.
+	Write(ctx context.Context, skills []Skill) ([]Result, error)
+}
+
+// Limits is how a tool wants to be called.
+type Limits struct {
+	// Batch is the largest number of skills in one call, at least 1.
+	Batch int
+	// Concurrency is how many calls may be under way at once, at least 1.
+	Concurrency int
+}
+
+// Connector opens sessions. It holds no state of any account.
+type Connector interface {
+	Describe() Description
+	// Open checks the settings and prepares a session without calling the tool. The session lives as long as one drain
+	// of the engine: seconds. An error names the field that is wrong.
+	Open(account Account) (Session, error)
+}
+
+// Account is a customer's account with a tool.
+type Account struct {
+	// ID is the integration's: stable, and unlike any other.
+	ID string
+	// Settings is a JSON object with the fields that the description declares. Absent fields have their defaults.
+	Settings json.RawMessage
+}
+
+// Category is the kind of system a tool is, in the contract's words.
+type Category string
+
+// The categories that take skills.
+const (
+	HRIS Category = "HRIS"
+	LMS  Category = "LMS"
+)
+
+// Description is all that people and programs need to know about a connector. The list of tools in the API, the command
+// line's help, the documentation and the forms of the dashboard are made from it.
+type Description struct {
+	// Slug is the tool's id in the contract, and the first part of its integrations' ids.
+	Slug     string
+	Label    string
+	Category Category
+	// Summary is one sentence about the tool.
+	Summary string
+	// Settings are the fields of an account, in the order a form shows them.
+	Settings []Field
+	// Limits with the default settings.
+	Limits Limits
+	// Deactivates: an inactive skill is retired in the tool. Otherwise such an item is refused.
+	Deactivates bool
+	// Beta: not yet tried by people other than its authors.
+	Beta bool
+}
+
+// FieldType is how the value of a field is written.
+type FieldType string
+
+// The types of fields. In JSON a Duration is a string such as "1m30s" and a Data field any JSON value.
+const (
+	Text     FieldType = "text"
+	Number   FieldType = "number"
+	Switch   FieldType = "switch"
+	Duration FieldType = "duration"
+	Data     FieldType = "data"
+)
+
+// Field is one setting.
+type Field struct {
+	Name    string
+	Type    FieldType
+	Label   string
+	Help    string
+	Default string
+	Example string
+	// Secret values are sealed at rest and never shown again.
+	Secret   bool
+	Required bool
+}
+
+// ParseSetting reads one setting as people write it on a command line or in a form, into its JSON value.
+func (d Description) ParseSetting(name, text string) (json.RawMessage, error) {
+	at := slices.IndexFunc(d.Settings, func(f Field) bool { return f.Name == name })
+	if at < 0 {
+		names := make([]string, len(d.Settings))
+		for i, f := range d.Settings {
+			names[i] = f.Name
+		}
+		return nil, fmt.Errorf("%s has no setting %q; it has %s", d.Slug, name, strings.Join(names, ", "))
+	}
+	var value any
+	switch f := d.Settings[at]; f.Type {
+	case Number, Switch, Data:
+		value = json.RawMessage(text)
+		if !json.Valid([]byte(text)) {
+			return nil, fmt.Errorf("setting %s of %s: %q is not a %s", name, d.Slug, text, f.Type)
+		}
+	case Duration:
+		if _, err := time.ParseDuration(text); err != nil {
+			return nil, fmt.Errorf("setting %s of %s: %q is not a duration such as %q", name, d.Slug, text, "1m30s")
+		}
+		value = text
+	default:
+		value = text
+	}
+	return json.Marshal(value)
+}
+
+// Registry is the connectors of a process, by slug.
+type Registry struct {
+	bySlug map[string]Connector
+	slugs  []string
+}
+
+// NewRegistry makes a registry. Two connectors with one slug are a mistake of the program, hence a panic.
+func NewRegistry(connectors ...Connector) *Registry {
+	r := &Registry{bySlug: map[string]Connector{}}
+	for _, c := range connectors {
+		slug := c.Describe().Slug
+		if _, twice := r.bySlug[slug]; twice {
+			panic("connector: two connectors for " + slug)
+		}
+		r.bySlug[slug] = c
+		r.slugs = append(r.slugs, slug)
+	}
+	slices.Sort(r.slugs)
+	return r
+}
+
+// Find returns the connector of a tool.
+func (r *Registry) Find(slug string) (Connector, bool) {
+	c, ok := r.bySlug[slug]
+	return c, ok
+}
+
+// All returns the descriptions, sorted by slug.
+func (r *Registry) All() []Description {
+	all := make([]Description, len(r.slugs))
+	for i, slug := range r.slugs {
+		all[i] = r.bySlug[slug].Describe()
+	}
+	return all
+}
