@@ -1,0 +1,237 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+// CreateEnvironment implements store.Admin.
+func (s *Store) CreateEnvironment(ctx context.Context, name string) (env store.Environment, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		env = store.Environment{ID: skill.NewID(fromMillis(tx.now)), Name: name, CreatedAt: fromMillis(tx.now)}
+		return taken(tx.InsertEnvironment(ctx, dbq.InsertEnvironmentParams{ID: env.ID, Name: name, CreatedAt: tx.now}))
+	})
+	if err != nil {
+		return store.Environment{}, fmt.Errorf("create environment %q: %w", name, err)
+	}
+	return env, nil
+}
+
+// Environments implements store.Admin.
+func (s *Store) Environments(ctx context.Context) ([]store.Environment, error) {
+	rows, err := s.queries.Environments(ctx)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list environments: %w", err))
+	}
+	return collect(rows, environment), nil
+}
+
+// Environment implements store.Admin.
+func (s *Store) Environment(ctx context.Context, nameOrID string) (store.Environment, error) {
+	row, err := s.queries.EnvironmentByNameOrID(ctx, nameOrID)
+	if err != nil {
+		return store.Environment{}, fmt.Errorf("environment %q: %w", nameOrID, missing(err))
+	}
+	return environment(row), nil
+}
+
+// CreateKey implements store.Admin.
+func (s *Store) CreateKey(ctx context.Context, key store.Key, hash [32]byte) (store.Key, error) {
+	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		key.ID, key.CreatedAt = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
+		return tx.InsertKey(ctx, dbq.InsertKeyParams{
+			ID: key.ID, EnvironmentID: key.EnvironmentID, Name: key.Name, Prefix: key.Prefix, Hash: hash[:], CreatedAt: tx.now,
+		})
+	})
+	if err != nil {
+		return store.Key{}, fmt.Errorf("create key: %w", err)
+	}
+	return key, nil
+}
+
+// Keys implements store.Admin.
+func (s *Store) Keys(ctx context.Context, environmentID string) ([]store.Key, error) {
+	rows, err := s.queries.Keys(ctx, environmentID)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list keys: %w", err))
+	}
+	return collect(rows, func(k dbq.KeysRow) store.Key { return key(dbq.KeyByHashRow(k)) }), nil
+}
+
+// KeyByHash implements store.Admin.
+func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (store.Key, error) {
+	row, err := s.queries.KeyByHash(ctx, hash[:])
+	if err != nil {
+		return store.Key{}, fmt.Errorf("key by hash: %w", missing(err))
+	}
+	return key(row), nil
+}
+
+// RevokeKey implements store.Admin.
+func (s *Store) RevokeKey(ctx context.Context, id string) (k store.Key, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.RevokeKey(ctx, dbq.RevokeKeyParams{Now: sql.NullInt64{Int64: tx.now, Valid: true}, ID: id})
+		k = key(dbq.KeyByHashRow(row))
+		return absent(err)
+	})
+	if err != nil {
+		return store.Key{}, fmt.Errorf("revoke key %q: %w", id, err)
+	}
+	return k, nil
+}
+
+// CreateIntegration implements store.Admin.
+func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (out store.Integration, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
+			ID:              skill.NewIntegrationID(in.Tool, fromMillis(tx.now)),
+			EnvironmentID:   in.EnvironmentID,
+			Tool:            in.Tool,
+			Name:            in.EndUser.OrganisationName,
+			EndUserEmail:    nullText(in.EndUser.CreatorEmail),
+			EndUserOriginID: nullText(in.EndUser.OriginID),
+			Settings:        string(in.Settings),
+			CreatedAt:       tx.now,
+		})
+		if err != nil {
+			return err
+		}
+		out = integration(row)
+		return tx.InsertDrain(ctx, row.Seq)
+	})
+	if err != nil {
+		return store.Integration{}, fmt.Errorf("create integration with %s: %w", in.Tool, err)
+	}
+	return out, nil
+}
+
+// Integrations implements store.Admin.
+func (s *Store) Integrations(ctx context.Context, environmentID string) ([]store.Integration, error) {
+	rows, err := s.queries.Integrations(ctx, environmentID)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list integrations: %w", err))
+	}
+	return collect(rows, integration), nil
+}
+
+// Integration implements store.Admin.
+func (s *Store) Integration(ctx context.Context, environmentID, id string) (store.Integration, error) {
+	row, err := s.queries.Integration(ctx, dbq.IntegrationParams{ID: id, Environment: environmentID})
+	if err != nil {
+		return store.Integration{}, fmt.Errorf("integration %q: %w", id, missing(err))
+	}
+	return integration(row), nil
+}
+
+// SetEnabled implements store.Admin.
+func (s *Store) SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error) {
+	return s.changeIntegration(ctx, "switch", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		return tx.SetIntegrationEnabled(ctx, dbq.SetIntegrationEnabledParams{ID: id, Enabled: flag(enabled)})
+	})
+}
+
+// SetSettings implements store.Admin.
+func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (store.Integration, error) {
+	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		return tx.SetIntegrationSettings(ctx, dbq.SetIntegrationSettingsParams{ID: id, Settings: string(settings)})
+	})
+}
+
+// DeleteIntegration implements store.Admin.
+func (s *Store) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
+	return s.changeIntegration(ctx, "delete", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		return tx.DeleteIntegration(ctx, dbq.DeleteIntegrationParams{ID: id, Now: sql.NullInt64{Int64: tx.now, Valid: true}})
+	})
+}
+
+// changeIntegration changes one integration, and lets its drain look at once what that means for its tasks.
+func (s *Store) changeIntegration(
+	ctx context.Context, what, id string, change func(context.Context, *transaction) (dbq.Integration, error),
+) (out store.Integration, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := change(ctx, tx)
+		if err != nil {
+			return absent(err)
+		}
+		out = integration(row)
+		return tx.ReviveDrain(ctx, row.Seq)
+	})
+	if err != nil {
+		return store.Integration{}, fmt.Errorf("%s integration %q: %w", what, id, err)
+	}
+	return out, nil
+}
+
+func environment(row dbq.Environment) store.Environment {
+	return store.Environment{ID: row.ID, Name: row.Name, CreatedAt: fromMillis(row.CreatedAt)}
+}
+
+func key(row dbq.KeyByHashRow) store.Key {
+	return store.Key{
+		ID: row.ID, EnvironmentID: row.EnvironmentID, Name: row.Name, Prefix: row.Prefix,
+		CreatedAt: fromMillis(row.CreatedAt), RevokedAt: fromNullMillis(row.RevokedAt),
+	}
+}
+
+func integration(row dbq.Integration) store.Integration {
+	return store.Integration{
+		ID:            row.ID,
+		EnvironmentID: row.EnvironmentID,
+		Tool:          row.Tool,
+		EndUser: store.EndUser{
+			OrganisationName: row.Name, CreatorEmail: row.EndUserEmail.String, OriginID: row.EndUserOriginID.String,
+		},
+		Settings:        []byte(row.Settings),
+		SettingsVersion: row.SettingsVersion,
+		Enabled:         row.Enabled != 0,
+		InvalidReason:   row.InvalidReason.String,
+		InvalidAt:       fromNullMillis(row.InvalidAt),
+		CreatedAt:       fromMillis(row.CreatedAt),
+		DeletedAt:       fromNullMillis(row.DeletedAt),
+	}
+}
+
+func collect[In, Out any](rows []In, f func(In) Out) []Out {
+	out := make([]Out, len(rows))
+	for i, row := range rows {
+		out[i] = f(row)
+	}
+	return out
+}
+
+// missing turns "no rows" of a query into ErrNotFound.
+func missing(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrNotFound
+	}
+	return fault(err)
+}
+
+// absent is missing for the first statement of a change: nothing was written yet.
+func absent(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return refuse(store.ErrNotFound)
+	}
+	return err
+}
+
+// taken turns a violated uniqueness into ErrExists. The failed statement has undone itself.
+func taken(err error) error {
+	if isUnique(err) {
+		return refuse(store.ErrExists)
+	}
+	return err
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,357 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+// Claim implements store.Drains.
+func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, next store.Next, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{
+			ID: c.IntegrationID, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds(), Now: tx.now, Force: flag(c.Force),
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return refuse(store.ErrIdle)
+		}
+		if err != nil {
+			return err
+		}
+		in, err := tx.IntegrationBySeq(ctx, row.Integration)
+		if err != nil {
+			return err
+		}
+		lease = store.Lease{Ref: row.Integration, Owner: c.Owner, Epoch: row.Epoch, Integration: integration(in)}
+		if err := tx.abandonIntents(ctx, row.Integration); err != nil {
+			return err
+		}
+		next, err = tx.next(ctx, lease, stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion), c.OpenUpTo)
+		return err
+	})
+	if err != nil {
+		return store.Lease{}, store.Next{}, fmt.Errorf("claim %s: %w", c.IntegrationID, err)
+	}
+	return lease, next, nil
+}
+
+// abandonIntents deals with what an earlier drain had on its way when it ended: every item without an outcome may have
+// reached the tool.
+func (tx *transaction) abandonIntents(ctx context.Context, integration int64) error {
+	intents, err := tx.OpenIntents(ctx, integration)
+	if err != nil || len(intents) == 0 {
+		return err
+	}
+	for _, in := range intents {
+		if err := tx.TouchTask(ctx, in.Task); err != nil {
+			return err
+		}
+		settled := make(map[int64]bool)
+		outcomes, err := tx.Outcomes(ctx, in.Task)
+		if err != nil {
+			return err
+		}
+		for _, o := range outcomes {
+			decoded, err := skill.DecodeOutcomes(o.Block)
+			if err != nil {
+				return err
+			}
+			for i := range decoded {
+				settled[o.Start+int64(i)] = true
+			}
+		}
+		for at := in.Start; at < in.Stop; {
+			start, items, err := tx.itemBlock(ctx, in.Task, at)
+			if err != nil {
+				return err
+			}
+			if len(items) == 0 {
+				break
+			}
+			for ; at < in.Stop && at < start+int64(len(items)); at++ {
+				if settled[at] {
+					continue
+				}
+				if err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: integration, OriginID: items[at-start].OriginID}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return tx.CloseAllIntents(ctx, integration)
+}
+
+func (tx *transaction) itemBlock(ctx context.Context, task, position int64) (start int64, items []skill.Item, err error) {
+	return itemBlock(ctx, tx.Queries, task, position)
+}
+
+// itemBlock reads the block that holds a position; no items when there is none.
+func itemBlock(ctx context.Context, q *dbq.Queries, task, position int64) (start int64, items []skill.Item, err error) {
+	row, err := q.ItemsFrom(ctx, dbq.ItemsFromParams{Task: task, Position: position})
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil, nil
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if items, err = skill.DecodeItems(row.Block); err != nil {
+		return 0, nil, fmt.Errorf("task %d, items from %d: %w", task, row.Start, err)
+	}
+	if position >= row.Start+int64(len(items)) {
+		return 0, nil, nil
+	}
+	return row.Start, items, nil
+}
+
+// next finds what to do next, and gives the lease back when there is nothing.
+func (tx *transaction) next(ctx context.Context, lease store.Lease, state store.State, openUpTo int) (store.Next, error) {
+	next := store.Next{Now: fromMillis(tx.now), State: state}
+	row, err := tx.OldestTask(ctx, lease.Ref)
+	if !state.Enabled && !state.Deleted {
+		// Paused: only what is past its deadline is ended.
+		var overdue dbq.OldestOverdueTaskRow
+		overdue, err = tx.OldestOverdueTask(ctx, dbq.OldestOverdueTaskParams{Integration: lease.Ref, Now: tx.now})
+		row = dbq.OldestTaskRow(overdue)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		left, err := tx.AnyPendingTask(ctx, lease.Ref)
+		if err != nil {
+			return store.Next{}, err
+		}
+		return next, tx.ReleaseDrain(ctx, dbq.ReleaseDrainParams{Integration: lease.Ref, Wanted: flag(left)})
+	}
+	if err != nil {
+		return store.Next{}, err
+	}
+	next.Task = &store.DrainTask{
+		Task:     skill.Task{ID: row.ID, CreatedAt: fromMillis(row.CreatedAt)},
+		Ref:      row.Seq,
+		Items:    int(row.Items),
+		Counts:   skill.Counts{Written: int(row.Written), Unchanged: int(row.Unchanged), Failed: int(row.Failed)},
+		TimeLeft: time.Duration(row.Deadline-tx.now) * time.Millisecond,
+		Touched:  row.Touched != 0,
+		Attempt:  int(row.Attempt),
+	}
+	sendable := state.Enabled && !state.Deleted && state.InvalidReason == "" && row.Deadline > tx.now
+	if sendable && row.Done == 0 && row.Items <= int64(openUpTo) {
+		next.Opened = true
+		return next, tx.openIntent(ctx, lease, row.Seq, store.Range{Start: 0, Stop: int(row.Items)})
+	}
+	return next, nil
+}
+
+func (tx *transaction) openIntent(ctx context.Context, lease store.Lease, task int64, r store.Range) error {
+	n, err := tx.StartTask(ctx, task)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("open intent: %w", store.ErrTaskEnded)
+	}
+	return tx.OpenIntent(ctx, dbq.OpenIntentParams{
+		Integration: lease.Ref, Task: task, Start: int64(r.Start), Stop: int64(r.Stop), Epoch: lease.Epoch, OpenedAt: tx.now,
+	})
+}
+
+// Extend implements store.Drains.
+func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (states map[int64]store.State, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		states = make(map[int64]store.State, len(held))
+		for _, h := range held {
+			n, err := tx.ExtendLease(ctx, dbq.ExtendLeaseParams{
+				Integration: h.Ref, Owner: nullText(owner), Epoch: h.Epoch, Until: tx.now + ttl.Milliseconds(),
+			})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			if states[h.Ref], err = tx.leaseState(ctx, store.Lease{Ref: h.Ref, Owner: owner, Epoch: h.Epoch}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extend leases: %w", err)
+	}
+	return states, nil
+}
+
+// leaseState tells the integration's state, or that the lease is not held any more.
+func (tx *transaction) leaseState(ctx context.Context, lease store.Lease) (store.State, error) {
+	row, err := tx.LeaseState(ctx, dbq.LeaseStateParams{Integration: lease.Ref, Owner: nullText(lease.Owner), Epoch: lease.Epoch})
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.State{}, refuse(store.ErrLeaseLost)
+	}
+	if err != nil {
+		return store.State{}, err
+	}
+	return stateOf(row.Enabled, row.DeletedAt, row.InvalidReason, row.SettingsVersion), nil
+}
+
+func stateOf(enabled int64, deleted sql.NullInt64, invalid sql.NullString, version int64) store.State {
+	return store.State{Enabled: enabled != 0, Deleted: deleted.Valid, InvalidReason: invalid.String, SettingsVersion: version}
+}
+
+// Advance implements store.Drains.
+func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step) (next store.Next, err error) {
+	blocks := make([][]byte, len(step.Outcomes))
+	if step.Finish == nil { // a task that ends needs its document alone
+		for i, run := range step.Outcomes {
+			blocks[i] = skill.AppendOutcomes(nil, run.Outcomes)
+		}
+	}
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		state, err := tx.leaseState(ctx, lease)
+		if err != nil {
+			return err
+		}
+		if err := s.settleSkills(ctx, tx, lease, step); err != nil {
+			return err
+		}
+		if err := tx.checkpoint(ctx, lease, step, blocks); err != nil {
+			return err
+		}
+		if step.Invalid != "" {
+			state.InvalidReason = step.Invalid
+			if err := tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{
+				Seq: lease.Ref, Reason: nullText(step.Invalid), Now: sql.NullInt64{Int64: tx.now, Valid: true},
+			}); err != nil {
+				return err
+			}
+		}
+		switch step.Then {
+		case store.Proceed:
+			next, err = tx.next(ctx, lease, state, step.OpenUpTo)
+			return err
+		case store.Leave:
+			err = tx.ReleaseDrain(ctx, dbq.ReleaseDrainParams{
+				Integration: lease.Ref, Wanted: 1, ResumeAt: tx.now + step.ResumeIn.Milliseconds(),
+			})
+		}
+		next = store.Next{Now: fromMillis(tx.now), State: state}
+		return err
+	})
+	if err != nil {
+		return store.Next{}, fmt.Errorf("advance %s: %w", lease.Integration.ID, err)
+	}
+	return next, nil
+}
+
+// checkpoint moves a task on: intents, outcomes, its end.
+func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte) error {
+	if step.Task == 0 {
+		return nil
+	}
+	for _, r := range step.Close {
+		if err := tx.CloseIntent(ctx, dbq.CloseIntentParams{Integration: lease.Ref, Task: step.Task, Start: int64(r.Start)}); err != nil {
+			return err
+		}
+	}
+	if f := step.Finish; f != nil {
+		return tx.finish(ctx, lease, step.Task, f)
+	}
+	var counts skill.Counts
+	touched := len(step.Unsure) > 0
+	for i, run := range step.Outcomes {
+		for _, o := range run.Outcomes {
+			counts.Add(o)
+			touched = touched || o.Kind == skill.Written || o.Kind == skill.Unknown
+		}
+		if err := tx.InsertOutcomes(ctx, dbq.InsertOutcomesParams{Task: step.Task, Start: int64(run.Start), Block: blocks[i]}); err != nil {
+			return err
+		}
+	}
+	n, err := tx.CheckpointTask(ctx, dbq.CheckpointTaskParams{
+		Seq: step.Task, Done: int64(counts.Total()), Written: int64(counts.Written), Unchanged: int64(counts.Unchanged),
+		Failed: int64(counts.Failed), Touched: flag(touched), Attempt: int64(step.Attempt),
+	})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("checkpoint: %w", store.ErrTaskEnded)
+	}
+	for _, r := range step.Open {
+		if err := tx.openIntent(ctx, lease, step.Task, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *transaction) finish(ctx context.Context, lease store.Lease, task int64, f *store.Finish) error {
+	n, err := tx.FinishTask(ctx, dbq.FinishTaskParams{
+		Seq: task, Status: int64(f.Status), Written: int64(f.Counts.Written), Unchanged: int64(f.Counts.Unchanged),
+		Failed: int64(f.Counts.Failed), Document: f.Document,
+		CompletedAt: sql.NullInt64{Int64: f.CompletedAt.UnixMilli(), Valid: true},
+	})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("finish: %w", store.ErrTaskEnded)
+	}
+	if err := tx.DeleteOutcomes(ctx, task); err != nil {
+		return err
+	}
+	return tx.CloseTaskIntents(ctx, dbq.CloseTaskIntentsParams{Integration: lease.Ref, Task: task})
+}
+
+// Items implements store.Drains.
+func (s *Store) Items(ctx context.Context, task int64, start int) ([]skill.Item, error) {
+	first, items, err := itemBlock(ctx, s.queries, task, int64(start))
+	if err != nil {
+		return nil, fault(fmt.Errorf("items: %w", err))
+	}
+	if len(items) == 0 {
+		return nil, nil
+	}
+	return items[int64(start)-first:], nil
+}
+
+// Outcomes implements store.Drains.
+func (s *Store) Outcomes(ctx context.Context, task int64) ([]store.Run, error) {
+	rows, err := s.queries.Outcomes(ctx, task)
+	if err != nil {
+		return nil, fault(fmt.Errorf("outcomes: %w", err))
+	}
+	runs := make([]store.Run, len(rows))
+	for i, row := range rows {
+		outcomes, err := skill.DecodeOutcomes(row.Block)
+		if err != nil {
+			return nil, fmt.Errorf("task %d, outcomes from %d: %w", task, row.Start, err)
+		}
+		runs[i] = store.Run{Start: int(row.Start), Outcomes: outcomes}
+	}
+	return runs, nil
+}
+
+// Due implements store.Drains.
+func (s *Store) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
+	now := s.now().UnixMilli()
+	ids, err := s.queries.DueDrains(ctx, dbq.DueDrainsParams{Now: now, Most: int64(limit)})
+	if err != nil {
+		return nil, fault(fmt.Errorf("due drains: %w", err))
+	}
+	overdue, err := s.queries.OverdueDrains(ctx, dbq.OverdueDrainsParams{Now: now, Most: int64(limit)})
+	if err != nil {
+		return nil, fault(fmt.Errorf("overdue drains: %w", err))
+	}
+	due := make([]store.DueDrain, 0, len(ids)+len(overdue))
+	for _, id := range ids {
+		due = append(due, store.DueDrain{IntegrationID: id})
+	}
+	for _, id := range overdue {
+		due = append(due, store.DueDrain{IntegrationID: id, Overdue: true})
+	}
+	return due, nil
+}

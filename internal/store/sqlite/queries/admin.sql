@@ -1,0 +1,66 @@
+-- name: InsertEnvironment :exec
+INSERT INTO environments (id, name, created_at) VALUES (?, ?, ?);
+
+-- name: Environments :many
+SELECT id, name, created_at FROM environments ORDER BY created_at, id;
+
+-- name: EnvironmentByNameOrID :one
+SELECT id, name, created_at FROM environments WHERE id = sqlc.arg(key) OR name = sqlc.arg(key) LIMIT 1;
+
+-- name: InsertKey :exec
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: Keys :many
+SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+WHERE CAST(sqlc.arg(environment) AS TEXT) = '' OR environment_id = CAST(sqlc.arg(environment) AS TEXT)
+ORDER BY created_at, id;
+
+-- name: KeyByHash :one
+SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = ?;
+
+-- name: RevokeKey :one
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, sqlc.arg(now)) WHERE id = sqlc.arg(id)
+RETURNING id, environment_id, name, prefix, created_at, revoked_at;
+
+-- name: InsertIntegration :one
+INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING *;
+
+-- name: InsertDrain :exec
+INSERT INTO drains (integration) VALUES (?);
+
+-- name: Integrations :many
+SELECT * FROM integrations
+WHERE (CAST(sqlc.arg(environment) AS TEXT) = '' OR environment_id = CAST(sqlc.arg(environment) AS TEXT)) AND deleted_at IS NULL
+ORDER BY seq;
+
+-- name: Integration :one
+SELECT * FROM integrations
+WHERE id = sqlc.arg(id) AND (CAST(sqlc.arg(environment) AS TEXT) = '' OR environment_id = CAST(sqlc.arg(environment) AS TEXT));
+
+-- name: SetIntegrationEnabled :one
+UPDATE integrations
+SET enabled = sqlc.arg(enabled),
+    invalid_reason = CASE WHEN sqlc.arg(enabled) = 1 THEN NULL ELSE invalid_reason END,
+    invalid_at = CASE WHEN sqlc.arg(enabled) = 1 THEN NULL ELSE invalid_at END
+WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+RETURNING *;
+
+-- name: SetIntegrationSettings :one
+UPDATE integrations
+SET settings = sqlc.arg(settings), settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
+WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+RETURNING *;
+
+-- name: DeleteIntegration :one
+UPDATE integrations SET deleted_at = sqlc.arg(now) WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+RETURNING *;
+
+-- name: MarkIntegrationInvalid :exec
+UPDATE integrations SET invalid_reason = sqlc.arg(reason), invalid_at = sqlc.arg(now) WHERE seq = sqlc.arg(seq);
+
+-- name: ReviveDrain :exec
+UPDATE drains SET resume_at = 0,
+  wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration AND tasks.status = 0)
+WHERE drains.integration = ?;

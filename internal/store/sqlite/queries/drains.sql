@@ -1,0 +1,100 @@
+-- name: ClaimDrain :one
+UPDATE drains SET owner = sqlc.arg(owner), epoch = epoch + 1, until = sqlc.arg(until)
+WHERE integration = (SELECT seq FROM integrations WHERE id = sqlc.arg(id))
+  AND wanted = 1 AND until <= sqlc.arg(now) AND (resume_at <= sqlc.arg(now) OR sqlc.arg(force) = 1)
+RETURNING integration, epoch;
+
+-- name: IntegrationBySeq :one
+SELECT * FROM integrations WHERE seq = ?;
+
+-- name: LeaseState :one
+SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version
+FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.integration = sqlc.arg(integration) AND d.owner = sqlc.arg(owner) AND d.epoch = sqlc.arg(epoch);
+
+-- name: ExtendLease :execrows
+UPDATE drains SET until = sqlc.arg(until)
+WHERE integration = sqlc.arg(integration) AND owner = sqlc.arg(owner) AND epoch = sqlc.arg(epoch);
+
+-- name: ReleaseDrain :exec
+UPDATE drains SET owner = NULL, until = 0, wanted = sqlc.arg(wanted), resume_at = sqlc.arg(resume_at)
+WHERE integration = sqlc.arg(integration);
+
+-- name: ResetLeases :exec
+UPDATE drains SET owner = NULL, until = 0, notified_at = NULL WHERE owner IS NOT NULL OR notified_at IS NOT NULL;
+
+-- name: CountSkills :exec
+UPDATE drains SET skills = skills + sqlc.arg(more) WHERE integration = sqlc.arg(integration);
+
+-- name: SkillCount :one
+SELECT skills FROM drains WHERE integration = ?;
+
+-- name: OldestTask :one
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+WHERE integration = ? AND status = 0 ORDER BY seq LIMIT 1;
+
+-- name: OldestOverdueTask :one
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+WHERE integration = sqlc.arg(integration) AND status = 0 AND deadline <= sqlc.arg(now) ORDER BY seq LIMIT 1;
+
+-- name: AnyPendingTask :one
+SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = ? AND status = 0);
+
+-- name: StartTask :execrows
+UPDATE tasks SET started = 1 WHERE seq = ? AND status = 0;
+
+-- name: CheckpointTask :execrows
+UPDATE tasks SET started = 1, done = done + sqlc.arg(done), written = written + sqlc.arg(written),
+  unchanged = unchanged + sqlc.arg(unchanged), failed = failed + sqlc.arg(failed),
+  touched = max(touched, sqlc.arg(touched)), attempt = sqlc.arg(attempt)
+WHERE seq = sqlc.arg(seq) AND status = 0;
+
+-- name: FinishTask :execrows
+UPDATE tasks SET status = sqlc.arg(status), done = items, written = sqlc.arg(written), unchanged = sqlc.arg(unchanged),
+  failed = sqlc.arg(failed), completed_at = sqlc.arg(completed_at), document = sqlc.arg(document)
+WHERE seq = sqlc.arg(seq) AND status = 0;
+
+-- name: TouchTask :exec
+UPDATE tasks SET touched = 1 WHERE seq = ?;
+
+-- name: OpenIntent :exec
+INSERT INTO intents (integration, task, start, stop, epoch, opened_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: CloseIntent :exec
+DELETE FROM intents WHERE integration = ? AND task = ? AND start = ?;
+
+-- name: CloseTaskIntents :exec
+DELETE FROM intents WHERE integration = ? AND task = ?;
+
+-- name: OpenIntents :many
+SELECT task, start, stop FROM intents WHERE integration = ? ORDER BY task, start;
+
+-- name: CloseAllIntents :exec
+DELETE FROM intents WHERE integration = ?;
+
+-- name: InsertOutcomes :exec
+INSERT INTO task_outcomes (task, start, block) VALUES (?, ?, ?);
+
+-- name: Outcomes :many
+SELECT start, block FROM task_outcomes WHERE task = ? ORDER BY start;
+
+-- name: DeleteOutcomes :exec
+DELETE FROM task_outcomes WHERE task = ?;
+
+-- name: ItemsFrom :one
+SELECT start, block FROM task_items WHERE task = sqlc.arg(task) AND start <= sqlc.arg(position) ORDER BY start DESC LIMIT 1;
+
+-- name: MarkUnsure :exec
+UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id = ?;
+
+-- name: DueDrains :many
+SELECT i.id FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now)
+  AND (i.enabled = 1 OR i.deleted_at IS NOT NULL)
+ORDER BY EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) DESC, d.resume_at
+LIMIT sqlc.arg(most);
+
+-- name: OverdueDrains :many
+SELECT DISTINCT i.id FROM tasks t JOIN integrations i ON i.seq = t.integration JOIN drains d ON d.integration = t.integration
+WHERE t.status = 0 AND t.deadline <= sqlc.arg(now) AND t.started = 1 AND d.until <= sqlc.arg(now)
+LIMIT sqlc.arg(most);

@@ -1,0 +1,203 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+// bulks are the statements over many rows.
+type bulks struct {
+	insertSkills, updateSkills, refuseNewSkills, refuseSkills *bulk
+	findSkills                                                *bulk
+	sandboxInsert, sandboxUpsert, sandboxFind, sandboxHolders *bulk
+}
+
+func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
+	for _, p := range []struct {
+		to         **bulk
+		db         *sql.DB
+		head, tail string
+		columns    int
+	}{
+		{
+			&b.insertSkills, write,
+			`INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
+			 SELECT ?, ?, ?, column1, column2, column3, column4, column5, column6 FROM (VALUES `,
+			`) WHERE true ON CONFLICT (integration, origin_id) DO UPDATE SET
+			 written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id,
+			 name = excluded.name, status = excluded.status, hash = excluded.hash, unsure = 0,
+			 error_code = NULL, error_message = NULL, error_at = NULL`,
+			6,
+		},
+		{
+			&b.updateSkills, write,
+			`UPDATE skills SET written_at = ?, written_by = ?, remote_id = v.column2, name = v.column3, status = v.column4,
+			 hash = v.column5, unsure = 0, error_code = NULL, error_message = NULL, error_at = NULL
+			 FROM (VALUES `,
+			`) v WHERE skills.seq = v.column1`,
+			5,
+		},
+		{
+			&b.refuseNewSkills, write,
+			`INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_code, error_message)
+			 SELECT ?, ?, column1, column2, column3, column4, column5, column6 FROM (VALUES `,
+			`) WHERE true ON CONFLICT (integration, origin_id) DO UPDATE SET
+			 error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message`,
+			6,
+		},
+		{
+			&b.refuseSkills, write,
+			`UPDATE skills SET error_at = ?, error_code = v.column2, error_message = v.column3 FROM (VALUES `,
+			`) v WHERE skills.seq = v.column1`,
+			3,
+		},
+		{
+			&b.findSkills, read,
+			`SELECT v.column1, s.seq, s.id, s.remote_id, s.hash, s.unsure FROM (VALUES `,
+			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2`,
+			2,
+		},
+		{
+			&b.sandboxInsert, write,
+			`INSERT INTO sandbox_skills (account, updated_at, seq, external_id, name, active)
+			 SELECT ?, ?, column1, column2, column3, column4 FROM (VALUES `,
+			`) WHERE true ON CONFLICT (account, external_id) DO NOTHING`,
+			4,
+		},
+		{
+			&b.sandboxUpsert, write,
+			`INSERT INTO sandbox_skills (account, updated_at, external_id, name, active)
+			 SELECT ?, ?, column1, column2, column3 FROM (VALUES `,
+			`) WHERE true ON CONFLICT (account, external_id) DO UPDATE SET
+			 updated_at = excluded.updated_at, name = excluded.name, active = excluded.active, writes = writes + 1`,
+			3,
+		},
+		{
+			&b.sandboxFind, write,
+			`SELECT v.column1, s.seq FROM (VALUES `,
+			`) v CROSS JOIN sandbox_skills s ON s.account = ? AND s.external_id = v.column2`,
+			2,
+		},
+		{
+			&b.sandboxHolders, read,
+			`SELECT s.name, s.external_id FROM sandbox_skills s
+			 WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = ?) AND s.name IN (SELECT column1 FROM (VALUES `,
+			`))`,
+			1,
+		},
+	} {
+		var err error
+		if *p.to, err = prepareBulk(ctx, p.db, p.head, p.columns, p.tail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleSkills writes what a step learnt about skills into the catalogue.
+func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.Lease, step store.Step) error {
+	var made, known []store.SkillWritten
+	for _, w := range step.Written {
+		if w.Ref == 0 {
+			made = append(made, w)
+		} else {
+			known = append(known, w)
+		}
+	}
+	more, err := s.bulk.insertSkills.exec(ctx, tx.sql, values{
+		before: []any{lease.Ref, tx.now, step.Task},
+		rows:   len(made),
+		row: func(args []any, i int) []any {
+			w := &made[i]
+			return append(args, w.Item.OriginID, w.ID, w.RemoteID, w.Item.Name, int64(w.Item.Status), w.Hash[:])
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("insert skills: %w", err)
+	}
+	if _, err := s.bulk.updateSkills.exec(ctx, tx.sql, values{
+		before: []any{tx.now, step.Task},
+		rows:   len(known),
+		row: func(args []any, i int) []any {
+			w := &known[i]
+			return append(args, w.Ref, w.RemoteID, w.Item.Name, int64(w.Item.Status), w.Hash[:])
+		},
+	}); err != nil {
+		return fmt.Errorf("update skills: %w", err)
+	}
+	var refusedNew, refused []store.SkillRefused
+	for _, r := range step.Refused {
+		if r.Ref == 0 {
+			refusedNew = append(refusedNew, r)
+		} else {
+			refused = append(refused, r)
+		}
+	}
+	n, err := s.bulk.refuseNewSkills.exec(ctx, tx.sql, values{
+		before: []any{lease.Ref, tx.now},
+		rows:   len(refusedNew),
+		row: func(args []any, i int) []any {
+			r := &refusedNew[i]
+			return append(args, r.Item.OriginID, r.ID, r.Item.Name, int64(r.Item.Status), string(r.Code), r.Message)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("insert refused skills: %w", err)
+	}
+	if _, err := s.bulk.refuseSkills.exec(ctx, tx.sql, values{
+		before: []any{tx.now},
+		rows:   len(refused),
+		row: func(args []any, i int) []any {
+			r := &refused[i]
+			return append(args, r.Ref, string(r.Code), r.Message)
+		},
+	}); err != nil {
+		return fmt.Errorf("note refused skills: %w", err)
+	}
+	for _, originID := range step.Unsure {
+		if err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: lease.Ref, OriginID: originID}); err != nil {
+			return fmt.Errorf("mark unsure: %w", err)
+		}
+	}
+	if more += n; more > 0 {
+		return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: lease.Ref, More: int64(more)})
+	}
+	return nil
+}
+
+// Skills implements store.Drains.
+func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []string) ([]store.SkillState, error) {
+	states := make([]store.SkillState, len(originIDs))
+	count, err := s.queries.SkillCount(ctx, lease.Ref)
+	if err != nil {
+		return nil, fault(fmt.Errorf("look skills up: %w", err))
+	}
+	if count == 0 {
+		return states, nil
+	}
+	var at int
+	var remote sql.NullString
+	var hash []byte
+	err = s.bulk.findSkills.query(ctx, nil, values{
+		rows:  len(originIDs),
+		row:   func(args []any, i int) []any { return append(args, int64(i), originIDs[i]) },
+		after: []any{lease.Ref},
+	}, func(rows *sql.Rows) error {
+		var st store.SkillState
+		if err := rows.Scan(&at, &st.Ref, &st.ID, &remote, &hash, &st.Unsure); err != nil {
+			return err
+		}
+		st.RemoteID = remote.String
+		st.Known = copy(st.Hash[:], hash) == len(st.Hash)
+		states[at] = st
+		return nil
+	})
+	if err != nil {
+		return nil, fault(fmt.Errorf("look skills up: %w", err))
+	}
+	return states, nil
+}

@@ -1,0 +1,194 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+// SQLite has one writer at a time and each commit waits for the disk. So all writes go through one goroutine, which
+// takes whatever has come in while the last commit was under way and commits it together: under load the wait for the
+// disk is shared, alone nobody waits for company.
+
+// change is one caller's part of a transaction. It may be run more than once, each time in a fresh transaction, so it
+// must set its results rather than add to them. It must not keep tx.
+type change func(ctx context.Context, tx *transaction) error
+
+// transaction is what a change works with.
+type transaction struct {
+	*dbq.Queries
+	sql *sql.Tx
+	now int64 // milliseconds; one time for all of it
+}
+
+type writer struct {
+	db      *sql.DB
+	queries *dbq.Queries
+	now     func() int64
+	// committed is called after each commit, with the number of changes in it. It must not block.
+	committed func(changes int)
+
+	requests chan *request
+	closing  chan struct{}
+	done     chan struct{}
+	once     sync.Once
+}
+
+// mostTogether bounds how much work a commit can collect, and so how long the first of them waits.
+const mostTogether = 128
+
+type request struct {
+	ctx    context.Context
+	change change
+	state  atomic.Int32
+	result chan error
+}
+
+const (
+	waiting int32 = iota
+	running
+	abandoned
+)
+
+var errClosed = errors.New("the database is closed")
+
+func newWriter(db *sql.DB, queries *dbq.Queries, now func() int64, committed func(int)) *writer {
+	w := &writer{
+		db: db, queries: queries, now: now, committed: committed,
+		requests: make(chan *request), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	go w.loop()
+	return w
+}
+
+// do runs a change and returns once it is on disk. If ctx ends before the change was begun, nothing happens; afterwards
+// its end is awaited, which SQLite's busy timeout bounds.
+func (w *writer) do(ctx context.Context, c change) error {
+	r := &request{ctx: context.WithoutCancel(ctx), change: c, result: make(chan error, 1)}
+	select {
+	case w.requests <- r:
+	case <-w.closing:
+		return errClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-r.result:
+		return err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, abandoned) {
+			return context.Cause(ctx)
+		}
+		return <-r.result
+	}
+}
+
+// close lets what is under way end.
+func (w *writer) close() {
+	w.once.Do(func() { close(w.closing) })
+	<-w.done
+}
+
+func (w *writer) loop() {
+	defer close(w.done)
+	for {
+		var batch []*request
+		select {
+		case r := <-w.requests:
+			batch = append(batch, r)
+		case <-w.closing:
+			return
+		}
+	collect:
+		for len(batch) < mostTogether {
+			select {
+			case r := <-w.requests:
+				batch = append(batch, r)
+			default:
+				break collect
+			}
+		}
+		w.run(batch)
+	}
+}
+
+func (w *writer) run(batch []*request) {
+	begun := batch[:0]
+	for _, r := range batch {
+		if r.state.CompareAndSwap(waiting, running) {
+			begun = append(begun, r)
+		}
+	}
+	if len(begun) == 0 {
+		return
+	}
+	errs, err := w.together(begun)
+	if err == nil {
+		for i, r := range begun {
+			r.result <- errs[i]
+		}
+		return
+	}
+	if len(begun) == 1 {
+		begun[0].result <- err
+		return
+	}
+	// One of them failed and may have left something half done, so nothing was kept. Each has a transaction of its own
+	// now: the failing one fails alone.
+	for _, r := range begun {
+		_, err := w.together([]*request{r})
+		r.result <- err
+	}
+}
+
+// together runs changes in one transaction. A change that refuses with a clean error (nothing of it was done) does not
+// disturb the others; any other error undoes all.
+func (w *writer) together(batch []*request) (errs []error, err error) {
+	// Statements run without a context that can end: the driver would start a goroutine to watch it, for each.
+	ctx := context.Background()
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fault(fmt.Errorf("begin: %w", err))
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // the first error is the one to tell
+		}
+	}()
+	t := &transaction{Queries: w.queries.WithTx(tx), sql: tx, now: w.now()}
+	errs = make([]error, len(batch))
+	for i, r := range batch {
+		if err := guard(r.ctx, r.change, t); err != nil {
+			if clean, ok := errors.AsType[*refusal](err); ok {
+				errs[i] = clean.error
+				continue
+			}
+			return nil, fault(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, fault(fmt.Errorf("commit: %w", err))
+	}
+	w.committed(len(batch))
+	return errs, nil
+}
+
+func guard(ctx context.Context, c change, t *transaction) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a transaction: %v", p)
+		}
+	}()
+	return c(ctx, t)
+}
+
+// refusal marks an error of a change that has not written anything.
+type refusal struct{ error }
+
+// refuse wraps an error that a change returns before it has written anything.
+func refuse(err error) error { return &refusal{err} }

@@ -1,0 +1,340 @@
+// Package store says what Crosswalk keeps and how it may change: one interface, a package for each database behind it
+// (sqlite), and one suite that all of them pass (storetest).
+//
+// A method that changes something does it in one transaction and returns once it is on disk. A change of a drain names
+// its Lease and is refused with ErrLeaseLost when another drain has taken over since. Times that a store hands out come
+// from the database's clock; what a caller passes in is always a duration. Every method may be called concurrently, gives
+// up when its context ends, and does nothing by halves. An error that is not one of this package's, nor a *skill.Error,
+// is a fault of the database.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+)
+
+var (
+	// ErrNotFound: no such object, or not in this environment. The two cannot be told apart.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: the name is taken.
+	ErrExists = errors.New("exists already")
+	// ErrDisabled: the integration is switched off.
+	ErrDisabled = errors.New("switched off")
+	// ErrIdle: the integration has nothing to drain now, or a live lease holds it.
+	ErrIdle = errors.New("nothing to drain")
+	// ErrTaskEnded: the task has ended meanwhile, by its deadline; the step was not done.
+	ErrTaskEnded = errors.New("task has ended")
+	// ErrLeaseLost: another drain holds the lease; what the caller did since is not kept.
+	ErrLeaseLost = errors.New("lease lost")
+)
+
+// DefaultEnvironment is the name of the environment that exists from the start.
+const DefaultEnvironment = "default"
+
+// Environment owns keys, integrations, skills and tasks. Nothing crosses it.
+type Environment struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+}
+
+// Key is an API key without its secret, of which only the hash is kept.
+type Key struct {
+	ID            string
+	EnvironmentID string
+	Name          string
+	Prefix        string
+	CreatedAt     time.Time
+	RevokedAt     time.Time // zero while the key is good
+}
+
+// EndUser is the customer behind an integration, as the caller knows it.
+type EndUser struct {
+	OrganisationName string
+	CreatorEmail     string // empty: not told
+	OriginID         string // empty: not told
+}
+
+// Integration is a customer's tool, linked to an environment.
+type Integration struct {
+	ID              string
+	EnvironmentID   string
+	Tool            string
+	EndUser         EndUser
+	Settings        []byte // a JSON object; the tool's connector knows its fields
+	SettingsVersion int64
+	Enabled         bool
+	InvalidReason   string // the tool refused the credentials; empty while they are good
+	InvalidAt       time.Time
+	CreatedAt       time.Time
+	DeletedAt       time.Time // zero while it exists
+}
+
+// Deleted reports whether the integration was deleted. Its tasks can still be read.
+func (i Integration) Deleted() bool { return !i.DeletedAt.IsZero() }
+
+// Submission is a bulk request that was found valid.
+type Submission struct {
+	EnvironmentID string
+	IntegrationID string
+	KeyID         string
+	TaskID        string
+	Items         []skill.Item
+	Timeout       time.Duration // from now to the task's deadline
+}
+
+// TaskView is what a poll sees.
+type TaskView struct {
+	skill.Task
+	Status skill.TaskStatus
+	Items  int
+	Done   int
+	Counts skill.Counts // of the items that are done
+	// Document is the whole answer, once the task has ended.
+	Document []byte
+}
+
+// Lease is the right to drain one integration until it runs out or is taken over.
+type Lease struct {
+	Ref         int64 // the store's own key of the integration
+	Owner       string
+	Epoch       int64
+	Integration Integration
+}
+
+// State is what may have changed about an integration while it is drained.
+type State struct {
+	Enabled         bool
+	Deleted         bool
+	InvalidReason   string
+	SettingsVersion int64
+}
+
+// DrainTask is a task as its drain sees it.
+type DrainTask struct {
+	skill.Task
+	Ref      int64 // the store's own key of the task
+	Items    int
+	Counts   skill.Counts  // of the items that have outcomes on disk
+	TimeLeft time.Duration // to the deadline; zero or less when it has passed
+	Touched  bool          // an item was written, or may have been
+	Attempt  int           // failed calls in a row, from a drain that yielded its place
+}
+
+// Range is the positions [Start, Stop) of a task's items.
+type Range struct{ Start, Stop int }
+
+// Next is what a drain does next.
+type Next struct {
+	Now   time.Time
+	State State
+	// Task is the oldest unfinished task, or nil: then the lease has been given back.
+	Task *DrainTask
+	// Opened: an intent over the whole task is on disk already, so its items may be sent without another step.
+	Opened bool
+}
+
+// Run is the outcomes of consecutive items, from position Start on.
+type Run struct {
+	Start    int
+	Outcomes []skill.Outcome
+}
+
+// SkillWritten is a catalogue row to be: the tool confirmed this content.
+type SkillWritten struct {
+	Ref      int64 // of the known row; 0 makes one
+	ID       string
+	RemoteID string
+	Item     skill.Item
+	Hash     skill.Hash
+}
+
+// SkillRefused notes a failed attempt. What the tool holds did not change.
+type SkillRefused struct {
+	Ref     int64 // of the known row; 0 makes one, so that the skill has its id from now on
+	ID      string
+	Item    skill.Item
+	Code    skill.Code
+	Message string
+}
+
+// Step is one transaction of a drain: any parts of it, all or nothing.
+type Step struct {
+	Task int64 // DrainTask.Ref; 0 when no part speaks of a task
+
+	// Closed intents: the items' outcomes follow in Outcomes, or they never left.
+	Close []Range
+	// Open intents, before the items leave.
+	Open []Range
+
+	Outcomes []Run
+	Written  []SkillWritten
+	Refused  []SkillRefused
+	// Unsure skills left for the tool and nobody told what became of them: they will be looked up or written again,
+	// never skipped. Their origin_ids.
+	Unsure []string
+
+	// Attempt is kept for the next drain of the task.
+	Attempt int
+
+	// Finish ends the task, if it is not nil.
+	Finish *Finish
+	// Invalid marks the integration: the tool refused its credentials, in these words.
+	Invalid string
+
+	// Then says how the drain goes on.
+	Then Then
+	// OpenUpTo, with Proceed: open an intent over the next task if it has at most so many items and none has an outcome.
+	OpenUpTo int
+	// ResumeIn, with Leave: no drain before that.
+	ResumeIn time.Duration
+}
+
+// Finish ends a task.
+type Finish struct {
+	Status      skill.TaskStatus
+	Counts      skill.Counts
+	CompletedAt time.Time
+	Document    []byte
+}
+
+// Then says what a drain does after a step.
+type Then uint8
+
+const (
+	// Stay keeps the lease and goes on with the task.
+	Stay Then = iota
+	// Proceed asks for the next task, and gives the lease back if there is none.
+	Proceed
+	// Leave gives the lease back although there is more to do.
+	Leave
+)
+
+// SkillState is a catalogue row as a drain needs it.
+type SkillState struct {
+	Ref      int64 // 0: not known yet
+	ID       string
+	RemoteID string
+	Hash     skill.Hash
+	Known    bool // Hash is what the tool holds
+	Unsure   bool
+}
+
+// Claim asks for a lease.
+type Claim struct {
+	IntegrationID string
+	Owner         string // the process
+	TTL           time.Duration
+	OpenUpTo      int  // as in Step
+	Force         bool // before the wait that the tool asked for is over
+}
+
+// DueDrain is an integration with work and no live lease.
+type DueDrain struct {
+	IntegrationID string
+	// Overdue: a task that was begun is past its deadline, so it is time even while the integration waits or is off.
+	Overdue bool
+}
+
+// Held names a lease that a process believes it holds.
+type Held struct {
+	Ref   int64
+	Epoch int64
+}
+
+// WaitingTask is a task that no drain has taken up.
+type WaitingTask struct {
+	skill.Task
+	Ref int64
+}
+
+// FailedTask ends a task that no drain has taken up.
+type FailedTask struct {
+	Ref         int64
+	CompletedAt time.Time
+	Document    []byte
+}
+
+// Store is everything. The parts below say who uses what.
+type Store interface {
+	Admin
+	Tasks
+	Drains
+	// Sandbox is the catalogue of the sandbox tool, kept apart from ours.
+	Sandbox() sandbox.Catalogue
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	// Listen hands the integrations that other processes want drained to wake, until ctx ends. Wake must not block.
+	Listen(ctx context.Context, wake func(integrationID string)) error
+	// Close waits for what is under way and gives the database back.
+	Close() error
+}
+
+// Admin is what the command line, the dashboard and authentication need.
+type Admin interface {
+	CreateEnvironment(ctx context.Context, name string) (Environment, error) // ErrExists
+	Environments(ctx context.Context) ([]Environment, error)
+	// Environment finds one by name or id.
+	Environment(ctx context.Context, nameOrID string) (Environment, error)
+
+	// CreateKey keeps a key; ID, CreatedAt are set by the store.
+	CreateKey(ctx context.Context, key Key, hash [32]byte) (Key, error)
+	// Keys of one environment, or of all when it is empty, oldest first.
+	Keys(ctx context.Context, environmentID string) ([]Key, error)
+	KeyByHash(ctx context.Context, hash [32]byte) (Key, error)
+	// RevokeKey is idempotent: a revoked key keeps its first date.
+	RevokeKey(ctx context.Context, id string) (Key, error)
+
+	// CreateIntegration keeps an integration; ID, SettingsVersion, CreatedAt are set by the store.
+	CreateIntegration(ctx context.Context, integration Integration) (Integration, error)
+	// Integrations of one environment, or of all when it is empty, oldest first, without the deleted ones.
+	Integrations(ctx context.Context, environmentID string) ([]Integration, error)
+	// Integration of that environment, or of any when it is empty; also a deleted one.
+	Integration(ctx context.Context, environmentID, id string) (Integration, error)
+	// SetEnabled switches an integration. Switching on also forgets that credentials were refused.
+	SetEnabled(ctx context.Context, id string, enabled bool) (Integration, error)
+	// SetSettings replaces the settings, and forgets that credentials were refused.
+	SetSettings(ctx context.Context, id string, settings []byte) (Integration, error)
+	// DeleteIntegration is for ever. Its waiting tasks are ended by the next drain.
+	DeleteIntegration(ctx context.Context, id string) (Integration, error)
+}
+
+// Tasks is what the API needs.
+type Tasks interface {
+	// Submit accepts a task whole: when it returns, the task is on disk and its drain is wanted. ErrNotFound when the
+	// integration does not exist (any more), ErrDisabled when it is off.
+	Submit(ctx context.Context, s Submission) (skill.Task, error)
+	// Task finds a task of that integration of that environment, or gives ErrNotFound.
+	Task(ctx context.Context, environmentID, integrationID, taskID string) (TaskView, error)
+}
+
+// Drains is what the engine needs.
+type Drains interface {
+	// Claim takes the lease of an integration that has work. Intents that an earlier drain left open become unsure
+	// skills. ErrIdle when there is nothing to do, not yet, or somebody else does it.
+	Claim(ctx context.Context, claim Claim) (Lease, Next, error)
+	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held.
+	Extend(ctx context.Context, owner string, held []Held, ttl time.Duration) (map[int64]State, error)
+	// Advance does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrTaskEnded.
+	Advance(ctx context.Context, lease Lease, step Step) (Next, error)
+
+	// Items of a task from position start to the end of the block that holds it; none past the end.
+	Items(ctx context.Context, task int64, start int) ([]skill.Item, error)
+	// Outcomes that are on disk for a task that goes on.
+	Outcomes(ctx context.Context, task int64) ([]Run, error)
+	// Skills looks the origin_ids of one integration up, in their order.
+	Skills(ctx context.Context, lease Lease, originIDs []string) ([]SkillState, error)
+
+	// Due names integrations with work and no live lease: the safety net.
+	Due(ctx context.Context, limit int) ([]DueDrain, error)
+	// Overdue tasks that no drain has taken up, by the database's time, which comes with them.
+	Overdue(ctx context.Context, limit int) ([]WaitingTask, time.Time, error)
+	// Waiting tasks of a leased integration that no drain has taken up, oldest first.
+	Waiting(ctx context.Context, lease Lease, limit int) ([]WaitingTask, error)
+	// FailTasks ends such tasks and returns how many; one that was taken up or has ended meanwhile is left alone.
+	FailTasks(ctx context.Context, tasks []FailedTask) (int, error)
+}
