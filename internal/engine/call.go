@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+)
+
+// answer is what a call brought: for each item of its chunk a result, or none; err says what holds for those.
+type answer struct {
+	chunk   *chunk
+	results []*connector.Result
+	err     *connector.Error
+}
+
+// call sends a chunk. It returns whatever happens, soon after ctx ends.
+func (d *drain) call(ctx context.Context, c *chunk) answer {
+	a := answer{chunk: c, results: make([]*connector.Result, len(c.work))}
+	skills := make([]connector.Skill, len(c.work))
+	where := make(map[string]int, len(c.work))
+	for i, w := range c.work {
+		skills[i] = w.skill()
+		where[w.item.OriginID] = i
+	}
+	a.err = d.send(ctx, skills, func(r connector.Result) {
+		// A result for a skill that was not sent, or a second one, is the connector's mistake and changes nothing.
+		if i, sent := where[r.OriginID]; sent && a.results[i] == nil {
+			a.results[i] = &r
+		}
+	})
+	return a
+}
+
+// send writes skills in as many calls as it takes to find those that a tool refuses only as a whole batch.
+func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(connector.Result)) *connector.Error {
+	if !d.lease.valid() {
+		return &connector.Error{Kind: connector.Away, Message: "the call was not sent", Err: errLeaseOver}
+	}
+	results, err := d.attempt(ctx, skills)
+	answered := make(map[string]bool, len(results))
+	for _, r := range results {
+		got(r)
+		answered[r.OriginID] = true
+	}
+	if err == nil {
+		if len(answered) < len(skills) {
+			return connector.Errorf(connector.Ambiguous, "the tool's answer says nothing of this item")
+		}
+		return nil
+	}
+	if err.Kind != connector.Refused {
+		return err
+	}
+	rest := skills[:0:0]
+	for _, s := range skills {
+		if !answered[s.OriginID] {
+			rest = append(rest, s)
+		}
+	}
+	if len(rest) == 1 {
+		got(connector.Result{OriginID: rest[0].OriginID, Err: err})
+		return nil
+	}
+	for _, half := range [][]connector.Skill{rest[:len(rest)/2], rest[len(rest)/2:]} {
+		if err := d.send(ctx, half, got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lateAnswer is how long a connector may take to return once its context has ended.
+const lateAnswer = 5 * time.Second
+
+// attempt is one call of the connector. It returns in time even if the connector does not.
+func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connector.Result, *connector.Error) {
+	type outcome struct {
+		results []connector.Result
+		err     *connector.Error
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.e.set.CallTimeout)
+	defer cancel()
+	began := time.Now()
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if p := recover(); p != nil {
+				o = outcome{err: &connector.Error{Kind: connector.Ambiguous, Message: "the connector failed", Err: fmt.Errorf("panic: %v", p)}}
+			}
+			done <- o
+		}()
+		results, err := d.session.Write(ctx, skills)
+		o = outcome{results, connector.AsError(err)}
+	}()
+	var o outcome
+	select {
+	case o = <-done:
+	case <-ctx.Done():
+		select {
+		case o = <-done:
+		case <-time.After(lateAnswer):
+			o.err = &connector.Error{Kind: connector.Ambiguous, Message: "the tool did not answer in time", Err: context.Cause(ctx)}
+		}
+	}
+	kind := "ok"
+	if o.err != nil {
+		kind = o.err.Kind.String()
+		d.log.Info("call failed", "kind", kind, "skills", len(skills), "error", o.err)
+	}
+	d.e.metrics.Call(d.lease.Integration.Tool, kind, time.Since(began))
+	return o.results, o.err
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// drain is one turn at the tasks of one integration.
+type drain struct {
+	e     *Engine
+	lease *lease
+	log   *slog.Logger
+	began time.Time
+
+	session connector.Session
+	limits  connector.Limits
+}
+
+var (
+	// errShort: fewer items are stored than the task says.
+	errShort = errors.New("items are missing in the store")
+	// errCut: the process is told to stop and calls were not answered in time.
+	errCut = errors.New("stopped while a call was under way")
+)
+
+// drain runs one turn. A turn that ends early for whatever reason leaves everything in the store such that another one
+// goes on from there.
+func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (then again) {
+	asked := time.Now()
+	held, next, err := e.store.Claim(ctx, store.Claim{
+		IntegrationID: integrationID, Owner: e.owner, TTL: e.set.LeaseTTL, OpenUpTo: e.batchHint(integrationID), Force: force,
+	})
+	if err != nil {
+		if !errors.Is(err, store.ErrIdle) && ctx.Err() == nil {
+			e.log.Warn("drain could not begin; the sweep will try again", "integration", integrationID, "error", err)
+		}
+		return again{}
+	}
+	d := &drain{
+		e: e, lease: e.leases.add(ctx, held, asked, e.set.LeaseTTL), began: asked,
+		log: e.log.With("integration", integrationID),
+	}
+	defer e.leases.drop(d.lease)
+	defer func() {
+		e.metrics.Drained(time.Since(asked))
+		if p := recover(); p != nil {
+			d.log.Error("drain panicked; another one takes over when its lease has run out", "panic", p)
+		}
+	}()
+	for next.Task != nil && then == (again{}) && err == nil {
+		next, then, err = d.step(d.lease.ctx, next)
+	}
+	switch {
+	case err == nil:
+		return then
+	case errors.Is(err, errCut):
+		d.log.Info("a call was not answered in time; its intent stays open for the next drain")
+	case errors.Is(err, store.ErrLeaseLost) || errors.Is(context.Cause(d.lease.ctx), errLeaseOver):
+		e.metrics.LeaseLost()
+		d.log.Warn("drain lost its lease; another one goes on", "error", err)
+	case ctx.Err() != nil:
+		// stopped
+	default:
+		d.log.Error("drain failed; another one goes on when its lease has run out", "error", err)
+	}
+	return again{}
+}
+
+// batchHint guesses how many skills the integration takes in one call, before its settings were read.
+func (e *Engine) batchHint(integrationID string) int {
+	if n, ok := e.batches.Load(integrationID); ok {
+		return n.(int)
+	}
+	tool, _, _ := strings.Cut(integrationID, ":")
+	if c, ok := e.connectors.Find(tool); ok {
+		return c.Describe().Limits.Batch
+	}
+	return 0
+}
+
+// step deals with the oldest task, as the state of the integration asks for, and returns what comes after it.
+func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, error) {
+	state := next.State
+	switch {
+	case state.Deleted:
+		return d.endAll(ctx, next, skill.CodeIntegrationNotFound, "The integration was deleted.")
+	case next.Task.TimeLeft <= 0:
+		return d.endTask(ctx, next, skill.CodeTaskTimedOut, d.e.timedOut())
+	case !state.Enabled:
+		return d.leave(ctx, next, again{})
+	case state.InvalidReason != "":
+		return d.endAll(ctx, next, skill.CodeToolAuthentication, refusedCredentials(state.InvalidReason))
+	case d.over() || state.SettingsVersion != d.lease.Integration.SettingsVersion:
+		// The settings come with the claim, so new ones come with the next.
+		return d.leave(ctx, next, again{more: true})
+	}
+	if err := d.open(); err != nil {
+		return d.endTask(ctx, next, skill.CodeSetupIncomplete, "The integration cannot be used: "+err.Error())
+	}
+	return d.work(ctx, next)
+}
+
+// over reports whether the drain should yield its place.
+func (d *drain) over() bool {
+	select {
+	case <-stopping(d.lease.ctx):
+		return true
+	default:
+		return time.Since(d.began) > d.e.set.Slice
+	}
+}
+
+// open opens the session, once a drain.
+func (d *drain) open() error {
+	if d.session != nil {
+		return nil
+	}
+	in := d.lease.Integration
+	c, ok := d.e.connectors.Find(in.Tool)
+	if !ok {
+		return fmt.Errorf("this server has no connector for %s", in.Tool)
+	}
+	session, err := c.Open(connector.Account{ID: in.ID, Settings: in.Settings})
+	if err != nil {
+		return err
+	}
+	d.session, d.limits = session, session.Limits()
+	d.e.batches.Store(in.ID, d.limits.Batch)
+	return nil
+}
+
+func refusedCredentials(words string) string {
+	return "The tool refused the credentials of the integration: " + words
+}
+
+// leave gives the lease back with the task as it is.
+func (d *drain) leave(ctx context.Context, next store.Next, then again) (store.Next, again, error) {
+	step := store.Step{Task: next.Task.Ref, Attempt: next.Task.Attempt, Then: store.Leave, ResumeIn: then.in}
+	if next.Opened { // nothing of it was sent
+		step.Close = []store.Range{{Start: 0, Stop: next.Task.Items}}
+	}
+	after, err := d.e.store.Advance(ctx, d.lease.Lease, step)
+	after.Task = nil
+	return after, then, err
+}
+
+// endAll ends all tasks of the integration: those that were begun one by one, the others in bulk.
+func (d *drain) endAll(ctx context.Context, next store.Next, code skill.Code, message string) (store.Next, again, error) {
+	for {
+		tasks, err := d.e.store.Waiting(ctx, d.lease.Lease, 200)
+		if err != nil {
+			return next, again{}, err
+		}
+		if len(tasks) == 0 {
+			break
+		}
+		if err := d.e.failTasks(ctx, tasks, next.Now, code, message); err != nil {
+			return next, again{}, err
+		}
+	}
+	after, then, err := d.endTask(ctx, next, code, message)
+	if errors.Is(err, store.ErrTaskEnded) { // it was among them
+		after, err = d.e.store.Advance(ctx, d.lease.Lease, store.Step{Then: store.Proceed})
+	}
+	return after, then, err
+}
+
+// endTask ends a task without sending anything more of it.
+func (d *drain) endTask(ctx context.Context, next store.Next, code skill.Code, message string) (store.Next, again, error) {
+	t, err := d.newTurn(ctx, next)
+	if err != nil {
+		return next, again{}, err
+	}
+	t.end(code, message)
+	after, err := t.finish(ctx, store.Step{Task: t.task.Ref})
+	return after, again{}, err
+}

@@ -1,0 +1,239 @@
+// Package engine takes accepted tasks to their end: accept, drain, checkpoint, finish. It knows no HTTP and no SQL.
+//
+// A drain works off the tasks of one integration, one at a time in the order they were accepted, under a lease that the
+// store guards. Any number of integrations are drained side by side, in this and other processes. A drain plans a task
+// (what must be written, what is unchanged), sends it in chunks of the size the tool takes, and after each chunk writes
+// down what became of it. Before a chunk leaves, an intent on disk says so: whoever comes after a crash knows what may
+// have reached the tool. See docs/architecture.md for the picture.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// Store is what the engine needs of a store.
+type Store interface {
+	store.Drains
+	Submit(ctx context.Context, s store.Submission) (skill.Task, error)
+	Listen(ctx context.Context, wake func(integrationID string)) error
+}
+
+// Settings of an Engine. Zero values mean the defaults named beside them.
+type Settings struct {
+	// TaskTimeout is how long after its acceptance a task ends, come what may. 24 h.
+	TaskTimeout time.Duration
+	// Drains is how many integrations this process works on at once. 64.
+	Drains int
+	// Slice is how long a drain works before it yields its place to another integration that waits. 20 s.
+	Slice time.Duration
+	// LeaseTTL is how long a lease outlives the last sign of life of its holder; Heartbeat is the time between such
+	// signs. 6 s and 2 s.
+	LeaseTTL, Heartbeat time.Duration
+	// Sweep is how often the safety net looks for work nobody was woken for. 1 s.
+	Sweep time.Duration
+	// Attempts is how often in a row a tool may be away or throttling before the task is given up. 10.
+	Attempts int
+	// Backoff is the wait after the first failed attempt; it doubles up to BackoffMost. 500 ms and 1 min: ten attempts
+	// outlast an absence of about three minutes.
+	Backoff, BackoffMost time.Duration
+	// Patience is the longest wait during which a drain keeps its place. 2 s.
+	Patience time.Duration
+	// CallTimeout bounds one call of a tool. 2 min.
+	CallTimeout time.Duration
+	// Grace is how long calls may go on once the engine is told to stop. 8 s.
+	Grace time.Duration
+}
+
+func (s Settings) withDefaults() Settings {
+	for _, d := range []struct {
+		at       *time.Duration
+		default_ time.Duration
+	}{
+		{&s.TaskTimeout, 24 * time.Hour}, {&s.Slice, 20 * time.Second}, {&s.LeaseTTL, 6 * time.Second},
+		{&s.Heartbeat, 2 * time.Second}, {&s.Sweep, time.Second}, {&s.Backoff, 500 * time.Millisecond},
+		{&s.BackoffMost, time.Minute}, {&s.Patience, 2 * time.Second}, {&s.CallTimeout, 2 * time.Minute},
+		{&s.Grace, 8 * time.Second},
+	} {
+		if *d.at == 0 {
+			*d.at = d.default_
+		}
+	}
+	if s.Drains == 0 {
+		s.Drains = 64
+	}
+	if s.Attempts == 0 {
+		s.Attempts = 10
+	}
+	return s
+}
+
+// Config is what an Engine is made of.
+type Config struct {
+	Store      Store
+	Connectors *connector.Registry
+	Logger     *slog.Logger
+	Metrics    *metrics.Metrics // nil counts nothing
+	Settings   Settings
+}
+
+// Engine accepts tasks and drains integrations.
+type Engine struct {
+	store      Store
+	connectors *connector.Registry
+	log        *slog.Logger
+	metrics    *metrics.Metrics
+	set        Settings
+	owner      string // this process, in leases
+
+	schedule *schedule
+	leases   *leases
+	// batches remembers how many skills each integration takes in a call, as a hint for the next claim.
+	batches sync.Map
+}
+
+// New makes an engine. It accepts tasks at once and drains while Run runs.
+func New(c Config) *Engine {
+	e := &Engine{
+		store: c.Store, connectors: c.Connectors, log: c.Logger, metrics: c.Metrics, set: c.Settings.withDefaults(),
+		owner: skill.NewID(time.Now()),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	e.schedule = newSchedule(e.set.Drains, e.drain)
+	e.leases = &leases{held: map[int64]*lease{}}
+	return e
+}
+
+// Submit accepts a task: when it returns, the task is on disk. Errors are those of store.Submit.
+func (e *Engine) Submit(ctx context.Context, s store.Submission) (skill.Task, error) {
+	s.Timeout = e.set.TaskTimeout
+	task, err := e.store.Submit(ctx, s)
+	if err != nil {
+		return skill.Task{}, err
+	}
+	e.metrics.TaskAccepted()
+	e.wake(s.IntegrationID, whenever, metrics.WokenBySubmit)
+	return task, nil
+}
+
+func (e *Engine) wake(integrationID string, how urgency, by string) {
+	if e.schedule.wake(integrationID, how) {
+		e.metrics.Woken(by)
+	}
+}
+
+// Run drains until ctx ends. Then it begins nothing new, gives calls that are under way Settings.Grace to be answered and
+// checkpointed, and cuts the rest: their intents stay open on disk for the next process.
+func (e *Engine) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var group sync.WaitGroup
+	var listening error
+	e.schedule.start(background)
+	for _, part := range []func(){
+		func() { e.heartbeats(background) },
+		func() { e.sweeps(background) },
+		func() {
+			listening = e.store.Listen(background, func(id string) { e.wake(id, whenever, metrics.WokenByQueue) })
+		},
+	} {
+		group.Go(part)
+	}
+	<-ctx.Done()
+	e.schedule.stop(e.set.Grace)
+	stop()
+	group.Wait()
+	if listening != nil && !errors.Is(listening, context.Canceled) {
+		return fmt.Errorf("engine: %w", listening)
+	}
+	return nil
+}
+
+// sweeps is the safety net under all wake-ups, and ends tasks whose time is up while no drain has them.
+func (e *Engine) sweeps(ctx context.Context) {
+	for {
+		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
+			e.log.Warn("sweep failed; the next one will do", "error", err)
+		}
+		// Jitter keeps replicas from asking in step.
+		if !sleep(ctx, e.set.Sweep-rand.N(e.set.Sweep/4+1)) {
+			return
+		}
+	}
+}
+
+// sweepMost bounds what one sweep takes on; the next one goes on.
+const sweepMost = 1000
+
+func (e *Engine) sweep(ctx context.Context) error {
+	drains, err := e.store.Due(ctx, sweepMost)
+	if err != nil {
+		return err
+	}
+	for _, d := range drains {
+		how := due
+		if d.Overdue {
+			how = overdue
+		}
+		e.wake(d.IntegrationID, how, metrics.WokenBySweep)
+	}
+	tasks, now, err := e.store.Overdue(ctx, sweepMost)
+	if err != nil || len(tasks) == 0 {
+		return err
+	}
+	return e.failTasks(ctx, tasks, now, skill.CodeTaskTimedOut, e.timedOut())
+}
+
+func (e *Engine) timedOut() string {
+	return fmt.Sprintf("The task was not finished within %s of its submission.", readable(e.set.TaskTimeout))
+}
+
+// failTasks ends tasks that no drain has taken up.
+func (e *Engine) failTasks(ctx context.Context, tasks []store.WaitingTask, now time.Time, code skill.Code, message string) error {
+	failed := make([]store.FailedTask, len(tasks))
+	for i, t := range tasks {
+		failed[i] = store.FailedTask{Ref: t.Ref, CompletedAt: now, Document: skill.FailedDocument(t.Task, now, code, message)}
+	}
+	ended, err := e.store.FailTasks(ctx, failed)
+	if err != nil {
+		return err
+	}
+	e.metrics.TaskEnded(skill.Failed.String(), ended)
+	return nil
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// readable writes a duration for people: no "0s" behind whole hours and minutes.
+func readable(d time.Duration) string {
+	switch {
+	case d >= time.Hour && d%time.Hour == 0:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	case d >= time.Minute && d%time.Minute == 0:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	default:
+		return d.String()
+	}
+}

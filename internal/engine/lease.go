@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// A lease is good until a moment on this process's monotonic clock: the last time the store was asked to prolong it, plus
+// its length. The store counts from when it was asked by the database's clock, which is never earlier, so a lease ends
+// here before it ends there, however wrong either clock's date is.
+type lease struct {
+	store.Lease
+	// ctx ends with the lease.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	until time.Time
+	timer *time.Timer
+}
+
+var errLeaseOver = errors.New("the lease has run out")
+
+// valid reports whether the lease is good at this moment. Timers may be late, for instance in a process that was
+// suspended, so whoever is about to do something irrevocable asks here.
+func (l *lease) valid() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.until) && l.ctx.Err() == nil
+}
+
+func (l *lease) prolong(asked time.Time, ttl time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = asked.Add(ttl - ttl/12) // some of it is kept for what is on its way when it ends
+	left := time.Until(l.until)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(left, func() {
+			if !l.valid() {
+				l.cancel(errLeaseOver)
+			}
+		})
+		return
+	}
+	l.timer.Reset(left)
+}
+
+// leases are those this process holds.
+type leases struct {
+	mu   sync.Mutex
+	held map[int64]*lease
+}
+
+// add takes a fresh lease into care; asked is when the store was asked for it.
+func (ls *leases) add(ctx context.Context, l store.Lease, asked time.Time, ttl time.Duration) *lease {
+	held := &lease{Lease: l}
+	held.ctx, held.cancel = context.WithCancelCause(ctx)
+	held.prolong(asked, ttl)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.held[l.Ref] = held
+	return held
+}
+
+// drop ends the care for a lease that was given back or lost.
+func (ls *leases) drop(l *lease) {
+	l.mu.Lock()
+	l.timer.Stop()
+	l.mu.Unlock()
+	l.cancel(context.Canceled)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.held[l.Ref] == l {
+		delete(ls.held, l.Ref)
+	}
+}
+
+func (ls *leases) list() []*lease {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	list := make([]*lease, 0, len(ls.held))
+	for _, l := range ls.held {
+		list = append(list, l)
+	}
+	return list
+}
+
+// heartbeats prolongs all leases of this process together.
+func (e *Engine) heartbeats(ctx context.Context) {
+	for sleep(ctx, e.set.Heartbeat) {
+		held := e.leases.list()
+		if len(held) == 0 {
+			continue
+		}
+		refs := make([]store.Held, len(held))
+		for i, l := range held {
+			refs[i] = store.Held{Ref: l.Ref, Epoch: l.Epoch}
+		}
+		asked := time.Now()
+		beat, cancel := context.WithTimeout(ctx, e.set.LeaseTTL)
+		states, err := e.store.Extend(beat, e.owner, refs, e.set.LeaseTTL)
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil {
+				e.log.Warn("leases could not be prolonged; drains stop when they run out", "error", err, "leases", len(held))
+			}
+			continue
+		}
+		for _, l := range held {
+			if _, ours := states[l.Ref]; ours {
+				l.prolong(asked, e.set.LeaseTTL)
+			} else {
+				l.cancel(store.ErrLeaseLost)
+			}
+		}
+	}
+}

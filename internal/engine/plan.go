@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// work is one item that must be written.
+type work struct {
+	at    int // position in the task
+	item  skill.Item
+	state store.SkillState // State.ID is set also for a skill that is new
+	hash  skill.Hash
+	// unsure: an earlier attempt had no answer.
+	unsure bool
+}
+
+func (w *work) skill() connector.Skill {
+	return connector.Skill{
+		OriginID: w.item.OriginID, RemoteID: w.state.RemoteID, Name: w.item.Name,
+		Active: w.item.Status == skill.Active, Unsure: w.unsure || w.state.Unsure,
+	}
+}
+
+// chunk is what one call takes: at most a batch of items that must be written, and the positions they span. The items in
+// between are unchanged; their outcomes are written down with the chunk's.
+type chunk struct {
+	span store.Range
+	work []*work
+	// opened: an intent over the span is on disk.
+	opened bool
+}
+
+// plan cuts a task into chunks: it reads the items block by block, looks them up, and sorts out what is unchanged. So a
+// call is full whenever there is enough to write, however few of the items have changed.
+type plan struct {
+	store     Store
+	lease     store.Lease
+	rendering string
+	batch     int
+
+	task     *store.DrainTask
+	outcomes []skill.Outcome // of the whole task, by position; the plan sets the unchanged ones
+
+	at    int     // next position to look at
+	ahead []*work // looked up, not yet in a chunk
+	seen  int     // every position before it is settled, or in ahead, or in a chunk
+	begin int     // where the next chunk's span begins
+}
+
+// next returns the next chunk; one without work at the end, when only unchanged items were left; nil when all is planned.
+func (p *plan) next(ctx context.Context) (*chunk, error) {
+	for len(p.ahead) < p.batch && p.at < p.task.Items {
+		if err := p.lookUp(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.ahead) == 0 && p.begin >= p.task.Items {
+		return nil, nil
+	}
+	n := min(p.batch, len(p.ahead))
+	c := &chunk{work: p.ahead[:n:n], span: store.Range{Start: p.begin, Stop: p.task.Items}}
+	p.ahead = p.ahead[n:]
+	if len(p.ahead) > 0 || p.at < p.task.Items {
+		c.span.Stop = c.work[n-1].at + 1
+	}
+	p.begin = c.span.Stop
+	return c, nil
+}
+
+// lookUp reads on by one block.
+func (p *plan) lookUp(ctx context.Context) error {
+	items, err := p.store.Items(ctx, p.task.Ref, p.at)
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 {
+		return errShort
+	}
+	ids := make([]string, 0, len(items))
+	open := make([]int, 0, len(items))
+	for i, it := range items {
+		if p.outcomes[p.at+i].Kind == 0 {
+			ids = append(ids, it.OriginID)
+			open = append(open, i)
+		}
+	}
+	states, err := p.store.Skills(ctx, p.lease, ids)
+	if err != nil {
+		return err
+	}
+	block := make([]work, 0, len(open))
+	fresh := 0
+	for n, i := range open {
+		w := work{at: p.at + i, item: items[i], state: states[n], hash: skill.ContentHash(p.rendering, items[i])}
+		if w.state.Known && !w.state.Unsure && w.state.Hash == w.hash {
+			p.outcomes[w.at] = skill.Outcome{Kind: skill.Unchanged, SkillID: w.state.ID}
+			continue
+		}
+		if w.state.ID == "" {
+			fresh++
+		}
+		block = append(block, w)
+	}
+	var newIDs []string
+	if fresh > 0 {
+		newIDs = skill.NewIDs(time.Now(), fresh)
+	}
+	for i := range block {
+		w := &block[i]
+		if w.state.ID == "" {
+			w.state.ID, newIDs = newIDs[0], newIDs[1:]
+		}
+		p.ahead = append(p.ahead, w)
+	}
+	p.at += len(items)
+	return nil
+}

@@ -1,0 +1,484 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// turn takes one task as far as it goes in this drain: to its end, or to where the drain must leave it.
+type turn struct {
+	d    *drain
+	task *store.DrainTask
+	now  time.Time // the database's time when next was asked for
+	at   time.Time // our clock at that moment
+
+	plan     *plan
+	outcomes []skill.Outcome // by position; a zero Kind is none yet
+	saved    []bool          // the outcome is on disk
+
+	flying  int      // calls under way
+	waiting []*chunk // to be sent again, or for the first time
+	answers chan answer
+	attempt int       // failed calls in a row
+	notYet  time.Time // the tool asked for patience, or deserves some
+
+	// code and message say why the task ends although not everything was sent; no code while it goes on.
+	code    skill.Code
+	message string
+	invalid string // the tool refused the credentials, in these words
+	touched bool   // an item was written, or may have been
+}
+
+func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
+	task := next.Task
+	t := &turn{
+		d: d, task: task, now: next.Now, at: time.Now(),
+		outcomes: make([]skill.Outcome, task.Items), saved: make([]bool, task.Items),
+		attempt: task.Attempt, touched: task.Touched,
+	}
+	if task.Counts.Total() > 0 {
+		runs, err := d.e.store.Outcomes(ctx, task.Ref)
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range runs {
+			copy(t.outcomes[run.Start:], run.Outcomes)
+			for i := range run.Outcomes {
+				t.saved[run.Start+i] = true
+			}
+		}
+	}
+	t.plan = &plan{
+		store: d.e.store, lease: d.lease.Lease, rendering: d.lease.Integration.Tool, batch: max(d.limits.Batch, 1),
+		task: task, outcomes: t.outcomes,
+	}
+	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
+	return t, nil
+}
+
+// work sends a task.
+func (d *drain) work(ctx context.Context, next store.Next) (store.Next, again, error) {
+	t, err := d.newTurn(ctx, next)
+	if err != nil {
+		return next, again{}, err
+	}
+	first, err := t.plan.next(ctx)
+	if err != nil {
+		return next, again{}, err
+	}
+	first.opened = next.Opened
+	t.waiting = append(t.waiting, first)
+	// A call ends with the task's time, at the latest.
+	calls, cancel := context.WithTimeout(ctx, next.Task.TimeLeft)
+	defer cancel()
+	return t.run(ctx, calls)
+}
+
+// run is the loop of a turn: send what may be sent, plan ahead while calls are under way, write down what came back.
+func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
+	step := store.Step{Task: t.task.Ref}
+	state := store.State{Enabled: true}
+	leaving := false
+	for {
+		leaving = leaving || t.d.over()
+		var ready []*chunk
+		if !leaving && t.code == "" && !time.Now().Before(t.notYet) {
+			ready = t.ready(&step)
+		}
+		if t.flying == 0 && len(ready) == 0 && !t.more() {
+			after, err := t.finish(ctx, step)
+			return after, again{}, err
+		}
+		if t.flying == 0 && (leaving || t.code == "" && time.Until(t.notYet) > t.d.e.set.Patience) {
+			return t.leave(ctx, step, state)
+		}
+		if dirty(step) {
+			step.Attempt = t.attempt
+			after, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+			if err != nil {
+				return after, again{}, err
+			}
+			step = store.Step{Task: t.task.Ref}
+			state = after.State
+			for _, c := range ready {
+				c.opened = true
+			}
+			if !state.Enabled || state.Deleted || state.SettingsVersion != t.d.lease.Integration.SettingsVersion {
+				leaving = true
+				t.waiting = append(ready, t.waiting...)
+				ready = nil
+			}
+		}
+		for _, c := range ready {
+			t.flying++
+			go func() { t.answers <- t.d.call(calls, c) }()
+		}
+		// While the tool works, the next chunk is looked up.
+		if len(t.waiting) == 0 && t.code == "" && !leaving {
+			c, err := t.plan.next(ctx)
+			if err != nil {
+				return store.Next{}, again{}, err
+			}
+			if c != nil {
+				t.waiting = append(t.waiting, c)
+				if t.flying < cap(t.answers) {
+					continue
+				}
+			}
+		}
+		switch err := t.wait(ctx, calls, &step); {
+		case errors.Is(err, errLeave):
+			leaving = true
+		case err != nil:
+			return store.Next{}, again{}, err
+		}
+	}
+}
+
+// ready takes chunks off the line, up to what the tool takes at once, and adds their intents to the step. Chunks with
+// nothing to send are settled here.
+func (t *turn) ready(step *store.Step) []*chunk {
+	var ready []*chunk
+	for len(t.waiting) > 0 && t.flying+len(ready) < cap(t.answers) {
+		c := t.waiting[0]
+		t.waiting = t.waiting[1:]
+		if len(c.work) == 0 {
+			t.settle(c, step)
+			continue
+		}
+		if !c.opened {
+			step.Open = append(step.Open, c.span)
+		}
+		ready = append(ready, c)
+	}
+	return ready
+}
+
+// more reports whether anything is left to be sent.
+func (t *turn) more() bool {
+	return t.code == "" && (len(t.waiting) > 0 || t.plan.begin < t.task.Items)
+}
+
+func dirty(step store.Step) bool {
+	return len(step.Open)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 || step.Invalid != ""
+}
+
+var errLeave = errors.New("leave")
+
+// wait returns when something has happened: answers have come and are in the step, a wait is over, the task's time is
+// up, or the drain should leave.
+func (t *turn) wait(ctx, calls context.Context, step *store.Step) error {
+	var patience <-chan time.Time
+	soft := stopping(ctx)
+	var deadline <-chan struct{}
+	if t.flying == 0 {
+		timer := time.NewTimer(time.Until(t.notYet))
+		defer timer.Stop()
+		patience, deadline = timer.C, calls.Done()
+	}
+	for {
+		select {
+		case a := <-t.answers:
+			t.take(a, step)
+			for { // whatever else has come is written down with it
+				select {
+				case a := <-t.answers:
+					t.take(a, step)
+				default:
+					return nil
+				}
+			}
+		case <-patience:
+			return nil
+		case <-deadline:
+			if ctx.Err() == nil {
+				t.end(skill.CodeTaskTimedOut, t.d.e.timedOut())
+				return nil
+			}
+			return t.cut(ctx)
+		case <-ctx.Done():
+			return t.cut(ctx)
+		case <-soft:
+			if t.flying == 0 {
+				return errLeave
+			}
+			soft = nil // the calls may still be answered
+		}
+	}
+}
+
+// cut is the end of a turn that may not write anything down any more.
+func (t *turn) cut(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return errCut
+}
+
+// take sorts an answer into outcomes. What may still succeed goes back in line.
+func (t *turn) take(a answer, step *store.Step) {
+	t.flying--
+	c := a.chunk
+	progress := false
+	var rest []*work
+	failure := a.err
+	for i, w := range c.work {
+		r := a.results[i]
+		switch {
+		case r == nil:
+			rest = append(rest, w)
+		case r.Err == nil:
+			t.written(w, r.RemoteID, step)
+			progress = true
+		case isFinal(r.Err.Kind):
+			t.refused(w, r.Err, step)
+			progress = true
+		default:
+			// Something is wrong beyond this item; the tool told it item by item.
+			failure = r.Err
+			rest = append(rest, w)
+		}
+	}
+	if progress {
+		t.attempt = 0
+	}
+	if len(rest) == 0 {
+		t.settle(c, step)
+		return
+	}
+	if failure == nil {
+		failure = connector.Errorf(connector.Ambiguous, "the tool's answer says nothing of this item")
+	}
+	t.failed(c, rest, failure, step)
+}
+
+// isFinal: the tool's word on one item, which no repetition would change.
+func isFinal(k connector.Kind) bool {
+	return k == connector.Refused || k == connector.Unsupported || k == connector.Unexpected
+}
+
+func (t *turn) written(w *work, remoteID string, step *store.Step) {
+	t.touched = true
+	t.outcomes[w.at] = skill.Outcome{Kind: skill.Written, SkillID: w.state.ID}
+	step.Written = append(step.Written, store.SkillWritten{
+		Ref: w.state.Ref, ID: w.state.ID, RemoteID: remoteID, Item: w.item, Hash: w.hash,
+	})
+}
+
+func (t *turn) refused(w *work, e *connector.Error, step *store.Step) {
+	code := skill.CodeRemoteInput
+	switch e.Kind {
+	case connector.Unsupported:
+		code = skill.CodeActionNotAvailable
+	case connector.Unexpected:
+		code = skill.CodeRemoteUnknown
+	}
+	message := words(e, "The tool refused this item.")
+	t.outcomes[w.at] = skill.Outcome{Kind: skill.Rejected, Code: code, Message: message}
+	step.Refused = append(step.Refused, store.SkillRefused{Ref: w.state.Ref, ID: w.state.ID, Item: w.item, Code: code, Message: message})
+}
+
+// unsure returns what is in line and may have reached the tool already.
+func (t *turn) unsure() []*work {
+	var unsure []*work
+	for _, c := range t.waiting {
+		for _, w := range c.work {
+			if w.unsure {
+				unsure = append(unsure, w)
+			}
+		}
+	}
+	return unsure
+}
+
+// failed deals with items that have no result of their own.
+func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.Step) {
+	switch e.Kind {
+	case connector.Refused, connector.Unsupported, connector.Unexpected:
+		for _, w := range rest {
+			t.refused(w, e, step)
+		}
+		t.settle(c, step)
+		return
+	case connector.Credentials:
+		t.invalid = words(e, "not accepted")
+		t.end(skill.CodeToolAuthentication, refusedCredentials(t.invalid))
+	case connector.Permission:
+		t.end(skill.CodeToolPermission, "The tool's user may not write skills: "+words(e, "no permission"))
+	case connector.Ambiguous:
+		t.touched = true
+		for _, w := range rest {
+			w.unsure = true
+		}
+	}
+	t.attempt++
+	switch {
+	case t.timeLeft() <= 0:
+		t.end(skill.CodeTaskTimedOut, t.d.e.timedOut())
+	case t.attempt >= t.d.e.set.Attempts:
+		t.giveUp(e)
+	}
+	t.notYet = time.Now().Add(t.pause(e))
+	c.work = rest
+	t.waiting = append([]*chunk{c}, t.waiting...)
+}
+
+// giveUp ends the task after too many failed calls in a row.
+func (t *turn) giveUp(e *connector.Error) {
+	tries := fmt.Sprintf("after %d attempts", t.attempt)
+	switch e.Kind {
+	case connector.Throttled:
+		t.end(skill.CodeRemoteRateLimit, "The tool was still throttling "+tries+": "+words(e, "too many requests"))
+	case connector.Away:
+		t.end(skill.CodeRemoteUnavailable, "The tool could still not be reached "+tries+": "+words(e, "no answer"))
+	default:
+		t.end(skill.CodeRemoteUnavailable, "The tool had still not answered as it should "+tries+": "+words(e, "no answer"))
+	}
+}
+
+// end says why nothing more of the task is sent. The first reason stands.
+func (t *turn) end(code skill.Code, message string) {
+	if t.code == "" {
+		t.code, t.message = code, message
+	}
+}
+
+// pause is how long to leave the tool alone after a failed call.
+func (t *turn) pause(e *connector.Error) time.Duration {
+	if e.RetryAfter > 0 {
+		return e.RetryAfter
+	}
+	wait := t.d.e.set.Backoff << min(t.attempt-1, 20)
+	if wait <= 0 || wait > t.d.e.set.BackoffMost {
+		wait = t.d.e.set.BackoffMost
+	}
+	return wait/2 + rand.N(wait/2+1) // jitter: integrations with one tool must not come back in step
+}
+
+func (t *turn) timeLeft() time.Duration { return t.task.TimeLeft - time.Since(t.at) }
+
+// settle adds a chunk's new outcomes to the step and closes its intent.
+func (t *turn) settle(c *chunk, step *store.Step) {
+	if c.opened {
+		step.Close = append(step.Close, c.span)
+		c.opened = false
+	}
+	t.save(c.span, step)
+}
+
+// save adds the outcomes within a span that are not on disk yet.
+func (t *turn) save(span store.Range, step *store.Step) {
+	for at := span.Start; at < span.Stop; {
+		from := at
+		for at < span.Stop && t.outcomes[at].Kind != 0 && !t.saved[at] {
+			t.saved[at] = true
+			at++
+		}
+		if at > from {
+			step.Outcomes = append(step.Outcomes, store.Run{Start: from, Outcomes: t.outcomes[from:at]})
+		} else {
+			at++
+		}
+	}
+}
+
+// leave gives the lease back with the task unfinished. What is not certain is written down as such.
+func (t *turn) leave(ctx context.Context, step store.Step, state store.State) (store.Next, again, error) {
+	then := again{more: state.Enabled, in: max(0, time.Until(t.notYet))}
+	for _, w := range t.unsure() {
+		step.Unsure = append(step.Unsure, w.item.OriginID)
+	}
+	for _, c := range t.waiting {
+		t.settle(c, &step)
+	}
+	// Not past the deadline: somebody has to be there to end the task.
+	then.in = min(then.in, max(0, t.timeLeft()))
+	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, then.in
+	after, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+	after.Task = nil
+	return after, then, err
+}
+
+// finish ends the task: of an item that has no outcome yet either nobody can say whether the tool has it, or it was not
+// attempted.
+func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) {
+	for _, w := range t.unsure() {
+		t.outcomes[w.at] = skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: t.message + " It may have reached the tool all the same."}
+		step.Unsure = append(step.Unsure, w.item.OriginID)
+	}
+	own := t.touched
+	for i := range t.outcomes {
+		switch o := &t.outcomes[i]; o.Kind {
+		case 0:
+			*o = skill.Outcome{Kind: skill.NotAttempted, Code: t.code, Message: t.message}
+		case skill.NotAttempted:
+		default:
+			own = true
+		}
+	}
+	f := &store.Finish{Status: skill.Completed, CompletedAt: t.now.Add(time.Since(t.at))}
+	kinds := map[skill.OutcomeKind]int{}
+	for _, o := range t.outcomes {
+		f.Counts.Add(o)
+		kinds[o.Kind]++
+	}
+	if t.code != "" && !own {
+		// Nothing was written and no item has a fate of its own: the task as a whole failed.
+		f.Status = skill.Failed
+		f.Document = skill.FailedDocument(t.task.Task, f.CompletedAt, t.code, t.message)
+	} else {
+		var err error
+		if f.Document, err = t.document(ctx, f.CompletedAt); err != nil {
+			return store.Next{}, err
+		}
+	}
+	step.Finish, step.Invalid, step.Then, step.OpenUpTo = f, t.invalid, store.Proceed, t.d.limits.Batch
+	if t.d.over() {
+		step.OpenUpTo = 0
+	}
+	next, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+	if err != nil {
+		return next, err
+	}
+	t.d.e.metrics.TaskEnded(f.Status.String(), 1)
+	for kind, n := range kinds {
+		t.d.e.metrics.Items(kind.String(), n)
+	}
+	t.d.log.Info("task ended", "task", t.task.ID, "status", f.Status.String(), "items", t.task.Items,
+		"written", f.Counts.Written, "unchanged", f.Counts.Unchanged, "failed", f.Counts.Failed)
+	return next, nil
+}
+
+// document serialises the result, once and for all.
+func (t *turn) document(ctx context.Context, completedAt time.Time) ([]byte, error) {
+	doc := skill.NewResultDocument(t.task.Task, t.task.Items)
+	for at := 0; at < t.task.Items; {
+		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == 0 {
+			return nil, errShort
+		}
+		for _, it := range items {
+			doc.Add(it.OriginID, t.outcomes[at])
+			at++
+		}
+	}
+	return doc.Bytes(completedAt), nil
+}
+
+// words are the tool's, or ours where it had none.
+func words(e *connector.Error, otherwise string) string {
+	if e.Message == "" {
+		return otherwise
+	}
+	return e.Message
+}

@@ -1,0 +1,137 @@
+// Package metrics is what the server counts about itself, in Prometheus' terms. A nil *Metrics counts nothing.
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics holds the server's own counters.
+type Metrics struct {
+	items     *prometheus.CounterVec
+	tasks     *prometheus.CounterVec
+	accepted  prometheus.Counter
+	calls     *prometheus.HistogramVec
+	drains    prometheus.Histogram
+	wakes     *prometheus.CounterVec
+	lost      prometheus.Counter
+	commits   prometheus.Counter
+	together  prometheus.Counter
+	responses *prometheus.HistogramVec
+}
+
+// Why a drain was started.
+const (
+	WokenBySubmit = "submit" // in this process, right after the commit
+	WokenByQueue  = "queue"  // by another process, through the job queue
+	WokenBySweep  = "sweep"  // by the safety net: should stay 0 but for starts and settings changed by commands
+	WokenByTimer  = "timer"  // a wait that the tool asked for is over
+)
+
+// New registers the counters, and those of the Go runtime and the process.
+func New(reg prometheus.Registerer) *Metrics {
+	quick := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	m := &Metrics{
+		items: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crosswalk_items_total", Help: "Items of ended tasks, by outcome.",
+		}, []string{"outcome"}),
+		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crosswalk_tasks_ended_total", Help: "Ended tasks, by status.",
+		}, []string{"status"}),
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_tasks_accepted_total", Help: "Accepted tasks.",
+		}),
+		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "crosswalk_tool_call_seconds", Help: "Calls of tools, by tool and kind of answer.", Buckets: quick,
+		}, []string{"tool", "answer"}),
+		drains: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "crosswalk_drain_seconds", Help: "How long a drain kept its place.", Buckets: quick,
+		}),
+		wakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crosswalk_drains_woken_total", Help: "Drains started, by what woke them. A growing number of sweeps means that wake-ups are lost.",
+		}, []string{"by"}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_leases_lost_total", Help: "Drains that found their lease taken over or run out.",
+		}),
+		commits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_commits_total", Help: "Commits of the embedded database.",
+		}),
+		together: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_committed_changes_total", Help: "Changes in these commits; divided by the commits, how well they share the wait for the disk.",
+		}),
+		responses: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "crosswalk_http_response_seconds", Help: "Answered requests, by route and HTTP status.", Buckets: quick,
+		}, []string{"route", "status"}),
+	}
+	reg.MustRegister(
+		m.items, m.tasks, m.accepted, m.calls, m.drains, m.wakes, m.lost, m.commits, m.together, m.responses,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// Items counts items of an ended task.
+func (m *Metrics) Items(outcome string, n int) {
+	if m != nil && n > 0 {
+		m.items.WithLabelValues(outcome).Add(float64(n))
+	}
+}
+
+// TaskEnded counts n ended tasks.
+func (m *Metrics) TaskEnded(status string, n int) {
+	if m != nil && n > 0 {
+		m.tasks.WithLabelValues(status).Add(float64(n))
+	}
+}
+
+// TaskAccepted counts an accepted task.
+func (m *Metrics) TaskAccepted() {
+	if m != nil {
+		m.accepted.Inc()
+	}
+}
+
+// Call counts one call of a tool.
+func (m *Metrics) Call(tool, answer string, took time.Duration) {
+	if m != nil {
+		m.calls.WithLabelValues(tool, answer).Observe(took.Seconds())
+	}
+}
+
+// Drained counts the end of a drain.
+func (m *Metrics) Drained(took time.Duration) {
+	if m != nil {
+		m.drains.Observe(took.Seconds())
+	}
+}
+
+// Woken counts what woke a drain.
+func (m *Metrics) Woken(by string) {
+	if m != nil {
+		m.wakes.WithLabelValues(by).Inc()
+	}
+}
+
+// LeaseLost counts a drain that could not go on.
+func (m *Metrics) LeaseLost() {
+	if m != nil {
+		m.lost.Inc()
+	}
+}
+
+// Committed counts a commit and the changes that shared it.
+func (m *Metrics) Committed(changes int) {
+	if m != nil {
+		m.commits.Inc()
+		m.together.Add(float64(changes))
+	}
+}
+
+// Response counts an answered request.
+func (m *Metrics) Response(route, status string, took time.Duration) {
+	if m != nil {
+		m.responses.WithLabelValues(route, status).Observe(took.Seconds())
+	}
+}
