@@ -1,0 +1,262 @@
+// Package api speaks the contract: /v1 over HTTP. openapi/openapi.yaml describes it, and the tests hold every answer
+// against that file.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// Submitter accepts tasks.
+type Submitter interface {
+	Submit(ctx context.Context, s store.Submission) (skill.Task, error)
+}
+
+// Reader finds what polls ask for.
+type Reader interface {
+	Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error)
+	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
+}
+
+// Authenticator tells who sent a request.
+type Authenticator interface {
+	Authenticate(ctx context.Context, authorization string) (auth.Principal, error)
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Engine     Submitter
+	Store      Reader
+	Keys       Authenticator
+	Connectors *connector.Registry
+	// PublicURL is where clients reach this server, without a slash at its end.
+	PublicURL string
+	// Spec is the OpenAPI document, served as it is.
+	Spec []byte
+	// MaxItems of one request. 10,000 if zero.
+	MaxItems int
+	// MaxBody is the largest body in bytes, after decompression. 16 MiB if zero.
+	MaxBody int
+	// BodyMemory bounds the bytes that bodies being read may take together. 32 MiB if zero; at least MaxBody.
+	BodyMemory int
+	Logger     *slog.Logger
+	Metrics    *metrics.Metrics // nil counts nothing
+}
+
+// API is the handler of everything under /v1 and of /openapi.yaml. Other handlers may be added before it serves: what
+// none of them matches is answered in the contract's envelope.
+type API struct {
+	Config
+	mux    *http.ServeMux
+	bodies *bodies
+}
+
+// New makes the handler.
+func New(c Config) *API {
+	if c.MaxItems == 0 {
+		c.MaxItems = 10_000
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = 16 << 20
+	}
+	if c.BodyMemory == 0 {
+		c.BodyMemory = 32 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, max(c.BodyMemory, c.MaxBody))}
+	for pattern, h := range map[string]handler{
+		"POST /v1/hris/skills/bulk":             a.upsertSkills,
+		"GET /v1/hris/skills/bulk/{task_id}":    a.skillsTask,
+		"GET /v1/check-api-key":                 a.checkKey,
+		"GET /v1/integrations/{integration_id}": a.integration,
+		"GET /v1/tools/{category}":              a.tools,
+		"GET /openapi.yaml":                     a.spec,
+		"GET /assets/tools/{file}":              a.toolAsset,
+	} {
+		a.mux.Handle(pattern, a.wrap(h))
+	}
+	return a
+}
+
+// Handle adds a route beside the contract's.
+func (a *API) Handle(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+
+// handler answers a request or says why not; then nothing may have been written yet.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	rec := &recorder{ResponseWriter: w}
+	route := "none"
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			a.fail(rec, r, fmt.Errorf("panic: %v", p))
+		}
+		a.Metrics.Response(route, strconv.Itoa(rec.status), time.Since(began))
+	}()
+	h, pattern := a.mux.Handler(r)
+	if pattern == "" {
+		a.fail(rec, r, nowhere(h, r))
+		return
+	}
+	route = pattern
+	// ServeMux sets the path values only itself.
+	a.mux.ServeHTTP(rec, r)
+}
+
+func (a *API) wrap(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// nowhere asks the mux's own handler what is wrong with a path that no route matches.
+func nowhere(h http.Handler, r *http.Request) error {
+	probe := &recorder{ResponseWriter: discard{http.Header{}}}
+	h.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		allow := probe.Header().Get("Allow")
+		return &httpError{
+			status: http.StatusMethodNotAllowed, header: http.Header{"Allow": {allow}},
+			err: invalid("%s is not allowed here; %s is.", r.Method, allow),
+		}
+	}
+	return skill.Errorf(skill.NotFound, skill.CodeInputInvalid, "There is nothing at %s. The paths are described at /openapi.yaml.", quote(r.URL.Path))
+}
+
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header       { return d.header }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}
+
+// recorder notes the status, and whether anything was written.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// httpError is an error with a status that only HTTP knows.
+type httpError struct {
+	status int
+	header http.Header
+	err    error
+}
+
+func (e *httpError) Error() string { return e.err.Error() }
+func (e *httpError) Unwrap() error { return e.err }
+
+// statuses is the table from kinds of errors to HTTP.
+var statuses = map[skill.Kind]int{
+	skill.Internal:        http.StatusInternalServerError,
+	skill.Invalid:         http.StatusBadRequest,
+	skill.Unauthenticated: http.StatusUnauthorized,
+	skill.Forbidden:       http.StatusForbidden,
+	skill.NotFound:        http.StatusNotFound,
+	skill.Conflict:        http.StatusConflict,
+	skill.TooMany:         http.StatusTooManyRequests,
+	skill.Unavailable:     http.StatusServiceUnavailable,
+}
+
+// fail answers with the error's envelope. What is not meant for the caller goes to the log alone.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	told := &skill.Error{Kind: skill.Internal, Code: skill.CodeUnknown, Message: "Something went wrong on this server. It was logged; try again later."}
+	if e, ok := errors.AsType[*skill.Error](err); ok {
+		told = e
+	} else if ctx := r.Context(); ctx.Err() != nil {
+		told = &skill.Error{Kind: skill.Unavailable, Code: skill.CodeUnknown, Message: "The request took too long and was given up.", RetryAfter: time.Second}
+	}
+	status := statuses[told.Kind]
+	header := w.Header()
+	if e, ok := errors.AsType[*httpError](err); ok {
+		status = e.status
+		for name, values := range e.header {
+			header[name] = values
+		}
+	}
+	if status >= 500 {
+		a.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
+	}
+	if rec, ok := w.(*recorder); ok && rec.status != 0 {
+		return // too late to say anything
+	}
+	if told.Kind == skill.Unauthenticated {
+		header.Set("WWW-Authenticate", "Bearer")
+	}
+	if told.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int((told.RetryAfter+time.Second-1)/time.Second)))
+	}
+	swallow(w, r)
+	body := append([]byte(nil), `{"status":"error","error":`...)
+	body = skill.AppendError(body, told.Code, told.Message, "")
+	send(w, status, append(body, '}'))
+}
+
+// send writes a JSON answer.
+func send(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client has gone: there is nobody to tell
+}
+
+const (
+	// A refused body is read to its end within these bounds, so that a client that sends before it reads gets to read.
+	swallowBytes = 64 << 20
+	swallowTime  = 5 * time.Second
+)
+
+// swallow reads the rest of a body, unless the client waits for a word before it sends any.
+func swallow(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody || strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(swallowTime)) // not every connection has deadlines
+	n, err := io.CopyN(io.Discard, r.Body, swallowBytes)
+	if n == swallowBytes || err != nil && !errors.Is(err, io.EOF) {
+		w.Header().Set("Connection", "close")
+		return
+	}
+	_ = control.SetReadDeadline(time.Time{})
+}

@@ -1,0 +1,150 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+const integrationHeader = "X-Integration-Id"
+
+// The contract's bodies know no counts and no limits; clients that show or need them find them in headers.
+const (
+	totalHeader     = "Crosswalk-Items-Total"
+	doneHeader      = "Crosswalk-Items-Done"
+	writtenHeader   = "Crosswalk-Items-Written"
+	unchangedHeader = "Crosswalk-Items-Unchanged"
+	failedHeader    = "Crosswalk-Items-Failed"
+	maxItemsHeader  = "Crosswalk-Max-Items"
+	maxBodyHeader   = "Crosswalk-Max-Body"
+)
+
+// upsertSkills is POST /v1/hris/skills/bulk.
+func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
+	who, integrationID, err := a.caller(r)
+	if err != nil {
+		return err
+	}
+	// Whoever may not submit is told so before a large body is read. The store asks again, in the transaction.
+	if err := a.mayReceive(r, who, integrationID); err != nil {
+		return err
+	}
+	body, release, err := a.bodies.read(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := decodeBulk(body, a.MaxItems)
+	release()
+	if err != nil {
+		return err
+	}
+	task, err := a.Engine.Submit(r.Context(), store.Submission{
+		EnvironmentID: who.EnvironmentID, IntegrationID: integrationID, KeyID: who.KeyID,
+		TaskID: skill.NewTaskID(time.Now()), Items: request.Items,
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return noIntegration(integrationID)
+	case errors.Is(err, store.ErrDisabled):
+		return switchedOff()
+	case err != nil:
+		return err
+	}
+	answer := append(make([]byte, 0, 256), `{"status":"success","data":{"task_id":"`...)
+	answer = append(answer, task.ID...)
+	answer = append(answer, `"},"warnings":[`...)
+	for i, warning := range request.Warnings {
+		if i > 0 {
+			answer = append(answer, ',')
+		}
+		answer = append(answer, `{"message":`...)
+		answer, _ = jsontext.AppendQuote(answer, warning)
+		answer = append(answer, '}')
+	}
+	send(w, http.StatusOK, append(answer, `]}`...))
+	return nil
+}
+
+func (a *API) mayReceive(r *http.Request, who auth.Principal, integrationID string) error {
+	in, err := a.Store.Integration(r.Context(), who.EnvironmentID, integrationID)
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && in.Deleted():
+		return noIntegration(integrationID)
+	case err != nil:
+		return err
+	case !in.Enabled:
+		return switchedOff()
+	}
+	return nil
+}
+
+// skillsTask is GET /v1/hris/skills/bulk/{task_id}.
+func (a *API) skillsTask(w http.ResponseWriter, r *http.Request) error {
+	who, integrationID, err := a.caller(r)
+	if err != nil {
+		return err
+	}
+	taskID := r.PathValue("task_id")
+	if !skill.IsTaskID(taskID) {
+		return a.noTask(r, who, integrationID, taskID)
+	}
+	view, err := a.Store.Task(r.Context(), who.EnvironmentID, integrationID, taskID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return a.noTask(r, who, integrationID, taskID)
+	case err != nil:
+		return err
+	}
+	h := w.Header()
+	h.Set(totalHeader, strconv.Itoa(view.Items))
+	h.Set(doneHeader, strconv.Itoa(view.Done))
+	h.Set(writtenHeader, strconv.Itoa(view.Counts.Written))
+	h.Set(unchangedHeader, strconv.Itoa(view.Counts.Unchanged))
+	h.Set(failedHeader, strconv.Itoa(view.Counts.Failed))
+	if view.Status == skill.Pending {
+		view.Document = skill.PendingDocument(view.Task)
+	}
+	send(w, http.StatusOK, view.Document)
+	return nil
+}
+
+// noTask tells a wrong integration from a wrong task, as far as the caller may know.
+func (a *API) noTask(r *http.Request, who auth.Principal, integrationID, taskID string) error {
+	_, err := a.Store.Integration(r.Context(), who.EnvironmentID, integrationID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return noIntegration(integrationID)
+	case err != nil:
+		return err
+	}
+	return skill.Errorf(skill.NotFound, skill.CodeInputInvalid, "This integration has no task %s.", quote(taskID))
+}
+
+// caller authenticates, and reads the integration header.
+func (a *API) caller(r *http.Request) (auth.Principal, string, error) {
+	who, err := a.Keys.Authenticate(r.Context(), r.Header.Get("Authorization"))
+	if err != nil {
+		return who, "", err
+	}
+	id := r.Header.Get(integrationHeader)
+	if id == "" {
+		return who, "", skill.Errorf(skill.Invalid, skill.CodeIntegrationNotFound,
+			"The header %s is missing. It names the integration, for example \"hibob:28KMdr68N8kG9EzLwjsN9aoz\".", integrationHeader)
+	}
+	return who, id, nil
+}
+
+func noIntegration(id string) error {
+	return skill.Errorf(skill.NotFound, skill.CodeIntegrationNotFound, "There is no integration %s in the environment of this API key.", quote(id))
+}
+
+func switchedOff() error {
+	return skill.Errorf(skill.Conflict, skill.CodeIntegrationOff, "The integration is switched off. Enable it, then submit again.")
+}

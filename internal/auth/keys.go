@@ -1,0 +1,109 @@
+// Package auth knows who is asking: API keys, and later sessions and the sealing of credentials.
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mr-tron/base58"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+const (
+	keyPrefix = "cw_live_"
+	// keyBytes of randomness make a key that nobody guesses, so one round of SHA-256 is enough to keep it.
+	keyBytes = 32
+	// shownLength is how much of a key is kept readable, to tell keys apart.
+	shownLength = len(keyPrefix) + 6
+	// keyMost is longer than any key: base 58 of 32 bytes has 43 or 44 characters.
+	keyMost = len(keyPrefix) + 44
+)
+
+// NewKey returns a fresh API key, the start of it that may be shown, and the hash that is kept.
+func NewKey() (key, shown string, hash [32]byte) {
+	secret := make([]byte, keyBytes)
+	_, _ = rand.Read(secret) // never fails: it ends the process instead
+	key = keyPrefix + base58.Encode(secret)
+	return key, key[:shownLength], sha256.Sum256([]byte(key))
+}
+
+// Principal is who sent a request.
+type Principal struct {
+	EnvironmentID string
+	KeyID         string
+}
+
+// KeyStore finds keys by their hash.
+type KeyStore interface {
+	KeyByHash(ctx context.Context, hash [32]byte) (store.Key, error)
+}
+
+// Keys checks API keys. A good key is believed for Fresh without asking the store, so a revoked one is refused by then in
+// every process.
+type Keys struct {
+	Store KeyStore
+	Fresh time.Duration    // 500 ms if zero
+	Now   func() time.Time // time.Now if nil
+
+	mu    sync.RWMutex
+	known map[[32]byte]knownKey
+}
+
+type knownKey struct {
+	principal Principal
+	until     time.Time
+}
+
+// errRefused does not say what is wrong with a key: that is nobody's business who does not have it.
+func errRefused() error {
+	return skill.Errorf(skill.Unauthenticated, skill.CodeAuthenticationInvalid,
+		"The API key is missing, malformed, unknown or revoked. Send a valid one as \"Authorization: Bearer %s…\".", keyPrefix)
+}
+
+// Authenticate reads an Authorization header.
+func (k *Keys) Authenticate(ctx context.Context, authorization string) (Principal, error) {
+	scheme, key, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(key, keyPrefix) || len(key) > keyMost {
+		return Principal{}, errRefused()
+	}
+	now := time.Now
+	if k.Now != nil {
+		now = k.Now
+	}
+	hash := sha256.Sum256([]byte(key))
+	k.mu.RLock()
+	known, ok := k.known[hash]
+	k.mu.RUnlock()
+	if at := now(); ok && at.Before(known.until) {
+		return known.principal, nil
+	}
+	asked := now()
+	row, err := k.Store.KeyByHash(ctx, hash)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Principal{}, fmt.Errorf("authenticate: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil || !row.RevokedAt.IsZero() {
+		delete(k.known, hash)
+		return Principal{}, errRefused()
+	}
+	if k.known == nil {
+		k.known = map[[32]byte]knownKey{}
+	}
+	fresh := k.Fresh
+	if fresh == 0 {
+		fresh = 500 * time.Millisecond
+	}
+	known = knownKey{Principal{EnvironmentID: row.EnvironmentID, KeyID: row.ID}, asked.Add(fresh)}
+	k.known[hash] = known
+	return known.principal, nil
+}

@@ -1,0 +1,216 @@
+// Package server puts the parts together: one process that serves the API and drains integrations. The command line, the
+// demo, the benchmarks and the end-to-end tests all start this same server.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/api"
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+	"github.com/crosswalk-hr/crosswalk/openapi"
+)
+
+// Connectors are all this program knows.
+func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
+	return connector.NewRegistry(sandbox.New(catalogue))
+}
+
+// OpenStore opens the database that the settings name: "" is the SQLite file in the data folder, "sqlite:FILE" another
+// one. serve takes it for this process, and label is what a second server is told about this one.
+func OpenStore(ctx context.Context, data, database string, serve bool, label string, log *slog.Logger, m *metrics.Metrics) (store.Store, error) {
+	path := filepath.Join(data, "crosswalk.db")
+	if database != "" {
+		scheme, rest, _ := strings.Cut(database, ":")
+		if scheme != "sqlite" || rest == "" {
+			return nil, fmt.Errorf("--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
+		}
+		path = rest
+	}
+	return sqlite.Open(ctx, sqlite.Options{Path: path, Serve: serve, Label: label, Logger: log, Committed: m.Committed})
+}
+
+// redacted hides a password in an address.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "…"
+	}
+	return u.Redacted()
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Listen    string // host:port; port 0 takes a free one
+	PublicURL string // made from the listening address if empty
+	Data      string
+	Database  string
+	MaxItems  int
+	Engine    engine.Settings
+	Logger    *slog.Logger
+}
+
+// Server is a running server.
+type Server struct {
+	// Store is the server's own; whoever starts a server in its process may administer it through this.
+	Store store.Store
+	// URL is where clients reach it.
+	URL string
+	// Address it listens on.
+	Address string
+
+	config Config
+	http   *http.Server
+	listen net.Listener
+	engine *engine.Engine
+	ready  atomic.Bool
+}
+
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 2 * time.Minute
+	answerTime = 2 * time.Minute
+	// stopTime is how long a server takes at most to end once it is told to: calls of tools get 8 s of it.
+	stopTime = 9500 * time.Millisecond
+)
+
+// Start opens everything and listens; it answers once Run runs.
+func Start(ctx context.Context, c Config) (_ *Server, err error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	// Listening comes first: an address that is taken is the mistake to tell before any file is touched.
+	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = listen.Close() // the first error is the one to tell
+		}
+	}()
+	s := &Server{config: c, listen: listen, Address: listen.Addr().String()}
+	s.URL = strings.TrimRight(c.PublicURL, "/")
+	if s.URL == "" {
+		s.URL = "http://" + reachable(s.Address)
+	}
+	registry := prometheus.NewRegistry()
+	m := metrics.New(registry)
+	if s.Store, err = OpenStore(ctx, c.Data, c.Database, true, "listening on "+s.Address, c.Logger, m); err != nil {
+		return nil, err
+	}
+	connectors := Connectors(s.Store.Sandbox())
+	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
+	handler := api.New(api.Config{
+		Engine: s.engine, Store: s.Store, Keys: &auth.Keys{Store: s.Store}, Connectors: connectors,
+		PublicURL: s.URL, Spec: openapi.Spec, MaxItems: c.MaxItems, Logger: c.Logger, Metrics: m,
+	})
+	handler.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
+	handler.Handle("GET /readyz", plain(s.readiness))
+	handler.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s.http = &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// reachable turns an address that listens everywhere into one that can be opened.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return address
+	}
+	return net.JoinHostPort("localhost", port)
+}
+
+// plain answers a question of the machinery: 200 "ok", or 503 and what is wrong.
+func plain(ask func(*http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		if err := ask(r); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, err.Error()+"\n") // the client has gone: there is nobody to tell
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n") // likewise
+	})
+}
+
+func (s *Server) readiness(r *http.Request) error {
+	if !s.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Store.Ping(ctx); err != nil {
+		s.config.Logger.Warn("the database does not answer", "error", err)
+		return errors.New("the database does not answer")
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then stops: no new connections or requests, calls of tools get Settings.Grace to be answered
+// and checkpointed, and it returns within 10 seconds.
+func (s *Server) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	engineContext, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	var engineErr error
+	engineDone := make(chan struct{})
+	go func() {
+		defer close(engineDone)
+		engineErr = s.engine.Run(engineContext)
+	}()
+	serveErr := make(chan error, 1)
+	group.Go(func() { serveErr <- s.http.Serve(s.listen) })
+	s.ready.Store(true)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-engineDone:
+		err = fmt.Errorf("the engine stopped: %w", engineErr)
+	case err = <-serveErr:
+	}
+	s.ready.Store(false)
+	limit := time.Now().Add(stopTime)
+	stopEngine()
+	shutdown, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit.Add(-time.Second))
+	defer cancel()
+	if s.http.Shutdown(shutdown) != nil {
+		_ = s.http.Close() // requests that do not end are cut
+	}
+	group.Wait()
+	select {
+	case <-engineDone:
+		err = errors.Join(err, engineErr)
+	case <-time.After(time.Until(limit)):
+		err = errors.Join(err, errors.New("the engine did not stop in time"))
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, s.Store.Close())
+}
