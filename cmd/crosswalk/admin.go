@@ -1,0 +1,617 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/server"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// database is embedded in commands that work on the database directly, also while a server runs on it.
+type database struct {
+	Data     string `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
+	Database string `help:"Database: sqlite:FILE, or nothing for the one in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
+}
+
+// with opens the database for f.
+func (d database) with(a *app, f func(ctx context.Context, s store.Store) error) error {
+	if d.Database == "" {
+		if _, err := os.Stat(filepath.Join(d.Data, "crosswalk.db")); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(a.err, "a new database is made in %s\n", d.Data)
+		}
+	}
+	s, err := server.OpenStore(a.ctx, d.Data, d.Database, false, "", nil, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(explain(f(a.ctx, s)), s.Close())
+}
+
+// explain turns the store's plain errors into ones a user can act on.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrExists):
+		return &exitError{exitMisuse, err}
+	default:
+		return err
+	}
+}
+
+type environmentsCommand struct {
+	Create environmentsCreate `cmd:"" help:"Make an environment."`
+	List   environmentsList   `cmd:"" help:"List the environments."`
+}
+
+type environmentsCreate struct {
+	database
+	asJSON
+	Name string `help:"What people call it." required:""`
+}
+
+func (c *environmentsCreate) Help() string {
+	return examplesOf("crosswalk environments create --name staging", "crosswalk environments create --name staging --json")
+}
+
+type environmentJSON struct {
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	CreatedAt *string `json:"created_at"`
+}
+
+func environmentOut(e store.Environment) environmentJSON {
+	return environmentJSON{e.ID, e.Name, atJSON(e.CreatedAt)}
+}
+
+func (c *environmentsCreate) Run(a *app) error {
+	if strings.TrimSpace(c.Name) == "" {
+		return misuse("--name is blank")
+	}
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.CreateEnvironment(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		return c.print(a, environmentOut(env), func(w io.Writer) { fmt.Fprintf(w, "environment %s, id %s\n", env.Name, env.ID) })
+	})
+}
+
+type environmentsList struct {
+	database
+	asJSON
+}
+
+func (c *environmentsList) Help() string {
+	return examplesOf("crosswalk environments list", "crosswalk environments list --data /var/lib/crosswalk --json")
+}
+
+func (c *environmentsList) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		envs, err := s.Environments(ctx)
+		if err != nil {
+			return err
+		}
+		out := struct {
+			Environments []environmentJSON `json:"environments"`
+		}{each(envs, environmentOut)}
+		return c.print(a, out, func(w io.Writer) {
+			table(w, []string{"NAME", "ID", "CREATED"}, each(envs, func(e store.Environment) []string {
+				return []string{e.Name, e.ID, at(e.CreatedAt)}
+			}))
+		})
+	})
+}
+
+type keysCommand struct {
+	Create keysCreate `cmd:"" help:"Make an API key. It is shown once."`
+	List   keysList   `cmd:"" help:"List API keys."`
+	Revoke keysRevoke `cmd:"" help:"Revoke an API key: running servers refuse it within a second."`
+}
+
+type keysCreate struct {
+	database
+	asJSON
+	Name        string `help:"What it is for." required:""`
+	Environment string `help:"Name or id of the environment." default:"default"`
+}
+
+func (c *keysCreate) Help() string {
+	return examplesOf("crosswalk keys create --name nightly", "crosswalk keys create --name nightly --environment staging --json")
+}
+
+func (c *keysCreate) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Environment)
+		if err != nil {
+			return err
+		}
+		secret, shown, hash := auth.NewKey()
+		key, err := s.CreateKey(ctx, store.Key{EnvironmentID: env.ID, Name: c.Name, Prefix: shown}, hash)
+		if err != nil {
+			return err
+		}
+		out := struct {
+			Key string `json:"key"`
+			keyJSON
+		}{secret, keyOut(key)}
+		return c.print(a, out, func(w io.Writer) {
+			fmt.Fprintf(w, "%s\n", secret)
+			fmt.Fprintf(a.err, "API key %q of environment %s, id %s. It is not shown again.\n", key.Name, env.Name, key.ID)
+		})
+	})
+}
+
+type keyJSON struct {
+	ID            string  `json:"id"`
+	Name          string  `json:"name"`
+	EnvironmentID string  `json:"environment_id"`
+	Prefix        string  `json:"prefix"`
+	CreatedAt     *string `json:"created_at"`
+	RevokedAt     *string `json:"revoked_at"`
+}
+
+func keyOut(k store.Key) keyJSON {
+	return keyJSON{k.ID, k.Name, k.EnvironmentID, k.Prefix, atJSON(k.CreatedAt), atJSON(k.RevokedAt)}
+}
+
+type keysList struct {
+	database
+	asJSON
+	Environment string `help:"Only those of this environment (name or id)."`
+}
+
+func (c *keysList) Help() string {
+	return examplesOf("crosswalk keys list", "crosswalk keys list --environment staging --json")
+}
+
+func (c *keysList) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		envID, names, err := environmentFilter(ctx, s, c.Environment)
+		if err != nil {
+			return err
+		}
+		keys, err := s.Keys(ctx, envID)
+		if err != nil {
+			return err
+		}
+		out := struct {
+			Keys []keyJSON `json:"keys"`
+		}{each(keys, keyOut)}
+		return c.print(a, out, func(w io.Writer) {
+			if len(keys) == 0 {
+				fmt.Fprintln(w, "There are no API keys. Make one: crosswalk keys create --name NAME")
+				return
+			}
+			table(w, []string{"KEY", "NAME", "ENVIRONMENT", "ID", "CREATED", "REVOKED"}, each(keys, func(k store.Key) []string {
+				return []string{k.Prefix + "…", k.Name, names[k.EnvironmentID], k.ID, at(k.CreatedAt), at(k.RevokedAt)}
+			}))
+		})
+	})
+}
+
+type keysRevoke struct {
+	database
+	asJSON
+	ID string `arg:"" help:"The key's id, as crosswalk keys list shows it."`
+}
+
+func (c *keysRevoke) Help() string {
+	return examplesOf("crosswalk keys revoke 28KMdr68N8kG9EzLwjsN9aoz", "crosswalk keys revoke 28KMdr68N8kG9EzLwjsN9aoz --json")
+}
+
+func (c *keysRevoke) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		key, err := s.RevokeKey(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		return c.print(a, keyOut(key), func(w io.Writer) { fmt.Fprintf(w, "revoked %s… %q\n", key.Prefix, key.Name) })
+	})
+}
+
+// environmentFilter resolves an optional environment, and gives the names of all.
+func environmentFilter(ctx context.Context, s store.Store, nameOrID string) (id string, names map[string]string, err error) {
+	envs, err := s.Environments(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	names = make(map[string]string, len(envs))
+	for _, e := range envs {
+		names[e.ID] = e.Name
+	}
+	if nameOrID == "" {
+		return "", names, nil
+	}
+	env, err := s.Environment(ctx, nameOrID)
+	return env.ID, names, err
+}
+
+type integrationsCommand struct {
+	Create  integrationsCreate  `cmd:"" help:"Link a customer's tool to an environment."`
+	List    integrationsList    `cmd:"" help:"List the integrations."`
+	Show    integrationsShow    `cmd:"" help:"Show one with its settings."`
+	Update  integrationsUpdate  `cmd:"" help:"Change settings. Running servers use them from the next chunk on."`
+	Enable  integrationsEnable  `cmd:"" help:"Switch one on again. Its waiting tasks go on."`
+	Disable integrationsDisable `cmd:"" help:"Switch one off. Its tasks wait, their deadlines run on."`
+	Delete  integrationsDelete  `cmd:"" help:"Delete one for ever. Its waiting tasks fail; all its tasks can still be read."`
+}
+
+type integrationJSON struct {
+	ID            string          `json:"id"`
+	Tool          string          `json:"tool"`
+	Name          string          `json:"name"`
+	EnvironmentID string          `json:"environment_id"`
+	Status        string          `json:"status"`
+	Reason        string          `json:"reason,omitempty"`
+	Settings      json.RawMessage `json:"settings"`
+	CreatedAt     *string         `json:"created_at"`
+	DeletedAt     *string         `json:"deleted_at"`
+}
+
+func integrationOut(in store.Integration) integrationJSON {
+	return integrationJSON{
+		in.ID, in.Tool, in.EndUser.OrganisationName, in.EnvironmentID, state(in), in.InvalidReason, json.RawMessage(in.Settings),
+		atJSON(in.CreatedAt), atJSON(in.DeletedAt),
+	}
+}
+
+func state(in store.Integration) string {
+	switch {
+	case in.Deleted():
+		return "DELETED"
+	case !in.Enabled:
+		return "INACTIVE"
+	case in.InvalidReason != "":
+		return "INVALID"
+	default:
+		return "ACTIVE"
+	}
+}
+
+// settingFlags is embedded in commands that set settings.
+type settingFlags struct {
+	Set []string `help:"A setting of the tool as NAME=VALUE; may be given several times. crosswalk tools lists them." placeholder:"NAME=VALUE" sep:"none"`
+}
+
+// apply changes settings and asks the connector whether they can be used.
+func (f settingFlags) apply(s store.Store, id, tool string, settings map[string]json.RawMessage) ([]byte, error) {
+	c, ok := server.Connectors(s.Sandbox()).Find(tool)
+	if !ok {
+		return nil, misuse("there is no connector for %q; crosswalk tools lists those there are", tool)
+	}
+	for _, pair := range f.Set {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, misuse("--set %q: write it as NAME=VALUE", pair)
+		}
+		parsed, err := c.Describe().ParseSetting(name, value)
+		if err != nil {
+			return nil, misuse("--set %s: %w", name, err)
+		}
+		settings[name] = parsed
+	}
+	encoded, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Open(connector.Account{ID: id, Settings: encoded}); err != nil {
+		return nil, &exitError{exitMisuse, err}
+	}
+	return encoded, nil
+}
+
+type integrationsCreate struct {
+	database
+	asJSON
+	settingFlags
+	Tool        string `help:"The tool's id; crosswalk tools lists them." required:""`
+	Name        string `help:"The customer, as people know it." required:""`
+	Environment string `help:"Name or id of the environment." default:"default"`
+	OriginID    string `help:"The customer's id in the system that sends the skills."`
+	Email       string `help:"Who to turn to at the customer."`
+}
+
+func (c *integrationsCreate) Help() string {
+	return examplesOf(
+		`crosswalk integrations create --tool sandbox --name "Acme GmbH"`,
+		`crosswalk integrations create --tool sandbox --name "Slow Inc." --set latency=250ms --set rate_limit=60`,
+	)
+}
+
+func (c *integrationsCreate) Run(a *app) error {
+	if strings.TrimSpace(c.Name) == "" {
+		return misuse("--name is blank")
+	}
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Environment)
+		if err != nil {
+			return err
+		}
+		settings, err := c.apply(s, "", c.Tool, map[string]json.RawMessage{})
+		if err != nil {
+			return err
+		}
+		in, err := s.CreateIntegration(ctx, store.Integration{
+			EnvironmentID: env.ID, Tool: c.Tool, Settings: settings,
+			EndUser: store.EndUser{OrganisationName: c.Name, CreatorEmail: c.Email, OriginID: c.OriginID},
+		})
+		if err != nil {
+			return err
+		}
+		return c.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintln(w, in.ID) })
+	})
+}
+
+type integrationsList struct {
+	database
+	asJSON
+	Environment string `help:"Only those of this environment (name or id)."`
+}
+
+func (c *integrationsList) Help() string {
+	return examplesOf("crosswalk integrations list", "crosswalk integrations list --environment staging --json")
+}
+
+func (c *integrationsList) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		envID, names, err := environmentFilter(ctx, s, c.Environment)
+		if err != nil {
+			return err
+		}
+		list, err := s.Integrations(ctx, envID)
+		if err != nil {
+			return err
+		}
+		out := struct {
+			Integrations []integrationJSON `json:"integrations"`
+		}{each(list, integrationOut)}
+		return c.print(a, out, func(w io.Writer) {
+			if len(list) == 0 {
+				fmt.Fprintln(w, "There are no integrations. Make one: crosswalk integrations create --tool sandbox --name NAME")
+				return
+			}
+			table(w, []string{"ID", "CUSTOMER", "TOOL", "ENVIRONMENT", "STATE", "CREATED"}, each(list, func(in store.Integration) []string {
+				return []string{in.ID, in.EndUser.OrganisationName, in.Tool, names[in.EnvironmentID], state(in), at(in.CreatedAt)}
+			}))
+		})
+	})
+}
+
+type integrationsShow struct {
+	database
+	asJSON
+	ID string `arg:"" help:"The integration's id."`
+}
+
+func (c *integrationsShow) Help() string {
+	return examplesOf("crosswalk integrations show sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations show sandbox:28KMdr68N8kG9EzLwjsN9aoz --json")
+}
+
+func (c *integrationsShow) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		in, err := s.Integration(ctx, "", c.ID)
+		if err != nil {
+			return err
+		}
+		_, names, err := environmentFilter(ctx, s, "")
+		if err != nil {
+			return err
+		}
+		return c.print(a, integrationOut(in), func(w io.Writer) {
+			rows := [][]string{
+				{"customer", in.EndUser.OrganisationName}, {"tool", in.Tool}, {"environment", names[in.EnvironmentID]},
+				{"state", strings.TrimSpace(state(in) + " " + in.InvalidReason)}, {"created", at(in.CreatedAt)},
+			}
+			var settings map[string]json.RawMessage
+			_ = json.Unmarshal(in.Settings, &settings) // what cannot be read is shown as none
+			for _, name := range slices.Sorted(maps.Keys(settings)) {
+				rows = append(rows, []string{"setting " + name, string(settings[name])})
+			}
+			table(w, []string{"id", in.ID}, rows)
+		})
+	})
+}
+
+type integrationsUpdate struct {
+	database
+	asJSON
+	settingFlags
+	ID    string   `arg:"" help:"The integration's id."`
+	Unset []string `help:"A setting to put back to its default; may be given several times." placeholder:"NAME"`
+}
+
+func (c *integrationsUpdate) Help() string {
+	return examplesOf(
+		"crosswalk integrations update sandbox:28KMdr68N8kG9EzLwjsN9aoz --set outage=true",
+		"crosswalk integrations update sandbox:28KMdr68N8kG9EzLwjsN9aoz --unset outage",
+	)
+}
+
+func (c *integrationsUpdate) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		in, err := s.Integration(ctx, "", c.ID)
+		if err != nil {
+			return err
+		}
+		settings := map[string]json.RawMessage{}
+		if err := json.Unmarshal(in.Settings, &settings); err != nil {
+			return fmt.Errorf("settings of %s: %w", c.ID, err)
+		}
+		for _, name := range c.Unset {
+			delete(settings, name)
+		}
+		encoded, err := c.apply(s, in.ID, in.Tool, settings)
+		if err != nil {
+			return err
+		}
+		if in, err = s.SetSettings(ctx, c.ID, encoded); err != nil {
+			return err
+		}
+		return c.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", in.ID, in.Settings) })
+	})
+}
+
+type integrationsEnable struct {
+	database
+	asJSON
+	ID string `arg:"" help:"The integration's id."`
+}
+
+func (c *integrationsEnable) Help() string {
+	return examplesOf("crosswalk integrations enable sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations enable sandbox:28KMdr68N8kG9EzLwjsN9aoz --json")
+}
+
+func (c *integrationsEnable) Run(a *app) error { return c.change(a, c.asJSON, c.ID, enable) }
+
+type integrationsDisable struct {
+	database
+	asJSON
+	ID string `arg:"" help:"The integration's id."`
+}
+
+func (c *integrationsDisable) Help() string {
+	return examplesOf("crosswalk integrations disable sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations disable sandbox:28KMdr68N8kG9EzLwjsN9aoz --json")
+}
+
+func (c *integrationsDisable) Run(a *app) error { return c.change(a, c.asJSON, c.ID, disable) }
+
+type integrationsDelete struct {
+	database
+	asJSON
+	ID  string `arg:"" help:"The integration's id."`
+	Yes bool   `help:"Do not ask on a terminal."`
+}
+
+func (c *integrationsDelete) Help() string {
+	return examplesOf("crosswalk integrations delete sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations delete sandbox:28KMdr68N8kG9EzLwjsN9aoz --yes --json")
+}
+
+func (c *integrationsDelete) Run(a *app) error {
+	return c.change(a, c.asJSON, c.ID, func(ctx context.Context, s store.Store, id string) (store.Integration, error) {
+		in, err := s.Integration(ctx, "", id)
+		if err != nil {
+			return in, err
+		}
+		if a.asking && !c.Yes {
+			fmt.Fprintf(a.err, "This cannot be undone. Type the customer's name (%s) to delete %s: ", in.EndUser.OrganisationName, id)
+			if typed := readLine(a.in); typed != in.EndUser.OrganisationName {
+				return in, misuse("that is not its name; nothing was deleted")
+			}
+		}
+		return s.DeleteIntegration(ctx, id)
+	})
+}
+
+func enable(ctx context.Context, s store.Store, id string) (store.Integration, error) {
+	return s.SetEnabled(ctx, id, true)
+}
+
+func disable(ctx context.Context, s store.Store, id string) (store.Integration, error) {
+	return s.SetEnabled(ctx, id, false)
+}
+
+// change does something to an integration and shows its state.
+func (d database) change(a *app, out asJSON, id string, f func(context.Context, store.Store, string) (store.Integration, error)) error {
+	return d.with(a, func(ctx context.Context, s store.Store) error {
+		in, err := f(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		return out.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", in.ID, state(in)) })
+	})
+}
+
+type toolsCommand struct {
+	asJSON
+	Tool string `arg:"" optional:"" help:"Only this one."`
+}
+
+func (c *toolsCommand) Help() string {
+	return examplesOf("crosswalk tools", "crosswalk tools sandbox --json")
+}
+
+type fieldJSON struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Label    string `json:"label"`
+	Help     string `json:"help"`
+	Default  string `json:"default,omitempty"`
+	Example  string `json:"example,omitempty"`
+	Secret   bool   `json:"secret"`
+	Required bool   `json:"required"`
+}
+
+type toolJSON struct {
+	ID          string      `json:"id"`
+	Label       string      `json:"label"`
+	Category    string      `json:"category"`
+	Summary     string      `json:"summary"`
+	Batch       int         `json:"batch"`
+	Concurrency int         `json:"concurrency"`
+	Deactivates bool        `json:"deactivates"`
+	Settings    []fieldJSON `json:"settings"`
+}
+
+func (c *toolsCommand) Run(a *app) error {
+	// Descriptions need no database.
+	list := server.Connectors(nil).All()
+	if c.Tool != "" {
+		list = slices.DeleteFunc(list, func(d connector.Description) bool { return d.Slug != c.Tool })
+		if len(list) == 0 {
+			return misuse("there is no connector for %q; crosswalk tools lists those there are", c.Tool)
+		}
+	}
+	out := struct {
+		Tools []toolJSON `json:"tools"`
+	}{each(list, func(d connector.Description) toolJSON {
+		return toolJSON{
+			d.Slug, d.Label, string(d.Category), d.Summary, d.Limits.Batch, d.Limits.Concurrency, d.Deactivates,
+			each(d.Settings, func(f connector.Field) fieldJSON {
+				return fieldJSON{f.Name, string(f.Type), f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required}
+			}),
+		}
+	})}
+	return c.print(a, out, func(w io.Writer) {
+		for i, d := range list {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			fmt.Fprintf(w, "%s: %s, %s. %s\n\n", d.Slug, d.Label, d.Category, d.Summary)
+			table(w, []string{"SETTING", "TYPE", "DEFAULT", "MEANING"}, each(d.Settings, func(f connector.Field) []string {
+				return []string{f.Name, string(f.Type), f.Default, f.Help}
+			}))
+		}
+	})
+}
+
+// examples is the end of a command's help.
+func examplesOf(lines ...string) string { return "Examples:\n\n  " + strings.Join(lines, "\n  ") }
+
+func each[In, Out any](in []In, f func(In) Out) []Out {
+	out := make([]Out, len(in))
+	for i, v := range in {
+		out[i] = f(v)
+	}
+	return out
+}
+
+// readLine reads up to the end of a line, byte by byte: what follows is not ours.
+func readLine(in io.Reader) string {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		if n, err := in.Read(b); n == 0 || err != nil || b[0] == '\n' {
+			return strings.TrimRight(string(line), "\r")
+		}
+		line = append(line, b[0])
+	}
+}

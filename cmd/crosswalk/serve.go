@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/server"
+)
+
+type serveCommand struct {
+	Listen      string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
+	PublicURL   string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
+	Data        string        `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
+	Database    string        `help:"Database: sqlite:FILE, or nothing for the one in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
+	MaxItems    int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
+	TaskTimeout time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
+	Drains      int           `help:"Integrations worked on at once." default:"64" env:"CROSSWALK_DRAINS" placeholder:"N"`
+	Attempts    int           `help:"Failed calls in a row after which a task is given up." default:"10" env:"CROSSWALK_ATTEMPTS" placeholder:"N"`
+	Backoff     time.Duration `help:"Wait after the first failed call; it doubles, up to --backoff-most." default:"500ms" env:"CROSSWALK_BACKOFF"`
+	BackoffMost time.Duration `help:"Longest wait between two calls, unless the tool asks for more." default:"1m" env:"CROSSWALK_BACKOFF_MOST"`
+	CallTimeout time.Duration `help:"Longest call of a tool." default:"2m" env:"CROSSWALK_CALL_TIMEOUT"`
+	LogLevel    slog.Level    `help:"debug, info, warn or error." default:"info" env:"CROSSWALK_LOG_LEVEL" placeholder:"LEVEL"`
+	LogFormat   string        `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto" env:"CROSSWALK_LOG_FORMAT"`
+}
+
+func (c *serveCommand) Help() string {
+	return examplesOf("crosswalk serve", "crosswalk serve --listen :8080 --public-url https://skills.example.com --data /var/lib/crosswalk")
+}
+
+func (c *serveCommand) Validate() error {
+	switch {
+	case c.MaxItems < 1:
+		return fmt.Errorf("--max-items must be at least 1")
+	case c.Drains < 1:
+		return fmt.Errorf("--drains must be at least 1")
+	case c.Attempts < 1:
+		return fmt.Errorf("--attempts must be at least 1")
+	case c.TaskTimeout < time.Second:
+		return fmt.Errorf("--task-timeout must be at least 1s")
+	case c.Backoff <= 0 || c.BackoffMost < c.Backoff:
+		return fmt.Errorf("--backoff must be above 0, and --backoff-most not below it")
+	case c.CallTimeout <= 0:
+		return fmt.Errorf("--call-timeout must be above 0")
+	}
+	return nil
+}
+
+func (c *serveCommand) Run(a *app) error {
+	log := c.logger(a.err)
+	s, err := server.Start(a.ctx, server.Config{
+		Listen: c.Listen, PublicURL: c.PublicURL, Data: c.Data, Database: c.Database, MaxItems: c.MaxItems, Logger: log,
+		Engine: engine.Settings{
+			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
+			CallTimeout: c.CallTimeout,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	where := c.Database
+	if where == "" {
+		where = filepath.Join(c.Data, "crosswalk.db")
+	}
+	fmt.Fprintf(a.out, "Crosswalk %s serves %s\n  data        %s\n  make a key  crosswalk keys create --name NAME%s\n  the API     %s/openapi.yaml\n",
+		version(), s.URL, where, c.dataFlag(), s.URL)
+	log.Info("serving", "url", s.URL, "address", s.Address, "database", where, "version", version())
+	err = s.Run(a.ctx)
+	log.Info("stopped")
+	return err
+}
+
+// dataFlag repeats where the data lies, for a command that can be pasted.
+func (c *serveCommand) dataFlag() string {
+	switch {
+	case c.Database != "":
+		return " --database " + c.Database
+	case os.Getenv("CROSSWALK_DATA") != "":
+		return ""
+	default:
+		return " --data " + c.Data
+	}
+}
+
+func (c *serveCommand) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	text := c.LogFormat == "text" || c.LogFormat == "auto" && term.IsTerminal(int(os.Stderr.Fd()))
+	if text {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+type versionCommand struct{ asJSON }
+
+func (c *versionCommand) Help() string {
+	return examplesOf("crosswalk version", "crosswalk version --json")
+}
+
+func (c *versionCommand) Run(a *app) error {
+	out := struct {
+		Version string `json:"version"`
+	}{version()}
+	return c.print(a, out, func(w io.Writer) { fmt.Fprintln(w, "crosswalk", out.Version) })
+}
+
+// version is the module's, or that of the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}
