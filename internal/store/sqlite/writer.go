@@ -141,7 +141,10 @@ func (w *writer) run(batch []*request) {
 	// One of them failed and may have left something half done, so nothing was kept. Each has a transaction of its own
 	// now: the failing one fails alone.
 	for _, r := range begun {
-		_, err := w.together([]*request{r})
+		errs, err := w.together([]*request{r})
+		if err == nil {
+			err = errs[0]
+		}
 		r.result <- err
 	}
 }

@@ -1,0 +1,480 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
+)
+
+// The tests run in a bubble of package synctest: the store is real, the time is not. A wait of an hour takes no time, and
+// "nothing happens within ten minutes" can be said.
+
+// fixture is a store with an environment, and the engine that runs on it.
+type fixture struct {
+	t     *testing.T
+	store store.Store
+	env   string
+	// tools are the connectors of engines started from now on; the sandbox if nil.
+	tools []connector.Connector
+	// around wraps the store for engines started from now on.
+	around func(engine.Store) engine.Store
+
+	engine *engine.Engine
+	stop   func()
+}
+
+// quiet settings: no waiting in real life, and few enough wake-ups that hours pass quickly.
+func settings() engine.Settings {
+	return engine.Settings{
+		TaskTimeout: time.Hour, Sweep: 5 * time.Second, Attempts: 4, Backoff: time.Second, BackoffMost: 10 * time.Second,
+		CallTimeout: time.Minute,
+	}
+}
+
+// run runs a test in a bubble, with an engine unless set is nil.
+func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)) {
+	t.Parallel()
+	sqlitetest.Prepare(t)
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, "crosswalk.db")})
+		f := &fixture{t: t, store: s}
+		env, err := s.Environment(t.Context(), store.DefaultEnvironment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.env = env.ID
+		defer func() {
+			if f.stop != nil {
+				f.stop()
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if set != nil {
+			f.start(*set)
+		}
+		test(t, f)
+	})
+}
+
+// deaf is a store without the job queue: its polling would fill the hours of a bubble, and correctness must not rest on
+// it anyway.
+type deaf struct{ engine.Store }
+
+func (deaf) Listen(ctx context.Context, _ func(string)) error {
+	<-ctx.Done()
+	return nil
+}
+
+// start starts an engine; f.stop stops it.
+func (f *fixture) start(set engine.Settings) {
+	f.t.Helper()
+	tools := f.tools
+	if tools == nil {
+		tools = []connector.Connector{sandbox.New(f.store.Sandbox())}
+	}
+	var st engine.Store = deaf{f.store}
+	if f.around != nil {
+		st = f.around(st)
+	}
+	e := engine.New(engine.Config{
+		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set,
+		Logger: slog.New(slog.NewTextHandler(f.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	var once sync.Once
+	f.engine = e
+	f.stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				f.t.Errorf("engine: %v", err)
+			}
+		})
+	}
+	synctest.Wait()
+}
+
+func (f *fixture) integration(settings string) store.Integration {
+	return f.integrationWith("sandbox", settings)
+}
+
+func (f *fixture) integrationWith(tool, settings string) store.Integration {
+	f.t.Helper()
+	in, err := f.store.CreateIntegration(f.t.Context(), store.Integration{
+		EnvironmentID: f.env, Tool: tool, Settings: []byte(settings), EndUser: store.EndUser{OrganisationName: "Acme GmbH"},
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return in
+}
+
+func (f *fixture) change(in store.Integration, settings string) {
+	f.t.Helper()
+	if _, err := f.store.SetSettings(f.t.Context(), in.ID, []byte(settings)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) enable(in store.Integration, on bool) {
+	f.t.Helper()
+	if _, err := f.store.SetEnabled(f.t.Context(), in.ID, on); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func active(names ...string) []skill.Item {
+	list := make([]skill.Item, len(names))
+	for i, name := range names {
+		list[i] = skill.Item{OriginID: "id-" + name, Name: name, Status: skill.Active}
+	}
+	return list
+}
+
+func many(n int) []skill.Item {
+	list := make([]skill.Item, n)
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprintf("skill-%d", i), Name: fmt.Sprintf("Skill %d", i), Status: skill.Active}
+	}
+	return list
+}
+
+func (f *fixture) submit(in store.Integration, items ...skill.Item) string {
+	f.t.Helper()
+	task, err := f.engine.Submit(f.t.Context(), store.Submission{
+		EnvironmentID: f.env, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: items,
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return task.ID
+}
+
+func (f *fixture) view(in store.Integration, taskID string) store.TaskView {
+	f.t.Helper()
+	view, err := f.store.Task(f.t.Context(), f.env, in.ID, taskID)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return view
+}
+
+// ended waits for a task's end, in the bubble's time.
+func (f *fixture) ended(in store.Integration, taskID string) result {
+	f.t.Helper()
+	limit := time.Now().Add(26 * time.Hour)
+	for step := time.Millisecond; ; step = min(2*step, time.Minute) {
+		view := f.view(in, taskID)
+		if view.Status != skill.Pending {
+			return parse(f.t, view)
+		}
+		if time.Now().After(limit) {
+			f.t.Fatalf("task %s is pending for ever: %+v", taskID, view)
+		}
+		wait(step)
+	}
+}
+
+func wait(d time.Duration) { <-time.After(d) }
+
+// result is a task's document, taken apart.
+type result struct {
+	Status string
+	Code   string // of a failed task
+	Text   string
+	Items  []item
+	Took   time.Duration
+}
+
+type item struct{ OriginID, ID, Code, Text string }
+
+func parse(t *testing.T, view store.TaskView) result {
+	t.Helper()
+	return parseDocument(t, view)
+}
+
+// failer is what *testing.T and *rapid.T have in common.
+type failer interface {
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func parseDocument(t failer, view store.TaskView) result {
+	var doc struct {
+		Data struct {
+			Status      string    `json:"status"`
+			CreatedAt   time.Time `json:"created_at"`
+			CompletedAt time.Time `json:"completed_at"`
+			Error       struct{ Code, Message string }
+			Data        []struct {
+				OriginID string `json:"origin_id"`
+				Status   string
+				Data     struct{ ID string }
+				Error    struct{ Code, Message string }
+			}
+		}
+	}
+	if err := json.Unmarshal(view.Document, &doc); err != nil {
+		t.Fatalf("%v: %s", err, view.Document)
+	}
+	d := doc.Data
+	if d.Status != view.Status.String() {
+		t.Errorf("the document says %s, the task is %s", d.Status, view.Status)
+	}
+	r := result{Status: d.Status, Code: d.Error.Code, Text: d.Error.Message, Took: d.CompletedAt.Sub(d.CreatedAt)}
+	var counts skill.Counts
+	for _, it := range d.Data {
+		r.Items = append(r.Items, item{it.OriginID, it.Data.ID, it.Error.Code, it.Error.Message})
+		if (it.Status == "SUCCEEDED") != skill.IsID(it.Data.ID) || (it.Status == "FAILED") != (it.Error.Code != "") {
+			t.Errorf("entry %+v", it)
+		}
+		if it.Status == "FAILED" {
+			counts.Failed++
+		}
+	}
+	if d.Status == "COMPLETED" && (len(r.Items) != view.Items || counts.Failed != view.Counts.Failed) {
+		t.Errorf("%d entries with %d failures, the task counts %d with %+v", len(r.Items), counts.Failed, view.Items, view.Counts)
+	}
+	return r
+}
+
+// codes are the items' error codes in order; "" for those that succeeded.
+func (r result) codes() []string {
+	codes := make([]string, len(r.Items))
+	for i, it := range r.Items {
+		codes[i] = it.Code
+	}
+	return codes
+}
+
+func (r result) want(t *testing.T, status string, codes ...string) {
+	t.Helper()
+	if r.Status != status {
+		t.Errorf("status %s (%s %s), want %s", r.Status, r.Code, r.Text, status)
+	}
+	if diff := cmp.Diff(codes, r.codes()); len(codes) > 0 && diff != "" {
+		t.Errorf("codes (-want +got):\n%s%+v", diff, r.Items)
+	}
+}
+
+func (r result) wantFailed(t *testing.T, code skill.Code) {
+	t.Helper()
+	if r.Status != "FAILED" || r.Code != string(code) || r.Text == "" {
+		t.Errorf("%s %s %q, want FAILED %s", r.Status, r.Code, r.Text, code)
+	}
+}
+
+// tool reads the sandbox's own catalogue.
+func (f *fixture) tool(in store.Integration) map[string]sandbox.Record {
+	f.t.Helper()
+	list, err := f.store.Sandbox().List(f.t.Context(), in.ID, 0, 1_000_000)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	by := map[string]sandbox.Record{}
+	for _, r := range list {
+		by[r.ExternalID] = r
+	}
+	if len(by) != len(list) {
+		f.t.Errorf("the tool holds a skill twice: %d records of %d", len(list), len(by))
+	}
+	return by
+}
+
+// holds checks that the tool holds exactly these items.
+func (f *fixture) holds(in store.Integration, items []skill.Item) {
+	f.t.Helper()
+	got := map[string]skill.Item{}
+	for id, r := range f.tool(in) {
+		status := skill.Inactive
+		if r.Active {
+			status = skill.Active
+		}
+		got[id] = skill.Item{OriginID: id, Name: r.Name, Status: status}
+	}
+	want := map[string]skill.Item{}
+	for _, it := range items {
+		want[it.OriginID] = it
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		f.t.Errorf("what the tool holds (-want +got):\n%s", diff)
+	}
+}
+
+// writes sums how often the tool wrote a skill.
+func (f *fixture) writes(in store.Integration) int {
+	n := 0
+	for _, r := range f.tool(in) {
+		n += r.Writes
+	}
+	return n
+}
+
+// mortal is a store that its engine loses at some point, as if the process had died: from then on nothing works.
+type mortal struct {
+	engine.Store
+	dead atomic.Bool
+	// before is asked before every operation; true kills.
+	before func(op string) bool
+	// after is asked after every operation that was done; true kills, and the caller never learns of it.
+	after func(op string) bool
+}
+
+var errDead = errors.New("this process is dead")
+
+func (m *mortal) alive(op string) error {
+	if m.before != nil && m.before(op) {
+		m.dead.Store(true)
+	}
+	if m.dead.Load() {
+		return errDead
+	}
+	return nil
+}
+
+func (m *mortal) done(op string, err error) error {
+	if err == nil && m.after != nil && m.after(op) {
+		m.dead.Store(true)
+	}
+	if m.dead.Load() {
+		return errDead
+	}
+	return err
+}
+
+func (m *mortal) Claim(ctx context.Context, c store.Claim) (store.Lease, store.Next, error) {
+	if err := m.alive("claim"); err != nil {
+		return store.Lease{}, store.Next{}, err
+	}
+	lease, next, err := m.Store.Claim(ctx, c)
+	return lease, next, m.done("claim", err)
+}
+
+func (m *mortal) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+	if err := m.alive("extend"); err != nil {
+		return nil, err
+	}
+	states, err := m.Store.Extend(ctx, owner, held, ttl)
+	return states, m.done("extend", err)
+}
+
+func (m *mortal) Advance(ctx context.Context, lease store.Lease, step store.Step) (store.Next, error) {
+	if err := m.alive("advance"); err != nil {
+		return store.Next{}, err
+	}
+	next, err := m.Store.Advance(ctx, lease, step)
+	return next, m.done("advance", err)
+}
+
+func (m *mortal) Items(ctx context.Context, task int64, start int) ([]skill.Item, error) {
+	if err := m.alive("items"); err != nil {
+		return nil, err
+	}
+	return m.Store.Items(ctx, task, start)
+}
+
+func (m *mortal) Skills(ctx context.Context, lease store.Lease, ids []string) ([]store.SkillState, error) {
+	if err := m.alive("skills"); err != nil {
+		return nil, err
+	}
+	return m.Store.Skills(ctx, lease, ids)
+}
+
+func (m *mortal) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
+	if m.dead.Load() {
+		return nil, errDead
+	}
+	return m.Store.Due(ctx, limit)
+}
+
+func (m *mortal) FailTasks(ctx context.Context, tasks []store.FailedTask) (int, error) {
+	if m.dead.Load() {
+		return 0, errDead
+	}
+	return m.Store.FailTasks(ctx, tasks)
+}
+
+type engineStore = engine.Store
+
+// flaky is a store whose nth operation of a kind fails, once.
+type flaky struct {
+	mortal
+	op  string
+	nth int
+
+	mu   sync.Mutex
+	seen int
+}
+
+var errFlaky = errors.New("the database hiccups")
+
+func (f *flaky) hiccup(op string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if op != f.op {
+		return nil
+	}
+	f.seen++
+	if f.seen == f.nth+1 {
+		return errFlaky
+	}
+	return nil
+}
+
+func (f *flaky) Claim(ctx context.Context, c store.Claim) (store.Lease, store.Next, error) {
+	if err := f.hiccup("claim"); err != nil {
+		return store.Lease{}, store.Next{}, err
+	}
+	return f.Store.Claim(ctx, c)
+}
+
+func (f *flaky) Advance(ctx context.Context, lease store.Lease, step store.Step) (store.Next, error) {
+	if err := f.hiccup("advance"); err != nil {
+		return store.Next{}, err
+	}
+	return f.Store.Advance(ctx, lease, step)
+}
+
+func (f *flaky) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+	if err := f.hiccup("extend"); err != nil {
+		return nil, err
+	}
+	return f.Store.Extend(ctx, owner, held, ttl)
+}
+
+func (f *flaky) Items(ctx context.Context, task int64, start int) ([]skill.Item, error) {
+	if err := f.hiccup("items"); err != nil {
+		return nil, err
+	}
+	return f.Store.Items(ctx, task, start)
+}
+
+func (f *flaky) Skills(ctx context.Context, lease store.Lease, ids []string) ([]store.SkillState, error) {
+	if err := f.hiccup("skills"); err != nil {
+		return nil, err
+	}
+	return f.Store.Skills(ctx, lease, ids)
+}

@@ -1,0 +1,97 @@
+package skill_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+)
+
+var items = rapid.SliceOf(rapid.Custom(func(t *rapid.T) skill.Item {
+	return skill.Item{
+		OriginID: rapid.String().Draw(t, "origin_id"),
+		Name:     rapid.String().Draw(t, "name"),
+		Status:   rapid.SampledFrom([]skill.Status{skill.Active, skill.Inactive}).Draw(t, "status"),
+	}
+}))
+
+var outcomes = rapid.SliceOf(rapid.Custom(func(t *rapid.T) skill.Outcome {
+	o := skill.Outcome{Kind: skill.OutcomeKind(rapid.IntRange(int(skill.Written), int(skill.Unknown)).Draw(t, "kind"))}
+	if o.Succeeded() {
+		o.SkillID = rapid.StringN(0, 24, -1).Draw(t, "id")
+	} else {
+		o.Code = rapid.SampledFrom([]skill.Code{skill.CodeRemoteInput, skill.CodeTaskTimedOut}).Draw(t, "code")
+		o.Message = rapid.StringN(0, 3, -1).Draw(t, "message")
+	}
+	return o
+}))
+
+func TestItemsSurviveTheirBlock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := items.Draw(t, "items")
+		got, err := skill.DecodeItems(skill.AppendItems(nil, want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestOutcomesSurviveTheirBlock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := outcomes.Draw(t, "outcomes")
+		got, err := skill.DecodeOutcomes(skill.AppendOutcomes(nil, want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+// A damaged block is an error: never a panic, never a huge allocation, never something else's content.
+func FuzzDecodeItems(f *testing.F) {
+	f.Add(skill.AppendItems(nil, []skill.Item{{OriginID: "skill-1", Name: "Go", Status: skill.Active}}))
+	f.Add([]byte{})
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, block []byte) {
+		got, err := skill.DecodeItems(block)
+		if err != nil {
+			return
+		}
+		again, err := skill.DecodeItems(skill.AppendItems(nil, got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got, again, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func FuzzDecodeOutcomes(f *testing.F) {
+	f.Add(skill.AppendOutcomes(nil, []skill.Outcome{
+		{Kind: skill.Written, SkillID: "28KMdr68N8kG9EzLwjsN9aoz"},
+		{Kind: skill.Rejected, Code: skill.CodeRemoteInput, Message: "no"},
+	}))
+	f.Add([]byte{1, 2, 0})
+	f.Fuzz(func(t *testing.T, block []byte) {
+		got, err := skill.DecodeOutcomes(block)
+		if err != nil {
+			return
+		}
+		again, err := skill.DecodeOutcomes(skill.AppendOutcomes(nil, got))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(got, again, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}

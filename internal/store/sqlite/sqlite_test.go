@@ -1,0 +1,148 @@
+package sqlite_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
+	"github.com/crosswalk-hr/crosswalk/internal/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
+		return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Now: now})
+	})
+}
+
+func open(t *testing.T, options sqlite.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestSecondServerIsRefusedAndToldOfTheFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data", "crosswalk.db")
+	first := open(t, sqlite.Options{Path: path, Serve: true, Label: "listening on 127.0.0.1:8080"})
+	_, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Serve: true})
+	taken, ok := errors.AsType[*sqlite.TakenError](err)
+	if !ok || !strings.Contains(err.Error(), "listening on 127.0.0.1:8080") || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Fatalf("error = %v", err)
+	}
+	if taken.Path != path {
+		t.Errorf("path = %s", taken.Path)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, sqlite.Options{Path: path, Serve: true})
+}
+
+func TestCommandsWriteBesideAServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	server := open(t, sqlite.Options{Path: path, Serve: true})
+	command := open(t, sqlite.Options{Path: path})
+	env, err := command.CreateEnvironment(t.Context(), "made by a command")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := server.Environment(t.Context(), "made by a command"); err != nil || got != env {
+		t.Errorf("the server sees %+v, %v", got, err)
+	}
+}
+
+func TestConcurrentFirstOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if list, err := s.Environments(t.Context()); err != nil || len(list) != 1 {
+				t.Errorf("environments = %v, %v", list, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestNewerTablesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	if err := open(t, sqlite.Options{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sqlite.Open(t.Context(), sqlite.Options{Path: path})
+	if err == nil || !strings.Contains(err.Error(), "version 9999") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// What was accepted is there after the process is gone without a word; nothing is left locked.
+func TestReopenAfterNoClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	s := open(t, sqlite.Options{Path: path, Serve: true})
+	env, err := s.CreateEnvironment(t.Context(), "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The files as they are on disk at this moment, log and all, are what a crash would leave.
+	other := filepath.Join(t.TempDir(), "crosswalk.db")
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(other+suffix, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := open(t, sqlite.Options{Path: other, Serve: true})
+	if got, err := again.Environment(t.Context(), "kept"); err != nil || got != env {
+		t.Errorf("after the crash: %+v, %v", got, err)
+	}
+}
+
+func TestPathsWithSpecialCharacters(t *testing.T) {
+	for _, name := range []string{"with space", "100%", "a?b#c", "ünïcode", "semi;colon"} {
+		path := filepath.Join(t.TempDir(), name, "crosswalk.db")
+		s := open(t, sqlite.Options{Path: path})
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

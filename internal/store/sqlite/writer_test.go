@@ -1,0 +1,167 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+func openTest(t *testing.T, committed func(int)) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Committed: committed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func insert(name string) change {
+	return func(ctx context.Context, tx *transaction) error {
+		return tx.InsertEnvironment(ctx, dbq.InsertEnvironmentParams{ID: name, Name: name, CreatedAt: 1})
+	}
+}
+
+// Changes that arrive while a commit is under way share the next one; one that fails takes nobody with it.
+func TestChangesShareCommitsAndFailAlone(t *testing.T) {
+	synctest.Test(t, changesShareCommits)
+}
+
+func changesShareCommits(t *testing.T) {
+	var mu sync.Mutex
+	var sizes []int
+	s := openTest(t, func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		sizes = append(sizes, n)
+	})
+	began, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := s.writer.do(t.Context(), func(context.Context, *transaction) error {
+			close(began)
+			<-release
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-began
+	mu.Lock()
+	sizes = nil
+	mu.Unlock()
+	broken := errors.New("broken")
+	changes := map[string]change{
+		"a": insert("a"), "b": insert("b"), "c": insert("c"),
+		"fails half-way": func(ctx context.Context, tx *transaction) error {
+			return errors.Join(insert("half")(ctx, tx), broken)
+		},
+		"panics half-way": func(ctx context.Context, tx *transaction) error {
+			_ = insert("half")(ctx, tx) // whatever it says
+			panic("oops")
+		},
+		"refuses cleanly": func(context.Context, *transaction) error { return refuse(broken) },
+	}
+	errs := map[string]error{}
+	for name, c := range changes {
+		group.Go(func() {
+			err := s.writer.do(t.Context(), c)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[name] = err
+		})
+	}
+	synctest.Wait() // all of them stand in line before the first commit ends
+	close(release)
+	group.Wait()
+	for name, err := range errs {
+		if fails := len(name) > 1; (err != nil) != fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !errors.Is(errs["fails half-way"], broken) || !errors.Is(errs["refuses cleanly"], broken) {
+		t.Errorf("errors = %v", errs)
+	}
+	envs, err := s.Environments(t.Context())
+	if err != nil || len(envs) != 4 { // with the default one
+		t.Errorf("environments = %+v, %v", envs, err)
+	}
+	// The first alone; then, since the six together were undone by those that broke, the four that keep anything or
+	// refuse cleanly, one by one.
+	if diff := cmp.Diff([]int{1, 1, 1, 1, 1}, sizes); diff != "" {
+		t.Errorf("commits (-want +got):\n%s", diff)
+	}
+	sizes = nil
+	began, release = make(chan struct{}), make(chan struct{})
+	group.Go(func() {
+		_ = s.writer.do(t.Context(), func(context.Context, *transaction) error { // it returns nil
+			close(began)
+			<-release
+			return nil
+		})
+	})
+	<-began
+	for _, name := range []string{"d", "e", "f"} {
+		group.Go(func() {
+			if err := s.writer.do(t.Context(), insert(name)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	synctest.Wait()
+	close(release)
+	group.Wait()
+	if diff := cmp.Diff([]int{1, 3}, sizes); diff != "" {
+		t.Errorf("commits (-want +got):\n%s", diff)
+	}
+}
+
+func TestAbandonedChangeIsNotRun(t *testing.T) { synctest.Test(t, abandonedChange) }
+
+func abandonedChange(t *testing.T) {
+	s := openTest(t, nil)
+	began, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		_ = s.writer.do(t.Context(), func(context.Context, *transaction) error { // it returns nil
+			close(began)
+			<-release
+			return nil
+		})
+	})
+	<-began
+	ctx, cancel := context.WithCancel(t.Context())
+	group.Go(func() {
+		if err := s.writer.do(ctx, insert("late")); !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v", err)
+		}
+		close(release)
+	})
+	synctest.Wait()
+	cancel()
+	group.Wait()
+	if envs, err := s.Environments(t.Context()); err != nil || len(envs) != 1 {
+		t.Errorf("environments = %+v, %v", envs, err)
+	}
+}
+
+func TestClosedWriterRefuses(t *testing.T) {
+	s := openTest(t, nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.writer.do(t.Context(), insert("x")); !errors.Is(err, errClosed) {
+		t.Errorf("error = %v", err)
+	}
+}
