@@ -98,7 +98,7 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 		return d.leave(ctx, next, again{})
 	case state.InvalidReason != "":
 		return d.endAll(ctx, next, skill.CodeToolAuthentication, refusedCredentials(state.InvalidReason))
-	case d.over() || state.SettingsVersion != d.lease.Integration.SettingsVersion:
+	case d.over() || stale(d.lease.Lease, state):
 		// The settings come with the claim, so new ones come with the next.
 		return d.leave(ctx, next, again{more: true})
 	}

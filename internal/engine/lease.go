@@ -21,6 +21,19 @@ type lease struct {
 	mu    sync.Mutex
 	until time.Time
 	timer *time.Timer
+	// state is what the last heartbeat told of the integration.
+	state store.State
+}
+
+// stale reports whether the integration has changed such that the drain must begin anew with it.
+func (l *lease) stale() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return stale(l.Lease, l.state)
+}
+
+func stale(l store.Lease, now store.State) bool {
+	return !now.Enabled || now.Deleted || now.SettingsVersion != l.Integration.SettingsVersion
 }
 
 var errLeaseOver = errors.New("the lease has run out")
@@ -57,7 +70,7 @@ type leases struct {
 
 // add takes a fresh lease into care; asked is when the store was asked for it.
 func (ls *leases) add(ctx context.Context, l store.Lease, asked time.Time, ttl time.Duration) *lease {
-	held := &lease{Lease: l}
+	held := &lease{Lease: l, state: store.State{Enabled: true, SettingsVersion: l.Integration.SettingsVersion}}
 	held.ctx, held.cancel = context.WithCancelCause(ctx)
 	held.prolong(asked, ttl)
 	ls.mu.Lock()
@@ -111,11 +124,15 @@ func (e *Engine) heartbeats(ctx context.Context) {
 			continue
 		}
 		for _, l := range held {
-			if _, ours := states[l.Ref]; ours {
-				l.prolong(asked, e.set.LeaseTTL)
-			} else {
+			state, ours := states[l.Ref]
+			if !ours {
 				l.cancel(store.ErrLeaseLost)
+				continue
 			}
+			l.mu.Lock()
+			l.state = state
+			l.mu.Unlock()
+			l.prolong(asked, e.set.LeaseTTL)
 		}
 	}
 }

@@ -33,7 +33,6 @@ type turn struct {
 	code    skill.Code
 	message string
 	invalid string // the tool refused the credentials, in these words
-	touched bool   // an item was written, or may have been
 }
 
 func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
@@ -41,7 +40,7 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 	t := &turn{
 		d: d, task: task, now: next.Now, at: time.Now(),
 		outcomes: make([]skill.Outcome, task.Items), saved: make([]bool, task.Items),
-		attempt: task.Attempt, touched: task.Touched,
+		attempt: task.Attempt,
 	}
 	if task.Counts.Total() > 0 {
 		runs, err := d.e.store.Outcomes(ctx, task.Ref)
@@ -84,10 +83,9 @@ func (d *drain) work(ctx context.Context, next store.Next) (store.Next, again, e
 // run is the loop of a turn: send what may be sent, plan ahead while calls are under way, write down what came back.
 func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 	step := store.Step{Task: t.task.Ref}
-	state := store.State{Enabled: true}
 	leaving := false
 	for {
-		leaving = leaving || t.d.over()
+		leaving = leaving || t.d.over() || t.d.lease.stale()
 		var ready []*chunk
 		if !leaving && t.code == "" && !time.Now().Before(t.notYet) {
 			ready = t.ready(&step)
@@ -97,7 +95,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			return after, again{}, err
 		}
 		if t.flying == 0 && (leaving || t.code == "" && time.Until(t.notYet) > t.d.e.set.Patience) {
-			return t.leave(ctx, step, state)
+			return t.leave(ctx, step)
 		}
 		if dirty(step) {
 			step.Attempt = t.attempt
@@ -106,11 +104,10 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 				return after, again{}, err
 			}
 			step = store.Step{Task: t.task.Ref}
-			state = after.State
 			for _, c := range ready {
 				c.opened = true
 			}
-			if !state.Enabled || state.Deleted || state.SettingsVersion != t.d.lease.Integration.SettingsVersion {
+			if stale(t.d.lease.Lease, after.State) {
 				leaving = true
 				t.waiting = append(ready, t.waiting...)
 				ready = nil
@@ -265,7 +262,6 @@ func isFinal(k connector.Kind) bool {
 }
 
 func (t *turn) written(w *work, remoteID string, step *store.Step) {
-	t.touched = true
 	t.outcomes[w.at] = skill.Outcome{Kind: skill.Written, SkillID: w.state.ID}
 	step.Written = append(step.Written, store.SkillWritten{
 		Ref: w.state.Ref, ID: w.state.ID, RemoteID: remoteID, Item: w.item, Hash: w.hash,
@@ -313,7 +309,6 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.St
 	case connector.Permission:
 		t.end(skill.CodeToolPermission, "The tool's user may not write skills: "+words(e, "no permission"))
 	case connector.Ambiguous:
-		t.touched = true
 		for _, w := range rest {
 			w.unsure = true
 		}
@@ -390,8 +385,7 @@ func (t *turn) save(span store.Range, step *store.Step) {
 }
 
 // leave gives the lease back with the task unfinished. What is not certain is written down as such.
-func (t *turn) leave(ctx context.Context, step store.Step, state store.State) (store.Next, again, error) {
-	then := again{more: state.Enabled, in: max(0, time.Until(t.notYet))}
+func (t *turn) leave(ctx context.Context, step store.Step) (store.Next, again, error) {
 	for _, w := range t.unsure() {
 		step.Unsure = append(step.Unsure, w.item.OriginID)
 	}
@@ -399,11 +393,10 @@ func (t *turn) leave(ctx context.Context, step store.Step, state store.State) (s
 		t.settle(c, &step)
 	}
 	// Not past the deadline: somebody has to be there to end the task.
-	then.in = min(then.in, max(0, t.timeLeft()))
-	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, then.in
+	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, max(0, min(time.Until(t.notYet), t.timeLeft()))
 	after, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
 	after.Task = nil
-	return after, then, err
+	return after, again{more: after.State.Enabled || after.State.Deleted, in: step.ResumeIn}, err
 }
 
 // finish ends the task: of an item that has no outcome yet either nobody can say whether the tool has it, or it was not
@@ -413,7 +406,7 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 		t.outcomes[w.at] = skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: t.message + " It may have reached the tool all the same."}
 		step.Unsure = append(step.Unsure, w.item.OriginID)
 	}
-	own := t.touched
+	own := t.task.Touched
 	for i := range t.outcomes {
 		switch o := &t.outcomes[i]; o.Kind {
 		case 0:
