@@ -330,12 +330,14 @@ func (r *reader) object(dec *json.Decoder, where *lines) error {
 func (r *reader) array(dec *json.Decoder, where *lines) error {
 	for dec.More() {
 		var e entry
-		err := dec.Decode(&e)
-		line := where.of(dec.InputOffset())
-		if err != nil {
-			return fmt.Errorf("%s:%d: %w", r.name, line, jsonError(err))
+		if err := dec.Decode(&e); err != nil {
+			offset := dec.InputOffset()
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				offset = int64(len(where.content))
+			}
+			return fmt.Errorf("%s:%d: %w", r.name, where.of(offset), jsonError(err))
 		}
-		r.entry(line, e)
+		r.entry(where.of(dec.InputOffset()), e)
 	}
 	if _, err := dec.Token(); err != nil {
 		return fmt.Errorf("%s:%d: %w", r.name, where.of(dec.InputOffset()), jsonError(err))
