@@ -107,11 +107,14 @@ type progress struct {
 	done int
 }
 
-// sayEvery is the time between lines where there is no terminal.
-const sayEvery = 5 * time.Second
+const (
+	// sayEvery is the time between lines where there is no terminal; the first one comes after firstSaid.
+	sayEvery  = 5 * time.Second
+	firstSaid = time.Second
+)
 
 func newProgress(a *app, label string, total int) *progress {
-	p := &progress{a: a, label: label, total: total, began: time.Now(), said: time.Now()}
+	p := &progress{a: a, label: label, total: total, began: time.Now(), said: time.Now().Add(firstSaid - sayEvery)}
 	if !a.fancy {
 		return p
 	}

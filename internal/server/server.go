@@ -26,6 +26,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 	"github.com/crosswalk-hr/crosswalk/openapi"
@@ -43,7 +44,8 @@ func OpenStore(ctx context.Context, data, database string, serve bool, label str
 	if database != "" {
 		scheme, rest, _ := strings.Cut(database, ":")
 		if scheme != "sqlite" || rest == "" {
-			return nil, fmt.Errorf("--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
+			return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+				"--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
 		}
 		path = rest
 	}
