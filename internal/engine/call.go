@@ -82,7 +82,7 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.e.set.CallTimeout)
 	defer cancel()
-	began := time.Now()
+	ended := d.e.metrics.Call(d.lease.Integration.Tool)
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -110,6 +110,6 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 		kind = o.err.Kind.String()
 		d.log.Info("call failed", "kind", kind, "skills", len(skills), "error", o.err)
 	}
-	d.e.metrics.Call(d.lease.Integration.Tool, kind, time.Since(began))
+	ended(kind)
 	return o.results, o.err
 }

@@ -14,6 +14,7 @@ type Metrics struct {
 	tasks     *prometheus.CounterVec
 	accepted  prometheus.Counter
 	calls     *prometheus.HistogramVec
+	calling   *prometheus.GaugeVec
 	drains    prometheus.Histogram
 	wakes     *prometheus.CounterVec
 	lost      prometheus.Counter
@@ -46,6 +47,9 @@ func New(reg prometheus.Registerer) *Metrics {
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "crosswalk_tool_call_seconds", Help: "Calls of tools, by tool and kind of answer.", Buckets: quick,
 		}, []string{"tool", "answer"}),
+		calling: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crosswalk_tool_calls_in_flight", Help: "Calls of tools under way, by tool.",
+		}, []string{"tool"}),
 		drains: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "crosswalk_drain_seconds", Help: "How long a drain kept its place.", Buckets: quick,
 		}),
@@ -66,7 +70,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		}, []string{"route", "status"}),
 	}
 	reg.MustRegister(
-		m.items, m.tasks, m.accepted, m.calls, m.drains, m.wakes, m.lost, m.commits, m.together, m.responses,
+		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.commits, m.together, m.responses,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -93,10 +97,16 @@ func (m *Metrics) TaskAccepted() {
 	}
 }
 
-// Call counts one call of a tool.
-func (m *Metrics) Call(tool, answer string, took time.Duration) {
-	if m != nil {
-		m.calls.WithLabelValues(tool, answer).Observe(took.Seconds())
+// Call counts a call of a tool; the returned function counts its end.
+func (m *Metrics) Call(tool string) func(answer string) {
+	if m == nil {
+		return func(string) {}
+	}
+	began := time.Now()
+	m.calling.WithLabelValues(tool).Inc()
+	return func(answer string) {
+		m.calling.WithLabelValues(tool).Dec()
+		m.calls.WithLabelValues(tool, answer).Observe(time.Since(began).Seconds())
 	}
 }
 

@@ -50,7 +50,7 @@ type Options struct {
 
 // Migrate brings River's own tables up to date.
 func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], logger *slog.Logger) error {
-	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: logger})
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet(logger)})
 	if err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}
@@ -66,7 +66,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], opts Options) (*Queue[TTx], er
 	workers := river.NewWorkers()
 	river.AddWorker(workers, worker)
 	client, err := river.NewClient(driver, &river.Config{
-		Logger:            opts.Logger,
+		Logger:            quiet(opts.Logger),
 		Workers:           workers,
 		Queues:            map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 8}},
 		PollOnly:          opts.PollOnly,
@@ -107,6 +107,21 @@ func (q *Queue[TTx]) Run(ctx context.Context, wake func(ctx context.Context, int
 	}
 	return nil
 }
+
+// quiet lets warnings and errors through: what River tells besides is about itself.
+func quiet(logger *slog.Logger) *slog.Logger { return slog.New(warnings{logger.Handler()}) }
+
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 type never struct{}
 

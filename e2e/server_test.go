@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/client"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+)
+
+// kills is how often TestSIGKILL kills; make soak asks for more.
+var kills = flag.Int("kills", 25, "how often a server is killed")
+
+// program is the built crosswalk.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "crosswalk-e2e-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	program = filepath.Join(dir, "crosswalk")
+	build := exec.Command("go", "build", "-o", program, "../cmd/crosswalk")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		log.Fatalf("build crosswalk: %v", err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir) // it is in the temporary folder anyway
+	os.Exit(code)
+}
+
+// site is a data folder with whatever serves it.
+type site struct {
+	t    *testing.T
+	data string
+	url  string
+	cmd  *exec.Cmd
+	done chan error
+	log  *lockedBuffer
+}
+
+// lockedBuffer collects what a process writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{t: t, data: filepath.Join(t.TempDir(), "data"), log: &lockedBuffer{}}
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			_ = s.cmd.Process.Kill() // it may have ended
+		}
+		if t.Failed() {
+			log := s.log.String()
+			t.Logf("the server's log ends:\n%s", log[max(0, len(log)-4000):])
+		}
+	})
+	return s
+}
+
+var serves = regexp.MustCompile(`serves (http://\S+)`)
+
+// begin starts a server without waiting for it. Its address is the one it had before, if it had one.
+func (s *site) begin(flags ...string) *bufio.Reader {
+	s.t.Helper()
+	listen := "127.0.0.1:0"
+	if s.url != "" {
+		listen = s.url[len("http://"):]
+	}
+	s.cmd = exec.Command(program, append([]string{"serve", "--listen", listen, "--data", s.data}, flags...)...)
+	s.cmd.Stderr = s.log
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.done = make(chan error, 1)
+	return bufio.NewReader(out)
+}
+
+// start starts a server and waits until it answers.
+func (s *site) start(flags ...string) {
+	s.t.Helper()
+	lines := s.begin(flags...)
+	line, err := lines.ReadString('\n')
+	match := serves.FindStringSubmatch(line)
+	if err != nil || match == nil {
+		s.t.Fatalf("the server did not start: %q, %v\n%s", line, err, s.log)
+	}
+	s.url = match[1]
+	s.reap(lines)
+	for limit := time.Now().Add(10 * time.Second); ; {
+		response, err := http.Get(s.url + "/readyz")
+		if err == nil {
+			_ = response.Body.Close() // nothing is read of it
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(limit) {
+			s.t.Fatalf("the server is not ready: %v", err)
+		}
+	}
+}
+
+// reap waits for the process in the background, as a shell would.
+func (s *site) reap(lines io.Reader) {
+	cmd, done := s.cmd, s.done
+	go func() {
+		_, _ = io.Copy(io.Discard, lines) // it must not wait for a reader
+		done <- cmd.Wait()
+	}()
+}
+
+// kill ends the server as a power cut would end the process.
+func (s *site) kill() {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		s.t.Fatal(err)
+	}
+	<-s.done
+}
+
+// terminate asks the server to end, wants it to end well within 10 s, and returns how long it took.
+func (s *site) terminate() time.Duration {
+	s.t.Helper()
+	began := time.Now()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	select {
+	case err := <-s.done:
+		if err != nil {
+			s.t.Errorf("after SIGTERM: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		s.t.Fatal("the server is still there 10 s after SIGTERM")
+	}
+	return time.Since(began)
+}
+
+// admin runs a command on the database and returns a field of what it prints.
+func (s *site) admin(field string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(program, append(args, "--data", s.data, "--json")...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%v: %v: %s", args, err, &stderr)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(out, &object); err != nil {
+		s.t.Fatalf("%v: %v: %s", args, err, out)
+	}
+	text, _ := object[field].(string)
+	return text
+}
+
+// client makes a key and an integration.
+func (s *site) client(settings ...string) *client.Client {
+	s.t.Helper()
+	key := s.admin("key", "keys", "create", "--name", "e2e")
+	args := []string{"integrations", "create", "--tool", "sandbox", "--name", "Acme GmbH"}
+	for _, set := range settings {
+		args = append(args, "--set", set)
+	}
+	c := client.New(s.url, key, s.admin("id", args...))
+	c.Retries = 0
+	return c
+}
+
+// tool reads the sandbox's own catalogue of an integration.
+func (s *site) tool(integration string) map[string]sandbox.Record {
+	s.t.Helper()
+	ctx := context.Background()
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(s.data, "crosswalk.db")})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	list, err := db.Sandbox().List(ctx, integration, 0, 1_000_000)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	by := make(map[string]sandbox.Record, len(list))
+	for _, r := range list {
+		if _, twice := by[r.ExternalID]; twice {
+			s.t.Errorf("the tool holds %s twice", r.ExternalID)
+		}
+		by[r.ExternalID] = r
+	}
+	return by
+}
+
+func items(n int, round string) []client.Item {
+	list := make([]client.Item, n)
+	for i := range list {
+		list[i] = client.Item{OriginID: fmt.Sprintf("skill-%d", i), Name: fmt.Sprintf("Skill %d %s", i, round)}
+	}
+	return list
+}
