@@ -78,6 +78,10 @@ const (
 	queuePoll = time.Second
 )
 
+// WriterPragmas are those of the connection that writes: a larger page cache, and checkpoints of the log moved out of the
+// commits, see checkpointer.
+func WriterPragmas() []string { return []string{"wal_autocheckpoint(0)", "cache_size(-8192)"} }
+
 // Open opens the database, brings its tables up to date and, to serve, takes it for this process.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if opts.Logger == nil {
@@ -142,7 +146,9 @@ func (s *Store) take() error {
 	return nil
 }
 
-func (s *Store) dsn(more ...string) string {
+// DSN names a database file for database/sql, set up as every connection of a store is: durable commits, write
+// transactions that take their lock at once. More pragmas may be given as "name(value)".
+func DSN(path string, more ...string) string {
 	pragmas := append([]string{
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), // first: the others wait too
 		"journal_mode(WAL)",
@@ -151,7 +157,7 @@ func (s *Store) dsn(more ...string) string {
 		"temp_store(MEMORY)",
 	}, more...)
 	q := url.Values{"_pragma": pragmas, "_txlock": {"immediate"}, "_dqs": {"0"}, "_error_rc": {"1"}}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.opts.Path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
 func (s *Store) open(ctx context.Context) error {
@@ -160,15 +166,14 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	var err error
-	// Checkpoints of the log are moved out of the commits, see checkpointer.
-	if s.write, err = sql.Open("sqlite", s.dsn("wal_autocheckpoint(0)", "cache_size(-8192)")); err != nil {
+	if s.write, err = sql.Open("sqlite", DSN(s.opts.Path, WriterPragmas()...)); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", s.dsn("query_only(1)", "cache_size(-2048)")); err != nil {
+	if s.read, err = sql.Open("sqlite", DSN(s.opts.Path, "query_only(1)", "cache_size(-2048)")); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(readers)
@@ -187,7 +192,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.queue, err = queue.New(riversqlite.New(s.write), queue.Options{Logger: s.opts.Logger, PollOnly: true, PollEvery: queuePoll}); err != nil {
 		return err
 	}
-	if s.wal, err = newCheckpointer(s.dsn("wal_autocheckpoint(0)"), s.opts.Logger); err != nil {
+	if s.wal, err = newCheckpointer(DSN(s.opts.Path, "wal_autocheckpoint(0)"), s.opts.Logger); err != nil {
 		return err
 	}
 	now := func() int64 { return s.opts.Now().UnixMilli() }

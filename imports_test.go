@@ -1,0 +1,94 @@
+package crosswalk_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/crosswalk-hr/crosswalk/"
+
+// allowed says which packages of the project a package may import. So imports point downwards only: cmd → server → api → engine → store, auth →
+// skill, and connectors know nothing of the rest.
+var allowed = map[string][]string{
+	"cmd/crosswalk":                    {"client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store"},
+	"internal/server":                  {"connector", "connector/sandbox", "internal/api", "internal/auth", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/sqlite", "openapi"},
+	"internal/api":                     {"connector", "internal/auth", "internal/metrics", "internal/skill", "internal/store"},
+	"internal/engine":                  {"connector", "internal/metrics", "internal/skill", "internal/store"},
+	"internal/auth":                    {"internal/skill", "internal/store"},
+	"internal/store":                   {"connector/sandbox", "internal/skill"},
+	"internal/store/queue":             {},
+	"internal/store/sqlite":            {"connector/sandbox", "internal/skill", "internal/store", "internal/store/queue", "internal/store/sqlite/dbq"},
+	"internal/store/sqlite/dbq":        {},
+	"internal/metrics":                 {},
+	"internal/skillfile":               {"internal/skill"},
+	"internal/skill":                   {},
+	"connector":                        {},
+	"connector/sandbox":                {"connector"},
+	"client":                           {},
+	"examples":                         {},
+	"openapi":                          {},
+	"e2e":                              {},
+	"connector/connectortest":          {"connector"},
+	"internal/store/storetest":         {"connector/sandbox", "internal/skill", "internal/store"},
+	"internal/store/sqlite/sqlitetest": {"internal/store/sqlite"},
+	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq"},
+}
+
+// testOnly are packages that must not be in the program.
+var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest"}
+
+func TestImportsPointDownwards(t *testing.T) {
+	files := token.NewFileSet()
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && name != "." || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(files, name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(name))
+		may, known := allowed[pkg]
+		if !known {
+			t.Errorf("%s: the package %s is not in the table of this test", name, pkg)
+			return nil
+		}
+		seen[pkg] = true
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			ours, isOurs := strings.CutPrefix(imported, module)
+			if isOurs && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s, which %s may not", name, ours, pkg)
+			}
+			if isOurs && slices.Contains(testOnly, ours) && !slices.Contains(testOnly, pkg) {
+				t.Errorf("%s imports %s, which is for tests", name, ours)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range allowed {
+		if !seen[pkg] {
+			t.Errorf("the table names %s, which does not exist", pkg)
+		}
+	}
+}
