@@ -50,7 +50,7 @@ type Config struct {
 	MaxItems int
 	// MaxBody is the largest body in bytes, after decompression. 16 MiB if zero.
 	MaxBody int
-	// BodyMemory bounds the bytes that bodies being read may take together. 32 MiB if zero; at least MaxBody.
+	// BodyMemory bounds the bytes that bodies being read may take together. 16 MiB if zero; at least MaxBody.
 	BodyMemory int
 	Logger     *slog.Logger
 	Metrics    *metrics.Metrics // nil counts nothing
@@ -73,12 +73,12 @@ func New(c Config) *API {
 		c.MaxBody = 16 << 20
 	}
 	if c.BodyMemory == 0 {
-		c.BodyMemory = 32 << 20
+		c.BodyMemory = 16 << 20
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, max(c.BodyMemory, c.MaxBody))}
+	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, c.BodyMemory)}
 	for pattern, h := range map[string]handler{
 		"POST /v1/hris/skills/bulk":             a.upsertSkills,
 		"GET /v1/hris/skills/bulk/{task_id}":    a.skillsTask,

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -24,21 +25,54 @@ import (
 type bodies struct {
 	most   int
 	memory *semaphore.Weighted
-	total  int
-	pool   sync.Pool
+	// desks bounds how many large bodies are decoded and stored at once: what a body is decoded into takes several times
+	// its size, and more of them at once than there are processors would end no sooner.
+	desks *semaphore.Weighted
+	pool  sync.Pool
 }
 
 const (
 	// freeBody is what a body may take without standing in line.
 	freeBody = 64 << 10
-	// lineTime bounds the wait for memory.
-	lineTime = 5 * time.Second
-	// bodyTime bounds the time a body takes to arrive.
-	bodyTime = 60 * time.Second
+	// lineTime bounds the wait for memory, and for a desk.
+	lineTime = 20 * time.Second
+	// smallTime bounds the time in which a small body arrives; one that takes memory from others has largeTime, and more
+	// the larger it is, at slowest bytes a second.
+	smallTime = 60 * time.Second
+	largeTime = 10 * time.Second
+	slowest   = 256 << 10
 )
 
 func newBodies(most, total int) *bodies {
-	return &bodies{most: most, total: total, memory: semaphore.NewWeighted(int64(total))}
+	return &bodies{
+		most: most, memory: semaphore.NewWeighted(int64(max(most, total))),
+		desks: semaphore.NewWeighted(int64(min(runtime.GOMAXPROCS(0)+1, 8))),
+	}
+}
+
+// desk waits for a place to decode and store a body, and returns how to leave it. Small bodies need none.
+func (b *bodies) desk(ctx context.Context, body []byte) (leave func(), err error) {
+	if len(body) <= freeBody {
+		return func() {}, nil
+	}
+	if err := wait(ctx, b.desks, 1); err != nil {
+		return nil, err
+	}
+	return func() { b.desks.Release(1) }, nil
+}
+
+// wait stands in line, for a while.
+func wait(ctx context.Context, line *semaphore.Weighted, n int64) error {
+	ctx, cancel := context.WithTimeout(ctx, lineTime)
+	defer cancel()
+	err := line.Acquire(ctx, n)
+	if err == nil {
+		return nil
+	}
+	return &skill.Error{
+		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: 2 * time.Second, Err: err,
+		Message: "The server takes in as many large requests as it has memory for. Nothing of this one was kept.",
+	}
 }
 
 // read returns a request's JSON, decompressed. release must be called when the bytes are not needed any more.
@@ -63,16 +97,20 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	default:
 		return nil, nil, unsupported("The body is compressed as %s; gzip or no compression is understood.", quote(encoding))
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // not every connection has deadlines
-	return b.collect(r.Context(), in, expected)
+	arrive := func(within time.Duration) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within)) // not every connection has deadlines
+	}
+	arrive(smallTime)
+	return b.collect(r.Context(), in, expected, arrive)
 }
 
-func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64) (body []byte, release func(), err error) {
+func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arrive func(time.Duration)) (body []byte, release func(), err error) {
 	buf, _ := b.pool.Get().([]byte)
 	if buf == nil {
 		buf = make([]byte, 0, freeBody)
 	}
 	buf = buf[:0]
+	told := expected >= 0
 	var reserved int64
 	free := func() {
 		if cap(buf) == freeBody { // larger ones are rare, and not worth keeping
@@ -94,21 +132,17 @@ func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64) (bod
 				if expected < 0 || expected > int64(b.most) {
 					expected = int64(b.most)
 				}
-				wait, cancel := context.WithTimeout(ctx, lineTime)
-				err := b.memory.Acquire(wait, expected)
-				cancel()
-				if err != nil {
-					return nil, nil, &skill.Error{
-						Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: 2 * time.Second, Err: err,
-						Message: "The server is reading as many large requests as it has memory for. Nothing of this one was kept.",
-					}
+				if err := wait(ctx, b.memory, expected); err != nil {
+					return nil, nil, err
 				}
 				reserved = expected
+				arrive(largeTime + time.Duration(expected)*time.Second/slowest)
 			}
-			// One byte more than expected shows the end without growing again; past the limit it shows the excess.
-			size := min(2*cap(buf), int(expected)+1)
-			if size <= cap(buf) {
-				size = 2 * cap(buf)
+			// A length that was told is taken at once: it is paid for. One byte more shows the end without growing again;
+			// past the limit it shows the excess.
+			size := 2 * cap(buf)
+			if told {
+				size = max(int(expected)+1, cap(buf)+1)
 			}
 			grown := make([]byte, len(buf), min(size, b.most+1))
 			copy(grown, buf)
@@ -144,7 +178,7 @@ func (b *bodies) broken(err error, damaged string) error {
 		return invalid("The body cannot be decompressed: %s.", damaged)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &httpError{status: http.StatusRequestTimeout, err: invalid("The body did not arrive within %s.", bodyTime)}
+		return &httpError{status: http.StatusRequestTimeout, err: invalid("The body did not arrive in the time that a body of its size is given.")}
 	}
 	return invalid("The body did not arrive whole, or is damaged. Nothing of it was kept.")
 }

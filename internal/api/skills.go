@@ -40,6 +40,12 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	leave, err := a.bodies.desk(r.Context(), body)
+	if err != nil {
+		release()
+		return err
+	}
+	defer leave()
 	request, err := decodeBulk(body, a.MaxItems)
 	release()
 	if err != nil {

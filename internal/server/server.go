@@ -187,6 +187,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}()
 	serveErr := make(chan error, 1)
 	group.Go(func() { serveErr <- s.http.Serve(s.listen) })
+	group.Go(func() { tuneMemory(engineContext) })
 	s.ready.Store(true)
 
 	var err error
