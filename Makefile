@@ -1,0 +1,88 @@
+# `make` alone lists what there is to make.
+
+GOLANGCI_LINT_VERSION = v2.15.0
+SQLC_VERSION          = v1.31.1
+
+GO            = go
+TOOLS         = $(CURDIR)/.tools
+GOLANGCI_LINT = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+SQLC          = $(TOOLS)/sqlc-$(SQLC_VERSION)/sqlc
+
+# The race detector watches our code and the libraries'. SQLite itself is C turned into Go, and under the detector thirty
+# times slower: the package with its code is left out, so that whole histories can be run.
+RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false
+
+# How long, how often: make soak KILLS=50, make fuzz FUZZTIME=10s, make bench BENCH='-only polls'.
+KILLS     = 500
+HISTORIES = 20
+FUZZTIME  = 3m
+BENCH     =
+
+FUZZ = internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead
+
+.DEFAULT_GOAL = help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## build Crosswalk and show it at work: 12,944 real skills into a sandbox
+	@bin/crosswalk demo
+
+.PHONY: build
+build: ## build bin/crosswalk
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/crosswalk ./cmd/crosswalk
+
+.PHONY: test
+test: needs ## run all tests, with the race detector and in random order; installs what they need
+	CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=15m ./...
+
+.PHONY: needs
+needs:
+	@scripts/test-needs
+
+.PHONY: check
+check: $(GOLANGCI_LINT) $(SQLC) ## check format, code, generated files and dependencies
+	@echo "check: format";          $(GOLANGCI_LINT) fmt --diff
+	@echo "check: vet";             $(GO) vet ./...
+	@echo "check: lint";            $(GOLANGCI_LINT) run
+	@echo "check: generated files"; $(SQLC) diff
+	@echo "check: modules";         $(GO) mod tidy -diff && $(GO) mod verify
+	@echo "check: imports";         $(GO) test -run=TestImports -count=1 .
+
+.PHONY: generate
+generate: $(SQLC) ## write the generated files anew
+	$(SQLC) generate
+
+.PHONY: format
+format: $(GOLANGCI_LINT) ## format the code
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: bench
+bench: ## measure every figure of docs/performance.md beside its yardstick (some minutes)
+	$(GO) run ./bench $(BENCH)
+
+.PHONY: soak
+soak: needs ## kill a real server 500 times, and run long random histories (an hour or so)
+	CGO_ENABLED=1 $(GO) test $(RACE) -count=$(HISTORIES) -timeout=0 -run='Histor' ./internal/engine
+	$(GO) test -count=1 -timeout=0 -run=TestSIGKILL ./e2e -kills=$(KILLS)
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser of what comes from outside, three minutes each
+	@set -e; for target in $(FUZZ); do \
+		echo "fuzz: $$target for $(FUZZTIME)"; \
+		$(GO) test -run='^$$' -fuzz="^$${target#*:}\$$" -fuzztime=$(FUZZTIME) ./$${target%:*}; \
+	done
+
+.PHONY: clean
+clean: ## remove what make has made
+	rm -rf bin .tools
+
+$(GOLANGCI_LINT):
+	@echo "build golangci-lint $(GOLANGCI_LINT_VERSION) (once)"
+	@GOBIN=$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+$(SQLC):
+	@echo "build sqlc $(SQLC_VERSION) (once)"
+	@GOBIN=$(@D) CGO_ENABLED=1 $(GO) install github.com/sqlc-dev/sqlc/cmd/sqlc@$(SQLC_VERSION)
