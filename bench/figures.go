@@ -79,7 +79,7 @@ func (b *bench) smallTasks() ([]figure, error) {
 	const span = 1500 * time.Millisecond
 	var rates, yard []float64
 	for run := range b.runs {
-		rate, err := b.together(ids, span, func(n int, id string, until time.Time) (int, error) {
+		rate, err := b.together(ids, span, func(_ int, id string, until time.Time) (int, error) {
 			w, err := dial(b.ctx, s.address)
 			if err != nil {
 				return 0, err
@@ -337,7 +337,7 @@ func (b *bench) million() ([]figure, error) {
 	}{
 		{"ordered origin_ids", func(i int) string { return fmt.Sprintf("product:skill:%08d", i) }, true},
 		{"random origin_ids", func(i int) string {
-			r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // the same number again must give the same id
+			r := rand.New(rand.NewPCG(uint64(i), 7)) // the same number again must give the same id
 			return fmt.Sprintf("urn:uuid:%08x-%04x-4%03x-a%03x-%012x", r.Uint32(), r.Uint32()>>16, r.Uint32()>>20, r.Uint32()>>20, r.Uint64()>>16)
 		}, false},
 	} {

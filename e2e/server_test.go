@@ -152,7 +152,7 @@ func (s *site) kill() {
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.t.Fatal(err)
 	}
-	<-s.done
+	<-s.done //nolint:errcheck // killed: it cannot end well
 }
 
 // terminate asks the server to end, wants it to end well within 10 s, and returns how long it took.
@@ -212,7 +212,7 @@ func (s *site) tool(integration string) map[string]sandbox.Record {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // it was only read
 	list, err := db.Sandbox().List(ctx, integration, 0, 1_000_000)
 	if err != nil {
 		s.t.Fatal(err)

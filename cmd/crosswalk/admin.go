@@ -409,8 +409,11 @@ func (c *integrationsShow) Run(a *app) error {
 		}
 		return c.print(a, integrationOut(in), func(w io.Writer) {
 			rows := [][]string{
-				{"customer", in.EndUser.OrganisationName}, {"tool", in.Tool}, {"environment", names[in.EnvironmentID]},
-				{"state", strings.TrimSpace(state(in) + " " + in.InvalidReason)}, {"created", at(in.CreatedAt)},
+				{"customer", in.EndUser.OrganisationName},
+				{"tool", in.Tool},
+				{"environment", names[in.EnvironmentID]},
+				{"state", strings.TrimSpace(state(in) + " " + in.InvalidReason)},
+				{"created", at(in.CreatedAt)},
 			}
 			var settings map[string]json.RawMessage
 			_ = json.Unmarshal(in.Settings, &settings) // what cannot be read is shown as none

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,7 +43,7 @@ type cli struct {
 
 // app is what commands work with besides their flags.
 type app struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // kong calls Run without one
 	in       io.Reader
 	out      io.Writer // results
 	err      io.Writer // progress, warnings, errors
@@ -66,7 +67,7 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(run()) } //nolint:forbidigo // the one place
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -120,13 +121,13 @@ func (a *app) run(args []string) (code int) {
 }
 
 func commandPath(c *kong.Context) string {
-	path := "crosswalk"
+	names := []string{"crosswalk"}
 	for _, p := range c.Path {
 		if p.Command != nil {
-			path += " " + p.Command.Name
+			names = append(names, p.Command.Name)
 		}
 	}
-	return path
+	return strings.Join(names, " ")
 }
 
 // report tells an error and returns its exit code.

@@ -193,9 +193,25 @@ func TestPerSecond(t *testing.T) {
 // Every command's help has a sentence and two examples, and every flag of the server a variable.
 func TestHelp(t *testing.T) {
 	for _, path := range [][]string{
-		{"serve"}, {"demo"}, {"skills", "push"}, {"tasks", "get"}, {"tasks", "wait"}, {"keys", "create"}, {"keys", "list"}, {"keys", "revoke"},
-		{"environments", "create"}, {"environments", "list"}, {"integrations", "create"}, {"integrations", "list"}, {"integrations", "show"},
-		{"integrations", "update"}, {"integrations", "enable"}, {"integrations", "disable"}, {"integrations", "delete"}, {"tools"}, {"version"},
+		{"serve"},
+		{"demo"},
+		{"skills", "push"},
+		{"tasks", "get"},
+		{"tasks", "wait"},
+		{"keys", "create"},
+		{"keys", "list"},
+		{"keys", "revoke"},
+		{"environments", "create"},
+		{"environments", "list"},
+		{"integrations", "create"},
+		{"integrations", "list"},
+		{"integrations", "show"},
+		{"integrations", "update"},
+		{"integrations", "enable"},
+		{"integrations", "disable"},
+		{"integrations", "delete"},
+		{"tools"},
+		{"version"},
 	} {
 		var out strings.Builder
 		a := &app{ctx: t.Context(), out: &out, err: &out}

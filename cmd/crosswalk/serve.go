@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,17 +39,17 @@ func (c *serveCommand) Help() string {
 func (c *serveCommand) Validate() error {
 	switch {
 	case c.MaxItems < 1:
-		return fmt.Errorf("--max-items must be at least 1")
+		return errors.New("--max-items must be at least 1")
 	case c.Drains < 1:
-		return fmt.Errorf("--drains must be at least 1")
+		return errors.New("--drains must be at least 1")
 	case c.Attempts < 1:
-		return fmt.Errorf("--attempts must be at least 1")
+		return errors.New("--attempts must be at least 1")
 	case c.TaskTimeout < time.Second:
-		return fmt.Errorf("--task-timeout must be at least 1s")
+		return errors.New("--task-timeout must be at least 1s")
 	case c.Backoff <= 0 || c.BackoffMost < c.Backoff:
-		return fmt.Errorf("--backoff must be above 0, and --backoff-most not below it")
+		return errors.New("--backoff must be above 0, and --backoff-most not below it")
 	case c.CallTimeout <= 0:
-		return fmt.Errorf("--call-timeout must be above 0")
+		return errors.New("--call-timeout must be above 0")
 	}
 	return nil
 }

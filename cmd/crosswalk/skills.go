@@ -66,7 +66,7 @@ func (c *skillsPush) read(a *app) ([]source, int, error) {
 	for _, file := range c.Files {
 		format := skillfile.Format(c.Format)
 		name := filepath.Base(file)
-		var in io.Reader = a.in
+		in := a.in
 		if file == "-" {
 			name = "standard input"
 			if format == "" {

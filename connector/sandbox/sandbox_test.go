@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	var accounts atomic.Int64
 	connectortest.Run(t, connectortest.Harness{
 		Connector: sandbox.New(catalogue),
-		NewAccount: func(t *testing.T, situation connectortest.Situation) (connectortest.Account, bool) {
+		NewAccount: func(_ *testing.T, situation connectortest.Situation) (connectortest.Account, bool) {
 			settings, ok := situations[situation]
 			id := fmt.Sprintf("sandbox:%d", accounts.Add(1))
 			return connectortest.Account{

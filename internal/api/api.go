@@ -106,7 +106,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route := "none"
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
 				panic(p)
 			}
 			a.fail(rec, r, fmt.Errorf("panic: %v", p))
@@ -185,6 +185,8 @@ func (e *httpError) Error() string { return e.err.Error() }
 func (e *httpError) Unwrap() error { return e.err }
 
 // statuses is the table from kinds of errors to HTTP.
+//
+//nolint:gochecknoglobals // a constant, were maps allowed to be
 var statuses = map[skill.Kind]int{
 	skill.Internal:        http.StatusInternalServerError,
 	skill.Invalid:         http.StatusBadRequest,

@@ -456,7 +456,7 @@ func TestGeneral(t *testing.T) {
 		"/assets/tools/sandbox-icon.svg":       "<svg",
 		"/assets/tools/sandbox-icon-black.svg": `fill="#000"`,
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", f.server.URL+path, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.server.URL+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -466,7 +466,7 @@ func TestGeneral(t *testing.T) {
 		}
 		content, err := io.ReadAll(response.Body)
 		_ = response.Body.Close() // it was read
-		if err != nil || response.StatusCode != 200 || !strings.Contains(string(content), want) {
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(content), want) {
 			t.Errorf("%s: %d %.100s, %v", path, response.StatusCode, content, err)
 		}
 	}

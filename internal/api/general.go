@@ -157,6 +157,8 @@ type (
 const supported = "SUPPORTED"
 
 // upsertAction is what every connector can do.
+//
+//nolint:gochecknoglobals // a constant, were structs allowed to be
 var upsertAction = writeAction{
 	ID: "upsert_skills", Label: "Upsert skills", IsAvailable: true, CoverageStatus: supported, ScopeSetting: "ENABLED",
 	Fields: []writeActionField{
@@ -213,6 +215,8 @@ func (a *API) asset(slug, kind string) string {
 }
 
 // drawing shows a tool without borrowing its trademark: its name, or the first letter of it.
+//
+//nolint:gochecknoglobals // parsed once, never changed
 var drawing = template.Must(template.New("tool").Parse(
 	`<svg xmlns="http://www.w3.org/2000/svg" width="{{.Width}}" height="48" viewBox="0 0 {{.Width}} 48" role="img" aria-label="{{.Label}}">` +
 		`<rect width="48" height="48" rx="10" fill="{{.Colour}}"/>` +

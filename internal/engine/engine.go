@@ -57,16 +57,22 @@ type Settings struct {
 
 func (s Settings) withDefaults() Settings {
 	for _, d := range []struct {
-		at       *time.Duration
-		default_ time.Duration
+		at        *time.Duration
+		otherwise time.Duration
 	}{
-		{&s.TaskTimeout, 24 * time.Hour}, {&s.Slice, 20 * time.Second}, {&s.LeaseTTL, 6 * time.Second},
-		{&s.Heartbeat, 2 * time.Second}, {&s.Sweep, time.Second}, {&s.Backoff, 500 * time.Millisecond},
-		{&s.BackoffMost, time.Minute}, {&s.Patience, 2 * time.Second}, {&s.CallTimeout, 2 * time.Minute},
+		{&s.TaskTimeout, 24 * time.Hour},
+		{&s.Slice, 20 * time.Second},
+		{&s.LeaseTTL, 6 * time.Second},
+		{&s.Heartbeat, 2 * time.Second},
+		{&s.Sweep, time.Second},
+		{&s.Backoff, 500 * time.Millisecond},
+		{&s.BackoffMost, time.Minute},
+		{&s.Patience, 2 * time.Second},
+		{&s.CallTimeout, 2 * time.Minute},
 		{&s.Grace, 8 * time.Second},
 	} {
 		if *d.at == 0 {
-			*d.at = d.default_
+			*d.at = d.otherwise
 		}
 	}
 	if s.Drains == 0 {

@@ -463,7 +463,7 @@ func TestOddConnectors(t *testing.T) {
 			[]string{ok, ok},
 		},
 		"cannot do it": {
-			func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+			func(_ context.Context, _ []connector.Skill) ([]connector.Result, error) {
 				return nil, connector.Errorf(connector.Unsupported, "no way to retire a skill")
 			},
 			[]string{string(skill.CodeActionNotAvailable), string(skill.CodeActionNotAvailable)},
@@ -490,6 +490,7 @@ func (odd) Describe() connector.Description {
 }
 func (o odd) Open(connector.Account) (connector.Session, error) { return o, nil }
 func (odd) Limits() connector.Limits                            { return connector.Limits{Batch: 10, Concurrency: 1} }
+
 func (o odd) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
 	return o.write(ctx, skills)
 }

@@ -137,7 +137,7 @@ func (h *history) start() {
 	p := &process{engine: e, mortal: m, stop: func() {
 		once.Do(func() {
 			cancel()
-			<-done
+			<-done //nolint:errcheck // the history says what must hold
 		})
 	}}
 	h.all = append(h.all, p)

@@ -15,6 +15,7 @@ import (
 type lease struct {
 	store.Lease
 	// ctx ends with the lease.
+	//nolint:containedctx // it is the lease's own life
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 

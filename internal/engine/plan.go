@@ -48,7 +48,6 @@ type plan struct {
 
 	at    int     // next position to look at
 	ahead []*work // looked up, not yet in a chunk
-	seen  int     // every position before it is settled, or in ahead, or in a chunk
 	begin int     // where the next chunk's span begins
 }
 

@@ -15,7 +15,7 @@ type schedule struct {
 	line   []string
 	known  map[string]*entry
 	// soft ends when drains should leave at the next occasion; hard when they must.
-	soft, hard       context.Context
+	soft, hard       context.Context //nolint:containedctx // the schedule's own life
 	softEnd, hardEnd context.CancelFunc
 	group            sync.WaitGroup
 }
@@ -148,11 +148,4 @@ func (s *schedule) waited(id string, e *entry) {
 	e.timer = nil
 	s.line = append(s.line, id)
 	s.fill()
-}
-
-// crowded reports whether another integration waits for a place.
-func (s *schedule) crowded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.line) > 0
 }

@@ -270,7 +270,7 @@ func (t *turn) written(w *work, remoteID string, step *store.Step) {
 
 func (t *turn) refused(w *work, e *connector.Error, step *store.Step) {
 	code := skill.CodeRemoteInput
-	switch e.Kind {
+	switch e.Kind { //nolint:exhaustive // the others are the tool's plain refusal
 	case connector.Unsupported:
 		code = skill.CodeActionNotAvailable
 	case connector.Unexpected:
@@ -297,6 +297,7 @@ func (t *turn) unsure() []*work {
 // failed deals with items that have no result of their own.
 func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.Step) {
 	switch e.Kind {
+	case connector.Throttled, connector.Away: // time heals it
 	case connector.Refused, connector.Unsupported, connector.Unexpected:
 		for _, w := range rest {
 			t.refused(w, e, step)

@@ -33,19 +33,23 @@ func TestRead(t *testing.T) {
 		"csv, refused rows":  {skillfile.CSV, "origin_id,name,status,code,message\na,A,ACTIVE,REMOTE.INPUT_INVALID,no\n", []skillfile.Row{row(2, "a", "A", skill.Active)}, nil},
 		"csv, lines in cells": {
 			skillfile.CSV, "origin_id,name\na,\"A\nA\"\nb,B\n",
-			[]skillfile.Row{row(2, "a", "A\nA", skill.Active), row(4, "b", "B", skill.Active)}, nil,
+			[]skillfile.Row{row(2, "a", "A\nA", skill.Active), row(4, "b", "B", skill.Active)},
+			nil,
 		},
 		"json array": {
 			skillfile.JSON, `[{"origin_id":"a","name":"A"},` + "\n" + `{"origin_id":"b","skill":{"name":"B","status":"INACTIVE"}}]`,
-			[]skillfile.Row{row(1, "a", "A", skill.Active), row(2, "b", "B", skill.Inactive)}, nil,
+			[]skillfile.Row{row(1, "a", "A", skill.Active), row(2, "b", "B", skill.Inactive)},
+			nil,
 		},
 		"json object": {
 			skillfile.JSON, "{\n\"x\": {\"y\": 1},\n\"items\": [\n{\"origin_id\":\"a\",\"name\":\"A\"}\n], \"z\": 2}\n",
-			[]skillfile.Row{row(4, "a", "A", skill.Active)}, []string{"x", "z"},
+			[]skillfile.Row{row(4, "a", "A", skill.Active)},
+			[]string{"x", "z"},
 		},
 		"ndjson": {
 			skillfile.NDJSON, "{\"origin_id\":\"a\",\"name\":\"A\"}\n\n{\"origin_id\":\"b\",\"skill\":{\"name\":\"B\"}}",
-			[]skillfile.Row{row(1, "a", "A", skill.Active), row(3, "b", "B", skill.Active)}, nil,
+			[]skillfile.Row{row(1, "a", "A", skill.Active), row(3, "b", "B", skill.Active)},
+			nil,
 		},
 	} {
 		got, err := skillfile.Read("f", strings.NewReader(test.content), test.format)

@@ -16,14 +16,16 @@ type bulk struct {
 }
 
 // bulkSizes are the numbers of rows a statement is prepared for, largest first. Larger ones gained nothing.
+//
+//nolint:gochecknoglobals // a constant, were arrays allowed to be
 var bulkSizes = [...]int{128, 32, 8, 1}
 
 func prepareBulk(ctx context.Context, db *sql.DB, head string, columns int, tail string) (*bulk, error) {
 	b := &bulk{columns: columns}
 	row := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
 	for _, n := range bulkSizes {
-		query := head + strings.TrimSuffix(strings.Repeat(row+",", n), ",") + tail
-		stmt, err := db.PrepareContext(ctx, query)
+		query := head + strings.TrimSuffix(strings.Repeat(row+",", n), ",") + tail //nolint:gosec // constants of this package
+		stmt, err := db.PrepareContext(ctx, query)                                 //nolint:sqlclosecheck // closed with the store
 		if err != nil {
 			return nil, fmt.Errorf("prepare %q with %d rows: %w", head, n, err)
 		}

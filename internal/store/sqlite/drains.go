@@ -229,6 +229,7 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 			}
 		}
 		switch step.Then {
+		case store.Stay:
 		case store.Proceed:
 			next, err = tx.next(ctx, lease, state, step.OpenUpTo)
 			return err

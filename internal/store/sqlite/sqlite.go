@@ -209,7 +209,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
-	defer lock.Unlock()
+	defer lock.Unlock() //nolint:errcheck // the file's end unlocks it too
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -300,7 +300,7 @@ func fault(err error) error {
 	if !ok {
 		return err
 	}
-	why := ""
+	var why string
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
 		why = "the disk is full"

@@ -43,7 +43,7 @@ type writer struct {
 const mostTogether = 128
 
 type request struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the caller that waits for result
 	change change
 	state  atomic.Int32
 	result chan error

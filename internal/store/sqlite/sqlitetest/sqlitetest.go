@@ -11,6 +11,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
+//nolint:gochecknoglobals // made once a test binary
 var template = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "crosswalk-template-")
 	if err != nil {
