@@ -141,8 +141,8 @@ func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arri
 			// A length that was told is taken at once: it is paid for. One byte more shows the end without growing again;
 			// past the limit it shows the excess.
 			size := 2 * cap(buf)
-			if told {
-				size = max(int(expected)+1, cap(buf)+1)
+			if told && int(expected) >= cap(buf) {
+				size = int(expected) + 1
 			}
 			grown := make([]byte, len(buf), min(size, b.most+1))
 			copy(grown, buf)

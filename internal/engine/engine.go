@@ -217,6 +217,13 @@ func (e *Engine) failTasks(ctx context.Context, tasks []store.WaitingTask, now t
 		return err
 	}
 	e.metrics.TaskEnded(skill.Failed.String(), ended)
+	items := 0
+	for _, t := range tasks {
+		items += t.Items
+	}
+	if ended == len(tasks) { // else some were taken up, and are counted by whoever did
+		e.metrics.Items(skill.NotAttempted.String(), items)
+	}
 	return nil
 }
 

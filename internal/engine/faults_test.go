@@ -97,7 +97,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "permission refused after a refused item", settings: `{"batch_limit":1,"refuse_names":"^a","scripts":{"id-b":["permission"]}}`,
-			items: active("a", "b"), status: "COMPLETED", codes: []string{remoteInput, permission},
+			items: active("a", "b"), status: "FAILED", code: skill.CodeToolPermission, words: "This user may not change skills",
 		},
 		{
 			name: "an answer nobody described", settings: `{"batch_limit":1,"scripts":{"id-b":["unexpected"]}}`,

@@ -338,15 +338,15 @@ type mortal struct {
 	engine.Store
 	dead atomic.Bool
 	// before is asked before every operation; true kills.
-	before func(op string) bool
+	before atomic.Pointer[func(op string) bool]
 	// after is asked after every operation that was done; true kills, and the caller never learns of it.
-	after func(op string) bool
+	after atomic.Pointer[func(op string) bool]
 }
 
 var errDead = errors.New("this process is dead")
 
 func (m *mortal) alive(op string) error {
-	if m.before != nil && m.before(op) {
+	if f := m.before.Load(); f != nil && (*f)(op) {
 		m.dead.Store(true)
 	}
 	if m.dead.Load() {
@@ -356,7 +356,7 @@ func (m *mortal) alive(op string) error {
 }
 
 func (m *mortal) done(op string, err error) error {
-	if err == nil && m.after != nil && m.after(op) {
+	if f := m.after.Load(); err == nil && f != nil && (*f)(op) {
 		m.dead.Store(true)
 	}
 	if m.dead.Load() {

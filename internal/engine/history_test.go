@@ -201,9 +201,9 @@ func (h *history) run() {
 				return at == op && left <= 0
 			}
 			if m := h.current.mortal; rapid.Bool().Draw(r, "before") {
-				m.before = hit
+				m.before.Store(&hit)
 			} else {
-				m.after = hit
+				m.after.Store(&hit)
 			}
 			// The next process comes when this one is found dead, or a while later beside it: a paused process.
 			wait(rapid.SampledFrom([]time.Duration{time.Second, 20 * time.Second}).Draw(r, "for"))
@@ -214,7 +214,8 @@ func (h *history) run() {
 			h.mood(rapid.SampledFrom([]string{`{}`, `{"batch_limit":2}`, `{"lose_answers":1}`, `{"lose_answers":1,"batch_limit":2}`}).Draw(r, "mood"))
 			synctest.Wait()
 			if rapid.Bool().Draw(r, "die") {
-				h.current.mortal.after = func(op string) bool { return op == "write" }
+				atWrite := func(op string) bool { return op == "write" }
+				h.current.mortal.after.Store(&atWrite)
 			}
 			h.submit(r)
 			wait(rapid.SampledFrom([]time.Duration{100 * time.Millisecond, 2 * time.Second}).Draw(r, "for"))

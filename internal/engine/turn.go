@@ -388,7 +388,7 @@ func (t *turn) save(span store.Range, step *store.Step) {
 // leave gives the lease back with the task unfinished. What is not certain is written down as such.
 func (t *turn) leave(ctx context.Context, step store.Step) (store.Next, again, error) {
 	for _, w := range t.unsure() {
-		step.Unsure = append(step.Unsure, w.item.OriginID)
+		step.Unsure = append(step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 	}
 	for _, c := range t.waiting {
 		t.settle(c, &step)
@@ -404,17 +404,22 @@ func (t *turn) leave(ctx context.Context, step store.Step) (store.Next, again, e
 // attempted.
 func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) {
 	for _, w := range t.unsure() {
-		t.outcomes[w.at] = skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: t.message + " It may have reached the tool all the same."}
-		step.Unsure = append(step.Unsure, w.item.OriginID)
+		t.outcomes[w.at] = t.unknown()
+		step.Unsure = append(step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 	}
-	own := t.task.Touched
+	if t.code != "" && t.task.Touched {
+		if err := t.doubts(ctx); err != nil {
+			return store.Next{}, err
+		}
+	}
+	written := t.task.Touched // by an earlier drain
 	for i := range t.outcomes {
 		switch o := &t.outcomes[i]; o.Kind {
 		case 0:
 			*o = skill.Outcome{Kind: skill.NotAttempted, Code: t.code, Message: t.message}
-		case skill.NotAttempted:
-		default:
-			own = true
+		case skill.Written, skill.Unknown:
+			written = true
+		case skill.Unchanged, skill.Rejected, skill.NotAttempted:
 		}
 	}
 	f := &store.Finish{Status: skill.Completed, CompletedAt: t.now.Add(time.Since(t.at))}
@@ -423,8 +428,8 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 		f.Counts.Add(o)
 		kinds[o.Kind]++
 	}
-	if t.code != "" && !own {
-		// Nothing was written and no item has a fate of its own: the task as a whole failed.
+	if t.code != "" && !written {
+		// It is known that nothing was written: the task as a whole failed.
 		f.Status = skill.Failed
 		f.Document = skill.FailedDocument(t.task.Task, f.CompletedAt, t.code, t.message)
 	} else {
@@ -448,6 +453,43 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 	t.d.log.Info("task ended", "task", t.task.ID, "status", f.Status.String(), "items", t.task.Items,
 		"written", f.Counts.Written, "unchanged", f.Counts.Unchanged, "failed", f.Counts.Failed)
 	return next, nil
+}
+
+func (t *turn) unknown() skill.Outcome {
+	return skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: t.message + " It may have reached the tool all the same."}
+}
+
+// doubts finds, among the items this drain did not come to, those that left for the tool with an earlier one.
+func (t *turn) doubts(ctx context.Context) error {
+	for at := 0; at < t.task.Items; {
+		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		if err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			return errShort
+		}
+		var open []int
+		var ids []string
+		for i, it := range items {
+			if t.outcomes[at+i].Kind == 0 {
+				open, ids = append(open, at+i), append(ids, it.OriginID)
+			}
+		}
+		if len(ids) > 0 {
+			states, err := t.d.e.store.Skills(ctx, t.d.lease.Lease, ids)
+			if err != nil {
+				return err
+			}
+			for n, state := range states {
+				if state.Unsure {
+					t.outcomes[open[n]] = t.unknown()
+				}
+			}
+		}
+		at += len(items)
+	}
+	return nil
 }
 
 // document serialises the result, once and for all.

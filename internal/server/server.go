@@ -91,7 +91,8 @@ type Server struct {
 const (
 	headerTime = 10 * time.Second
 	idleTime   = 2 * time.Minute
-	answerTime = 2 * time.Minute
+	// answerTime covers the longest way of a large body: it arrives, stands in line twice, and is stored.
+	answerTime = 4 * time.Minute
 	// stopTime is how long a server takes at most to end once it is told to: calls of tools get 8 s of it.
 	stopTime = 9500 * time.Millisecond
 )

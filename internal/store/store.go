@@ -162,6 +162,12 @@ type SkillRefused struct {
 	Message string
 }
 
+// SkillUnsure is a skill that left for the tool without an answer. One that was not known gets its row, and its id.
+type SkillUnsure struct {
+	ID   string
+	Item skill.Item
+}
+
 // Step is one transaction of a drain: any parts of it, all or nothing.
 type Step struct {
 	Task int64 // DrainTask.Ref; 0 when no part speaks of a task
@@ -175,8 +181,8 @@ type Step struct {
 	Written  []SkillWritten
 	Refused  []SkillRefused
 	// Unsure skills left for the tool and nobody told what became of them: they will be looked up or written again,
-	// never skipped. Their origin_ids.
-	Unsure []string
+	// never skipped.
+	Unsure []SkillUnsure
 
 	// Attempt is kept for the next drain of the task.
 	Attempt int
@@ -249,7 +255,8 @@ type Held struct {
 // WaitingTask is a task that no drain has taken up.
 type WaitingTask struct {
 	skill.Task
-	Ref int64
+	Ref   int64
+	Items int
 }
 
 // FailedTask ends a task that no drain has taken up.

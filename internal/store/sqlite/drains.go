@@ -48,6 +48,7 @@ func (tx *transaction) abandonIntents(ctx context.Context, integration int64) er
 	if err != nil || len(intents) == 0 {
 		return err
 	}
+	var unsure []store.SkillUnsure
 	for _, in := range intents {
 		if err := tx.TouchTask(ctx, in.Task); err != nil {
 			return err
@@ -78,11 +79,12 @@ func (tx *transaction) abandonIntents(ctx context.Context, integration int64) er
 				if settled[at] {
 					continue
 				}
-				if err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: integration, OriginID: items[at-start].OriginID}); err != nil {
-					return err
-				}
+				unsure = append(unsure, store.SkillUnsure{Item: items[at-start]})
 			}
 		}
+	}
+	if err := tx.markUnsure(ctx, integration, unsure); err != nil {
+		return err
 	}
 	return tx.CloseAllIntents(ctx, integration)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
 )
@@ -158,15 +159,43 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 	}); err != nil {
 		return fmt.Errorf("note refused skills: %w", err)
 	}
-	for _, originID := range step.Unsure {
-		if err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: lease.Ref, OriginID: originID}); err != nil {
-			return fmt.Errorf("mark unsure: %w", err)
-		}
+	if err := tx.markUnsure(ctx, lease.Ref, step.Unsure); err != nil {
+		return err
 	}
 	if more += n; more > 0 {
 		return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: lease.Ref, More: int64(more)})
 	}
 	return nil
+}
+
+// markUnsure notes that nobody knows what the tool holds of these skills. Those without a row get one: the next attempt
+// must know that there was one before, and the id that it used stays.
+func (tx *transaction) markUnsure(ctx context.Context, integration int64, unsure []store.SkillUnsure) error {
+	var made []store.SkillUnsure
+	for _, u := range unsure {
+		n, err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: integration, OriginID: u.Item.OriginID})
+		if err != nil {
+			return fmt.Errorf("mark unsure: %w", err)
+		}
+		if n == 0 {
+			made = append(made, u)
+		}
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	ids := skill.NewIDs(fromMillis(tx.now), len(made))
+	for i, u := range made {
+		if u.ID == "" {
+			u.ID = ids[i]
+		}
+		if err := tx.InsertUnsure(ctx, dbq.InsertUnsureParams{
+			Integration: integration, OriginID: u.Item.OriginID, ID: u.ID, Name: u.Item.Name, Status: int64(u.Item.Status),
+		}); err != nil {
+			return fmt.Errorf("insert unsure: %w", err)
+		}
+	}
+	return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: integration, More: int64(len(made))})
 }
 
 // Skills implements store.Drains.

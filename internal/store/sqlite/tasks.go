@@ -103,7 +103,7 @@ func (s *Store) Waiting(ctx context.Context, lease store.Lease, limit int) ([]st
 }
 
 func unstarted(row dbq.OverdueTasksRow) store.WaitingTask {
-	return store.WaitingTask{Task: skill.Task{ID: row.ID, CreatedAt: fromMillis(row.CreatedAt)}, Ref: row.Seq}
+	return store.WaitingTask{Task: skill.Task{ID: row.ID, CreatedAt: fromMillis(row.CreatedAt)}, Ref: row.Seq, Items: int(row.Items)}
 }
 
 // FailTasks implements store.Drains.

@@ -732,10 +732,32 @@ func intentsBecomeUnsure(t *testing.T, f *fixture) {
 		t.Errorf("written again: %+v, %v", states, err)
 	}
 	// A step can say so itself.
-	f.advance(t, lease, store.Step{Task: next.Task.Ref, Unsure: []string{list[1].OriginID, "id-nobody"}, Then: store.Leave})
+	newcomer := items("newcomer")[0]
+	f.advance(t, lease, store.Step{
+		Task: next.Task.Ref, Unsure: []store.SkillUnsure{{ID: states[0].ID, Item: list[1]}, {ID: id(7), Item: newcomer}}, Then: store.Leave,
+	})
 	lease, next = f.claim(t, in, "z", 0)
 	if states, err = f.Skills(ctx, lease, ids[1:2]); err != nil || !states[0].Unsure || states[0].Known || !next.Task.Touched {
 		t.Errorf("said unsure: %+v, %v", states, err)
+	}
+	// What was never heard of before has a row from then on, with its id.
+	if states, err = f.Skills(ctx, lease, []string{newcomer.OriginID}); err != nil || !states[0].Unsure || states[0].Known || states[0].ID != id(7) {
+		t.Errorf("said unsure of a new skill: %+v, %v", states, err)
+	}
+	// So has what was on its way for the first time when its drain died.
+	fresh := f.integration(t)
+	f.submit(t, fresh, list...)
+	lease, next = f.claim(t, fresh, "x", 0)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 1, Stop: 3}}})
+	f.clock.advance(ttl)
+	lease, _ = f.claim(t, fresh, "y", 0)
+	if states, err = f.Skills(ctx, lease, ids); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, true, false} {
+		if states[i].Unsure != want || (states[i].ID != "") != want || states[i].Known {
+			t.Errorf("%s, new: %+v; want unsure, with an id: %v", ids[i], states[i], want)
+		}
 	}
 }
 

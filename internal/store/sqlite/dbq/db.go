@@ -96,6 +96,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertTaskItemsStmt, err = db.PrepareContext(ctx, insertTaskItems); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertTaskItems: %w", err)
 	}
+	if q.insertUnsureStmt, err = db.PrepareContext(ctx, insertUnsure); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertUnsure: %w", err)
+	}
 	if q.integrationStmt, err = db.PrepareContext(ctx, integration); err != nil {
 		return nil, fmt.Errorf("error preparing query Integration: %w", err)
 	}
@@ -327,6 +330,11 @@ func (q *Queries) Close() error {
 	if q.insertTaskItemsStmt != nil {
 		if cerr := q.insertTaskItemsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertTaskItemsStmt: %w", cerr)
+		}
+	}
+	if q.insertUnsureStmt != nil {
+		if cerr := q.insertUnsureStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertUnsureStmt: %w", cerr)
 		}
 	}
 	if q.integrationStmt != nil {
@@ -572,6 +580,7 @@ type Queries struct {
 	insertSandboxAccountStmt   *sql.Stmt
 	insertTaskStmt             *sql.Stmt
 	insertTaskItemsStmt        *sql.Stmt
+	insertUnsureStmt           *sql.Stmt
 	integrationStmt            *sql.Stmt
 	integrationBySeqStmt       *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
@@ -638,6 +647,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertSandboxAccountStmt:   q.insertSandboxAccountStmt,
 		insertTaskStmt:             q.insertTaskStmt,
 		insertTaskItemsStmt:        q.insertTaskItemsStmt,
+		insertUnsureStmt:           q.insertUnsureStmt,
 		integrationStmt:            q.integrationStmt,
 		integrationBySeqStmt:       q.integrationBySeqStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,

@@ -256,6 +256,29 @@ func (q *Queries) InsertOutcomes(ctx context.Context, arg InsertOutcomesParams) 
 	return err
 }
 
+const insertUnsure = `-- name: InsertUnsure :exec
+INSERT INTO skills (integration, origin_id, id, name, status, unsure) VALUES (?, ?, ?, ?, ?, 1)
+`
+
+type InsertUnsureParams struct {
+	Integration int64
+	OriginID    string
+	ID          string
+	Name        string
+	Status      int64
+}
+
+func (q *Queries) InsertUnsure(ctx context.Context, arg InsertUnsureParams) error {
+	_, err := q.exec(ctx, q.insertUnsureStmt, insertUnsure,
+		arg.Integration,
+		arg.OriginID,
+		arg.ID,
+		arg.Name,
+		arg.Status,
+	)
+	return err
+}
+
 const integrationBySeq = `-- name: IntegrationBySeq :one
 SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations WHERE seq = ?
 `
@@ -334,7 +357,7 @@ func (q *Queries) LeaseState(ctx context.Context, arg LeaseStateParams) (LeaseSt
 	return i, err
 }
 
-const markUnsure = `-- name: MarkUnsure :exec
+const markUnsure = `-- name: MarkUnsure :execrows
 UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id = ?
 `
 
@@ -343,9 +366,12 @@ type MarkUnsureParams struct {
 	OriginID    string
 }
 
-func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) error {
-	_, err := q.exec(ctx, q.markUnsureStmt, markUnsure, arg.Integration, arg.OriginID)
-	return err
+func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) (int64, error) {
+	result, err := q.exec(ctx, q.markUnsureStmt, markUnsure, arg.Integration, arg.OriginID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const oldestOverdueTask = `-- name: OldestOverdueTask :one

@@ -115,7 +115,7 @@ func (q *Queries) IntegrationForSubmit(ctx context.Context, arg IntegrationForSu
 }
 
 const overdueTasks = `-- name: OverdueTasks :many
-SELECT seq, id, created_at FROM tasks
+SELECT seq, id, created_at, items FROM tasks
 WHERE status = 0 AND deadline <= ?1 AND started = 0
 ORDER BY deadline LIMIT ?2
 `
@@ -129,6 +129,7 @@ type OverdueTasksRow struct {
 	Seq       int64
 	ID        string
 	CreatedAt int64
+	Items     int64
 }
 
 func (q *Queries) OverdueTasks(ctx context.Context, arg OverdueTasksParams) ([]OverdueTasksRow, error) {
@@ -140,7 +141,12 @@ func (q *Queries) OverdueTasks(ctx context.Context, arg OverdueTasksParams) ([]O
 	var items []OverdueTasksRow
 	for rows.Next() {
 		var i OverdueTasksRow
-		if err := rows.Scan(&i.Seq, &i.ID, &i.CreatedAt); err != nil {
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ID,
+			&i.CreatedAt,
+			&i.Items,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -196,7 +202,7 @@ func (q *Queries) Task(ctx context.Context, arg TaskParams) (TaskRow, error) {
 }
 
 const unstartedTasks = `-- name: UnstartedTasks :many
-SELECT seq, id, created_at FROM tasks
+SELECT seq, id, created_at, items FROM tasks
 WHERE integration = ?1 AND status = 0 AND started = 0
 ORDER BY seq LIMIT ?2
 `
@@ -210,6 +216,7 @@ type UnstartedTasksRow struct {
 	Seq       int64
 	ID        string
 	CreatedAt int64
+	Items     int64
 }
 
 func (q *Queries) UnstartedTasks(ctx context.Context, arg UnstartedTasksParams) ([]UnstartedTasksRow, error) {
@@ -221,7 +228,12 @@ func (q *Queries) UnstartedTasks(ctx context.Context, arg UnstartedTasksParams) 
 	var items []UnstartedTasksRow
 	for rows.Next() {
 		var i UnstartedTasksRow
-		if err := rows.Scan(&i.Seq, &i.ID, &i.CreatedAt); err != nil {
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ID,
+			&i.CreatedAt,
+			&i.Items,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -84,8 +84,11 @@ DELETE FROM task_outcomes WHERE task = ?;
 -- name: ItemsFrom :one
 SELECT start, block FROM task_items WHERE task = sqlc.arg(task) AND start <= sqlc.arg(position) ORDER BY start DESC LIMIT 1;
 
--- name: MarkUnsure :exec
+-- name: MarkUnsure :execrows
 UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id = ?;
+
+-- name: InsertUnsure :exec
+INSERT INTO skills (integration, origin_id, id, name, status, unsure) VALUES (?, ?, ?, ?, ?, 1);
 
 -- name: DueDrains :many
 SELECT i.id FROM drains d JOIN integrations i ON i.seq = d.integration

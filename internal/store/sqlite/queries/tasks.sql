@@ -23,7 +23,7 @@ FROM tasks t JOIN integrations i ON i.seq = t.integration
 WHERE t.id = sqlc.arg(id) AND i.id = sqlc.arg(integration) AND i.environment_id = sqlc.arg(environment);
 
 -- name: OverdueTasks :many
-SELECT seq, id, created_at FROM tasks
+SELECT seq, id, created_at, items FROM tasks
 WHERE status = 0 AND deadline <= sqlc.arg(now) AND started = 0
 ORDER BY deadline LIMIT sqlc.arg(most);
 
@@ -32,6 +32,6 @@ UPDATE tasks SET status = 2, done = items, failed = items, completed_at = sqlc.a
 WHERE seq = sqlc.arg(seq) AND status = 0 AND started = 0;
 
 -- name: UnstartedTasks :many
-SELECT seq, id, created_at FROM tasks
+SELECT seq, id, created_at, items FROM tasks
 WHERE integration = sqlc.arg(integration) AND status = 0 AND started = 0
 ORDER BY seq LIMIT sqlc.arg(most);
