@@ -171,31 +171,29 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 // markUnsure notes that nobody knows what the tool holds of these skills. Those without a row get one: the next attempt
 // must know that there was one before, and the id that it used stays.
 func (tx *transaction) markUnsure(ctx context.Context, integration int64, unsure []store.SkillUnsure) error {
-	var made []store.SkillUnsure
+	made := 0
 	for _, u := range unsure {
 		n, err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: integration, OriginID: u.Item.OriginID})
 		if err != nil {
 			return fmt.Errorf("mark unsure: %w", err)
 		}
-		if n == 0 {
-			made = append(made, u)
+		if n > 0 {
+			continue
 		}
-	}
-	if len(made) == 0 {
-		return nil
-	}
-	ids := skill.NewIDs(fromMillis(tx.now), len(made))
-	for i, u := range made {
 		if u.ID == "" {
-			u.ID = ids[i]
+			u.ID = skill.NewIDs(fromMillis(tx.now), 1)[0]
 		}
 		if err := tx.InsertUnsure(ctx, dbq.InsertUnsureParams{
 			Integration: integration, OriginID: u.Item.OriginID, ID: u.ID, Name: u.Item.Name, Status: int64(u.Item.Status),
 		}); err != nil {
 			return fmt.Errorf("insert unsure: %w", err)
 		}
+		made++
 	}
-	return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: integration, More: int64(len(made))})
+	if made == 0 {
+		return nil
+	}
+	return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: integration, More: int64(made)})
 }
 
 // Skills implements store.Drains.

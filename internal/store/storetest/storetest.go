@@ -734,7 +734,7 @@ func intentsBecomeUnsure(t *testing.T, f *fixture) {
 	// A step can say so itself.
 	newcomer := items("newcomer")[0]
 	f.advance(t, lease, store.Step{
-		Task: next.Task.Ref, Unsure: []store.SkillUnsure{{ID: states[0].ID, Item: list[1]}, {ID: id(7), Item: newcomer}}, Then: store.Leave,
+		Task: next.Task.Ref, Unsure: []store.SkillUnsure{{ID: states[0].ID, Item: list[1]}, {ID: id(7), Item: newcomer}, {ID: id(8), Item: newcomer}}, Then: store.Leave,
 	})
 	lease, next = f.claim(t, in, "z", 0)
 	if states, err = f.Skills(ctx, lease, ids[1:2]); err != nil || !states[0].Unsure || states[0].Known || !next.Task.Touched {
