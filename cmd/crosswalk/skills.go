@@ -356,6 +356,10 @@ func (p *push) reasons() []reason {
 // writeFailed writes the rows that failed, in the form that can be pushed.
 func (p *push) writeFailed(file string) error {
 	if _, failed, _ := p.counts(); failed == 0 {
+		// An older file would be pushed again by mistake.
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return &exitError{exitMisuse, err}
+		}
 		return nil
 	}
 	f, err := os.Create(file)

@@ -102,6 +102,15 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if err := os.MkdirAll(filepath.Dir(opts.Path), 0o700); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	// SQLite would make it readable to all, and gives the files beside it the rights of this one. One that exists is not
+	// touched: closing it here would drop the locks that this process may hold on it.
+	file, err := os.OpenFile(opts.Path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err == nil {
+		err = file.Close()
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
 	if opts.Serve {
 		if err := s.take(); err != nil {
 			return nil, err

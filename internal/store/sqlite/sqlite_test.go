@@ -146,3 +146,23 @@ func TestPathsWithSpecialCharacters(t *testing.T) {
 		}
 	}
 }
+
+// Nobody but its owner reads the database, in whatever folder it lies.
+func TestPrivate(t *testing.T) {
+	t.Parallel()
+	fresh := filepath.Join(t.TempDir(), "fresh.db")
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: fresh})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // nothing is lost
+	for _, suffix := range []string{"", "-wal"} {
+		info, err := os.Stat(fresh + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has the mode %s", filepath.Base(fresh+suffix), info.Mode())
+		}
+	}
+}
