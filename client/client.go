@@ -117,7 +117,8 @@ type Error struct {
 	Code    string `json:"code"`
 	Title   string `json:"title"`
 	Message string `json:"message"`
-	LogURL  string `json:"log_url"`
+	// LogURL is nil where the server keeps no log of it.
+	LogURL *string `json:"log_url"`
 	// HTTPStatus of the answer; 0 for the error of a task or item.
 	HTTPStatus int `json:"-"`
 	// RetryAfter is how long the server asked for patience.

@@ -98,13 +98,14 @@ func (a *app) run(args []string) (code int) {
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("crosswalk"),
-		kong.Description("Keeps skill catalogues in step across HR and learning systems. Every flag can also be given as the "+
-			"variable beside it.\n\nExit codes: 0 all in step; 1 used wrongly or refused; 2 server, network or database; 3 some "+
+		kong.Description("Keeps skill catalogues in step across HR and learning systems. A flag with a variable beside it can "+
+			"also be given as that variable.\n\nExit codes: 0 all in step; 1 used wrongly or refused; 2 server, network or database; 3 some "+
 			"skills failed; 4 the task failed; 130 interrupted."),
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Bind(a),
+		kong.ValueFormatter(helpText),
 	)
 	if err != nil {
 		panic(err) // the flags above contradict each other
@@ -118,6 +119,15 @@ func (a *app) run(args []string) (code int) {
 		return exitMisuse
 	}
 	return a.report(command.Run())
+}
+
+// helpText tells a flag's default, which kong leaves out where there is a placeholder, and its variable.
+func helpText(v *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(v)
+	if v.Flag == nil || v.Flag.PlaceHolder == "" || v.Default == "" {
+		return help
+	}
+	return strings.TrimSuffix(help, ".") + ", default " + v.Default + "."
 }
 
 func commandPath(c *kong.Context) string {
