@@ -190,7 +190,7 @@ func TestPerSecond(t *testing.T) {
 	}
 }
 
-// Every command's help has a sentence and two examples, and every flag of the server a variable.
+// Every command's help has a sentence and two examples, and every flag of the server a variable and its default.
 func TestHelp(t *testing.T) {
 	for _, path := range [][]string{
 		{"serve"},
@@ -223,6 +223,11 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v --help has %d examples:\n%s", path, lines, out.String())
 		}
 		if path[0] == "serve" {
+			for _, want := range []string{"default 127.0.0.1:8080", "default ./crosswalk-data", "default 10000", "default 64"} {
+				if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+					t.Errorf("the help does not say %q", want)
+				}
+			}
 			for _, line := range strings.Split(out.String(), "\n") {
 				if strings.Contains(line, "--") && strings.HasPrefix(strings.TrimSpace(line), "--") && !strings.Contains(out.String(), "CROSSWALK_"+variable(line)) {
 					t.Errorf("the flag %q has no variable", line)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,14 +217,14 @@ func (e *Engine) failTasks(ctx context.Context, tasks []store.WaitingTask, now t
 	if err != nil {
 		return err
 	}
-	e.metrics.TaskEnded(skill.Failed.String(), ended)
 	items := 0
 	for _, t := range tasks {
-		items += t.Items
+		if slices.Contains(ended, t.Ref) {
+			items += t.Items
+		}
 	}
-	if ended == len(tasks) { // else some were taken up, and are counted by whoever did
-		e.metrics.Items(skill.NotAttempted.String(), items)
-	}
+	e.metrics.TaskEnded(skill.Failed.String(), len(ended))
+	e.metrics.Items(skill.NotAttempted.String(), items)
 	return nil
 }
 

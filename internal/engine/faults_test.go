@@ -326,6 +326,30 @@ func TestStopLeavesALongCallOpen(t *testing.T) {
 	})
 }
 
+// What an earlier engine sent without an answer, and the task's end keeps from being sent again, may have reached the tool.
+func TestEndBeforeTheSecondTry(t *testing.T) {
+	set := settings()
+	run(t, &set, func(t *testing.T, f *fixture) {
+		in := f.integration(`{"latency":"18s","batch_limit":2}`)           // the write is half-way
+		f.ended(in, f.submit(in, active("x")...)).want(t, "COMPLETED", ok) // from then on the engine knows the limit
+		task := f.submit(in, active("a", "b", "c", "d")...)
+		wait(2 * time.Second)
+		f.stop() // cuts the call of a and b
+		f.change(in, `{"refuse_credentials":true,"batch_limit":1}`)
+		f.start(set)
+		r := f.ended(in, task)
+		r.want(t, "COMPLETED", credentials, credentials, credentials, credentials)
+		for i, it := range r.Items {
+			if sent := i < 2; strings.Contains(it.Text, "Invalid token. It may have reached the tool all the same.") != sent {
+				t.Errorf("%s: %q; sent before: %v", it.OriginID, it.Text, sent)
+			}
+		}
+		// The next upload writes both again.
+		f.change(in, `{}`)
+		f.ended(in, f.submit(in, active("a", "b", "c", "d")...)).want(t, "COMPLETED", ok, ok, ok, ok)
+	})
+}
+
 // Settings changed while a task runs are used from the next chunk on.
 func TestSettingsChangeWhileItRuns(t *testing.T) {
 	set := settings()

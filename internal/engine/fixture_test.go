@@ -410,9 +410,9 @@ func (m *mortal) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
 	return m.Store.Due(ctx, limit)
 }
 
-func (m *mortal) FailTasks(ctx context.Context, tasks []store.FailedTask) (int, error) {
+func (m *mortal) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int64, error) {
 	if m.dead.Load() {
-		return 0, errDead
+		return nil, errDead
 	}
 	return m.Store.FailTasks(ctx, tasks)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -456,7 +457,8 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 }
 
 func (t *turn) unknown() skill.Outcome {
-	return skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: t.message + " It may have reached the tool all the same."}
+	why := strings.TrimSuffix(t.message, ".") // the tool's words end as the tool likes
+	return skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: why + ". It may have reached the tool all the same."}
 }
 
 // doubts finds, among the items this drain did not come to, those that left for the tool with an earlier one.

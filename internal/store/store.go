@@ -342,6 +342,7 @@ type Drains interface {
 	Overdue(ctx context.Context, limit int) ([]WaitingTask, time.Time, error)
 	// Waiting tasks of a leased integration that no drain has taken up, oldest first.
 	Waiting(ctx context.Context, lease Lease, limit int) ([]WaitingTask, error)
-	// FailTasks ends such tasks and returns how many; one that was taken up or has ended meanwhile is left alone.
-	FailTasks(ctx context.Context, tasks []FailedTask) (int, error)
+	// FailTasks ends such tasks and returns the refs of those it ended; one that was taken up or has ended meanwhile is
+	// left alone.
+	FailTasks(ctx context.Context, tasks []FailedTask) ([]int64, error)
 }

@@ -107,9 +107,9 @@ func unstarted(row dbq.OverdueTasksRow) store.WaitingTask {
 }
 
 // FailTasks implements store.Drains.
-func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended int, err error) {
+func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended []int64, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		ended = 0
+		ended = nil
 		for _, t := range tasks {
 			n, err := tx.FailUnstartedTask(ctx, dbq.FailUnstartedTaskParams{
 				Seq: t.Ref, CompletedAt: sql.NullInt64{Int64: t.CompletedAt.UnixMilli(), Valid: true}, Document: t.Document,
@@ -117,12 +117,14 @@ func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended 
 			if err != nil {
 				return err
 			}
-			ended += int(n)
+			if n > 0 {
+				ended = append(ended, t.Ref)
+			}
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("fail tasks: %w", err)
+		return nil, fmt.Errorf("fail tasks: %w", err)
 	}
 	return ended, nil
 }

@@ -734,7 +734,8 @@ func intentsBecomeUnsure(t *testing.T, f *fixture) {
 	// A step can say so itself.
 	newcomer := items("newcomer")[0]
 	f.advance(t, lease, store.Step{
-		Task: next.Task.Ref, Unsure: []store.SkillUnsure{{ID: states[0].ID, Item: list[1]}, {ID: id(7), Item: newcomer}, {ID: id(8), Item: newcomer}}, Then: store.Leave,
+		Task: next.Task.Ref, Then: store.Leave,
+		Unsure: []store.SkillUnsure{{ID: states[0].ID, Item: list[1]}, {ID: id(7), Item: newcomer}, {ID: id(8), Item: newcomer}},
 	})
 	lease, next = f.claim(t, in, "z", 0)
 	if states, err = f.Skills(ctx, lease, ids[1:2]); err != nil || !states[0].Unsure || states[0].Known || !next.Task.Touched {
@@ -940,8 +941,8 @@ func overdue(t *testing.T, f *fixture) {
 	ended, err := f.FailTasks(ctx, []store.FailedTask{
 		{Ref: all[0].Ref, CompletedAt: now, Document: []byte("x")}, {Ref: all[1].Ref, CompletedAt: now, Document: []byte("x")},
 	})
-	if err != nil || ended != 1 {
-		t.Errorf("FailTasks = %d, %v, want 1", ended, err)
+	if diff := cmp.Diff([]int64{all[0].Ref}, ended); err != nil || diff != "" {
+		t.Errorf("FailTasks: %v (-want +got):\n%s", err, diff)
 	}
 	want := store.TaskView{Task: waiting, Status: skill.Failed, Items: 1, Done: 1, Counts: skill.Counts{Failed: 1}, Document: []byte("x")}
 	if diff := cmp.Diff(want, f.view(t, in, waiting.ID)); diff != "" {
@@ -952,8 +953,8 @@ func overdue(t *testing.T, f *fixture) {
 			t.Errorf("%s was begun and is ended: %+v", task.ID, view)
 		}
 	}
-	if ended, err = f.FailTasks(ctx, []store.FailedTask{{Ref: all[0].Ref, CompletedAt: now, Document: []byte("y")}}); err != nil || ended != 0 {
-		t.Errorf("failed twice: %d, %v", ended, err)
+	if ended, err = f.FailTasks(ctx, []store.FailedTask{{Ref: all[0].Ref, CompletedAt: now, Document: []byte("y")}}); err != nil || len(ended) != 0 {
+		t.Errorf("failed twice: %v, %v", ended, err)
 	}
 }
 
