@@ -22,7 +22,7 @@ import (
 
 // Submitter accepts tasks.
 type Submitter interface {
-	Submit(ctx context.Context, s store.Submission) (skill.Task, error)
+	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
 }
 
 // Reader finds what polls ask for.

@@ -504,8 +504,8 @@ func (b broken) Task(context.Context, string, string, string) (store.TaskView, e
 	return store.TaskView{}, b.err
 }
 
-func (b broken) Submit(context.Context, store.Submission) (skill.Task, error) {
-	return skill.Task{}, b.err
+func (b broken) Submit(context.Context, store.Submission) (store.Accepted, error) {
+	return store.Accepted{}, b.err
 }
 
 func TestTroubleOfOurs(t *testing.T) {

@@ -26,8 +26,8 @@ import (
 // Store is what the engine needs of a store.
 type Store interface {
 	store.Drains
-	Submit(ctx context.Context, s store.Submission) (skill.Task, error)
-	Listen(ctx context.Context, wake func(integrationID string)) error
+	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
+	Work(ctx context.Context, jobs store.Jobs) error
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.
@@ -124,11 +124,11 @@ func New(c Config) *Engine {
 }
 
 // Submit accepts a task: when it returns, the task is on disk. Errors are those of store.Submit.
-func (e *Engine) Submit(ctx context.Context, s store.Submission) (skill.Task, error) {
+func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
 	s.Timeout = e.set.TaskTimeout
 	task, err := e.store.Submit(ctx, s)
 	if err != nil {
-		return skill.Task{}, err
+		return store.Accepted{}, err
 	}
 	e.metrics.TaskAccepted()
 	e.wake(s.IntegrationID, whenever, metrics.WokenBySubmit)
@@ -153,7 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		func() { e.heartbeats(background) },
 		func() { e.sweeps(background) },
 		func() {
-			listening = e.store.Listen(background, func(id string) { e.wake(id, whenever, metrics.WokenByQueue) })
+			listening = e.store.Work(background, store.Jobs{Wake: func(id string) { e.wake(id, whenever, metrics.WokenByQueue) }})
 		},
 	} {
 		group.Go(part)

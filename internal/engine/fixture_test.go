@@ -81,7 +81,7 @@ func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)
 // it anyway.
 type deaf struct{ engine.Store }
 
-func (deaf) Listen(ctx context.Context, _ func(string)) error {
+func (deaf) Work(ctx context.Context, _ store.Jobs) error {
 	<-ctx.Done()
 	return nil
 }

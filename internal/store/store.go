@@ -1,5 +1,5 @@
 // Package store says what Crosswalk keeps and how it may change: one interface, a package for each database behind it
-// (sqlite), and one suite that all of them pass (storetest).
+// (sqlite, postgres), and one suite that all of them pass (storetest).
 //
 // A method that changes something does it in one transaction and returns once it is on disk. A change of a drain names
 // its Lease and is refused with ErrLeaseLost when another drain has taken over since. Times that a store hands out come
@@ -11,6 +11,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
@@ -31,6 +32,26 @@ var (
 	// ErrLeaseLost: another drain holds the lease; what the caller did since is not kept.
 	ErrLeaseLost = errors.New("lease lost")
 )
+
+// FullError refuses a submission: the integration has as many items waiting as it may.
+type FullError struct {
+	Limit   int // Submission.MostWaiting
+	Waiting int // items of its unfinished tasks
+}
+
+// Error implements error.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("%d items are waiting, of %d that may", e.Waiting, e.Limit)
+}
+
+// ExpiredError says that a task was there and retention has removed it. It is an ErrNotFound.
+type ExpiredError struct{ At time.Time }
+
+// Error implements error.
+func (e *ExpiredError) Error() string { return "expired at " + e.At.UTC().Format(time.RFC3339) }
+
+// Is makes it an ErrNotFound for those who do not care.
+func (*ExpiredError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // that is what Is is for
 
 // DefaultEnvironment is the name of the environment that exists from the start.
 const DefaultEnvironment = "default"
@@ -85,6 +106,17 @@ type Submission struct {
 	TaskID        string
 	Items         []skill.Item
 	Timeout       time.Duration // from now to the task's deadline
+	// MostWaiting is how many items the integration's unfinished tasks may have together with this one; 0 is no limit.
+	MostWaiting int
+	// Elsewhere: other processes are to be woken, since this one will not drain the integration at once.
+	Elsewhere bool
+}
+
+// Accepted is a task that was accepted.
+type Accepted struct {
+	skill.Task
+	// Waiting is the items of the integration's unfinished tasks, this one's included.
+	Waiting int
 }
 
 // TaskView is what a poll sees.
@@ -104,6 +136,8 @@ type Lease struct {
 	Owner       string
 	Epoch       int64
 	Integration Integration
+	// Stolen: an earlier lease had run out without being given back.
+	Stolen bool
 }
 
 // State is what may have changed about an integration while it is drained.
@@ -123,6 +157,9 @@ type DrainTask struct {
 	TimeLeft time.Duration // to the deadline; zero or less when it has passed
 	Touched  bool          // an item was written, or may have been
 	Attempt  int           // failed calls in a row, from a drain that yielded its place
+	// Rewrite: the task was made by Doubt. What it writes is what the catalogue says when it runs (Contents), and nothing
+	// of it is skipped as unchanged.
+	Rewrite bool
 }
 
 // Range is the positions [Start, Stop) of a task's items.
@@ -132,6 +169,11 @@ type Range struct{ Start, Stop int }
 type Next struct {
 	Now   time.Time
 	State State
+	// Hold is how long the tool asked to be left alone from now on; 0 when it did not, or that time is over. Only a forced
+	// claim meets one.
+	Hold time.Duration
+	// Paced is the Step.Pace that was kept last, as of now; 0 when that moment has passed.
+	Paced time.Duration
 	// Task is the oldest unfinished task, or nil: then the lease has been given back.
 	Task *DrainTask
 	// Opened: an intent over the whole task is on disk already, so its items may be sent without another step.
@@ -183,6 +225,12 @@ type Step struct {
 	// Unsure skills left for the tool and nobody told what became of them: they will be looked up or written again,
 	// never skipped.
 	Unsure []SkillUnsure
+
+	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. 0 leaves
+	// what is kept as it is.
+	Hold time.Duration
+	// Pace is how far from now the next call may come at the tool's rate, for whoever drains then. 0 leaves what is kept.
+	Pace time.Duration
 
 	// Attempt is kept for the next drain of the task.
 	Attempt int
@@ -259,6 +307,45 @@ type WaitingTask struct {
 	Items int
 }
 
+// Doubt says that calls of a lease which had ended may have reached the tool all the same, behind the back of whoever
+// held the next one.
+type Doubt struct {
+	Lease     Lease // the one that had ended
+	OriginIDs []string
+	Timeout   time.Duration // of the task that writes them again
+}
+
+// Jobs are what a process does for the job queue. None of them may rest on being called once, or in time.
+type Jobs struct {
+	// Wake starts the drain of an integration. It must not block.
+	Wake func(integrationID string)
+	// Retain removes what is too old. One process at a time is asked to, every RetainEvery.
+	Retain      func(ctx context.Context) error
+	RetainEvery time.Duration
+}
+
+// Health is what the database tells of itself and of the queue.
+type Health struct {
+	Product string    // for example "PostgreSQL 15.19"
+	Now     time.Time // the database's clock
+	Schema  int64     // version of the tables
+	Bytes   int64     // the database's size
+
+	Pending       int       // unfinished tasks
+	WaitingItems  int       // their items
+	OldestPending time.Time // when the one whose deadline comes first was accepted; zero without one
+	Leases        int       // live ones
+	// Unattended integrations have had work, no wait left and no live lease; since UnattendedSince at the latest. A few
+	// that are gone at the next look are normal.
+	Unattended int
+}
+
+// MasterKey identifies the key that credentials are sealed under, without saying what it is.
+type MasterKey struct {
+	ID    string
+	Check []byte // what the key alone can have made
+}
+
 // FailedTask ends a task that no drain has taken up.
 type FailedTask struct {
 	Ref         int64
@@ -271,12 +358,13 @@ type Store interface {
 	Admin
 	Tasks
 	Drains
+	Upkeep
 	// Sandbox is the catalogue of the sandbox tool, kept apart from ours.
 	Sandbox() sandbox.Catalogue
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
-	// Listen hands the integrations that other processes want drained to wake, until ctx ends. Wake must not block.
-	Listen(ctx context.Context, wake func(integrationID string)) error
+	// Work does jobs until ctx ends.
+	Work(ctx context.Context, jobs Jobs) error
 	// Close waits for what is under way and gives the database back.
 	Close() error
 }
@@ -313,9 +401,10 @@ type Admin interface {
 // Tasks is what the API needs.
 type Tasks interface {
 	// Submit accepts a task whole: when it returns, the task is on disk and its drain is wanted. ErrNotFound when the
-	// integration does not exist (any more), ErrDisabled when it is off.
-	Submit(ctx context.Context, s Submission) (skill.Task, error)
-	// Task finds a task of that integration of that environment, or gives ErrNotFound.
+	// integration does not exist (any more), ErrDisabled when it is off, a *FullError when too much is waiting.
+	Submit(ctx context.Context, s Submission) (Accepted, error)
+	// Task finds a task of that integration of that environment, or gives ErrNotFound: an *ExpiredError if it was removed
+	// by retention and its tombstone is still there.
 	Task(ctx context.Context, environmentID, integrationID, taskID string) (TaskView, error)
 }
 
@@ -336,6 +425,13 @@ type Drains interface {
 	// Skills looks the origin_ids of one integration up, in their order.
 	Skills(ctx context.Context, lease Lease, originIDs []string) ([]SkillState, error)
 
+	// Contents are what the catalogue says of skills, in the order of their origin_ids: the content last written, or last
+	// asked for while nothing was. An origin_id without a row gives an Item without a name.
+	Contents(ctx context.Context, lease Lease, originIDs []string) ([]skill.Item, error)
+	// Doubt makes the skills unsure that have a row, and adds a task that writes them again (DrainTask.Rewrite). It needs no
+	// lease.
+	Doubt(ctx context.Context, d Doubt) error
+
 	// Due names integrations with work and no live lease: the safety net.
 	Due(ctx context.Context, limit int) ([]DueDrain, error)
 	// Overdue tasks that no drain has taken up, by the database's time, which comes with them.
@@ -345,4 +441,20 @@ type Drains interface {
 	// FailTasks ends such tasks and returns the refs of those it ended; one that was taken up or has ended meanwhile is
 	// left alone.
 	FailTasks(ctx context.Context, tasks []FailedTask) ([]int64, error)
+}
+
+// Upkeep is what keeps a database in order, and tells of it.
+type Upkeep interface {
+	// Expire removes tasks that ended longer than keep ago with all that belongs to them, leaves a tombstone of each, and
+	// returns how many. It takes on about limit of them: call it until it returns 0. Catalogue rows are never removed.
+	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
+	// Forget removes tombstones of tasks that expired longer than keep ago, likewise.
+	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
+	// Health tells how the database and the queue are.
+	Health(ctx context.Context) (Health, error)
+	// KeepMasterKey notes which master key this database's credentials are sealed under, if none was noted yet, and returns
+	// the one that is noted.
+	KeepMasterKey(ctx context.Context, key MasterKey) (MasterKey, error)
+	// MasterKey returns the one that is noted, or ErrNotFound.
+	MasterKey(ctx context.Context) (MasterKey, error)
 }

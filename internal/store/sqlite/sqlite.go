@@ -265,15 +265,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	return fault(s.read.QueryRowContext(ctx, "SELECT 1 FROM environments").Scan(&one))
 }
 
-// Listen implements store.Store.
-func (s *Store) Listen(ctx context.Context, wake func(string)) error {
+// Work implements store.Store.
+func (s *Store) Work(ctx context.Context, jobs store.Jobs) error {
 	return s.queue.Run(ctx, func(ctx context.Context, integrationID string) error {
 		// The next submission may queue a wake-up again; clear that before the drain looks what there is to do.
 		err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error { return tx.ClearNotified(ctx, integrationID) })
 		if err != nil {
 			return err
 		}
-		wake(integrationID)
+		jobs.Wake(integrationID)
 		return nil
 	})
 }

@@ -20,7 +20,7 @@ const (
 )
 
 // Submit implements store.Tasks.
-func (s *Store) Submit(ctx context.Context, sub store.Submission) (task skill.Task, err error) {
+func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Accepted, err error) {
 	// Encoded before the transaction: the writer is everybody's.
 	blocks := make([][]byte, 0, len(sub.Items)/blockItems+1)
 	for at := 0; at < len(sub.Items); at += blockItems {
@@ -36,7 +36,7 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task skill.Ta
 		case in.Enabled == 0:
 			return refuse(store.ErrDisabled)
 		}
-		task = skill.Task{ID: sub.TaskID, CreatedAt: fromMillis(tx.now)}
+		task = store.Accepted{Task: skill.Task{ID: sub.TaskID, CreatedAt: fromMillis(tx.now)}}
 		ref, err := tx.InsertTask(ctx, dbq.InsertTaskParams{
 			ID: sub.TaskID, Integration: in.Seq, KeyID: sub.KeyID, Items: int64(len(sub.Items)),
 			CreatedAt: tx.now, Deadline: tx.now + sub.Timeout.Milliseconds(),
@@ -62,7 +62,7 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task skill.Ta
 		return tx.WantDrain(ctx, dbq.WantDrainParams{Integration: in.Seq, NotifiedAt: notified})
 	})
 	if err != nil {
-		return skill.Task{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
+		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
 	}
 	return task, nil
 }

@@ -128,7 +128,7 @@ func (f *fixture) submit(t *testing.T, in store.Integration, list ...skill.Item)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return task
+	return task.Task
 }
 
 func (f *fixture) claim(t *testing.T, in store.Integration, owner string, openUpTo int) (store.Lease, store.Next) {
