@@ -49,15 +49,44 @@ func settings() engine.Settings {
 	}
 }
 
-// run runs a test in a bubble, with an engine unless set is nil.
-func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)) {
+// backend is a kind of store that the tests run on.
+type backend struct {
+	name string
+	// prepare is called in real time, before a test's bubble begins. What it returns opens fresh and empty stores in the
+	// bubble, whose clock is now; whoever opens one closes it.
+	prepare func(t *testing.T) func(t testing.TB, now func() time.Time) store.Store
+}
+
+func backends() []backend {
+	return []backend{
+		{"sqlite", func(t *testing.T) func(testing.TB, func() time.Time) store.Store {
+			sqlitetest.Prepare(t)
+			dir, n := t.TempDir(), 0
+			return func(t testing.TB, now func() time.Time) store.Store {
+				n++
+				return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, fmt.Sprint(n, ".db")), Now: now})
+			}
+		}},
+	}
+}
+
+// onEach runs a test in a bubble on each kind of store, as a subtest of its name.
+func onEach(t *testing.T, test func(t *testing.T, open func(testing.TB, func() time.Time) store.Store)) {
 	t.Parallel()
-	sqlitetest.Prepare(t)
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, "crosswalk.db")})
-		f := &fixture{t: t, store: s}
-		env, err := s.Environment(t.Context(), store.DefaultEnvironment)
+	for _, b := range backends() {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			open := b.prepare(t)
+			synctest.Test(t, func(t *testing.T) { test(t, open) })
+		})
+	}
+}
+
+// run runs a test in a bubble on each kind of store, with an engine unless set is nil.
+func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)) {
+	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
+		f := &fixture{t: t, store: open(t, time.Now)}
+		env, err := f.store.Environment(t.Context(), store.DefaultEnvironment)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +95,7 @@ func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)
 			if f.stop != nil {
 				f.stop()
 			}
-			if err := s.Close(); err != nil {
+			if err := f.store.Close(); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +16,6 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
-	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
-	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
 )
 
 // TestHistories drives store and engine through random histories of submissions, faults of the tool, switches, waits,
@@ -31,21 +28,14 @@ import (
 //     does not know (order is kept, and what is skipped as unchanged is equal);
 //   - once all is well again, an upload of everything makes the tool equal to it.
 func TestHistories(t *testing.T) {
-	t.Parallel()
-	sqlitetest.Prepare(t)
-	dir := t.TempDir()
-	n := 0
-	synctest.Test(t, func(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
 		rapid.Check(timeless{t}, func(r *rapid.T) {
-			n++
-			h := &history{r: r, ids: map[string]string{}, written: map[string]map[string]bool{}}
-			s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, fmt.Sprint(n, ".db"))})
-			h.store = s
+			h := &history{r: r, store: open(t, time.Now), ids: map[string]string{}, written: map[string]map[string]bool{}}
 			defer func() {
 				for _, p := range h.all {
 					p.stop()
 				}
-				if err := s.Close(); err != nil {
+				if err := h.store.Close(); err != nil {
 					t.Error(err)
 				}
 			}()
