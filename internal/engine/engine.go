@@ -34,6 +34,8 @@ type Store interface {
 type Settings struct {
 	// TaskTimeout is how long after its acceptance a task ends, come what may. 24 h.
 	TaskTimeout time.Duration
+	// MostWaiting is how many items an integration's unfinished tasks may have together. 1,000,000.
+	MostWaiting int
 	// Drains is how many integrations this process works on at once. 64.
 	Drains int
 	// Slice is how long a drain works before it yields its place to another integration that waits. 20 s.
@@ -75,6 +77,9 @@ func (s Settings) withDefaults() Settings {
 		if *d.at == 0 {
 			*d.at = d.otherwise
 		}
+	}
+	if s.MostWaiting == 0 {
+		s.MostWaiting = 1_000_000
 	}
 	if s.Drains == 0 {
 		s.Drains = 64
@@ -125,7 +130,7 @@ func New(c Config) *Engine {
 
 // Submit accepts a task: when it returns, the task is on disk. Errors are those of store.Submit.
 func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
-	s.Timeout = e.set.TaskTimeout
+	s.Timeout, s.MostWaiting = e.set.TaskTimeout, e.set.MostWaiting
 	task, err := e.store.Submit(ctx, s)
 	if err != nil {
 		return store.Accepted{}, err
