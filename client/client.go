@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -28,9 +30,12 @@ type Client struct {
 	IntegrationID string
 	// HTTP sends the requests; one with a limit of a minute a request if nil.
 	HTTP *http.Client
-	// Retries is how often a request is sent again when the server asks for patience (429, 503) or cannot be reached.
-	// An upsert that arrives twice does no harm: the second finds nothing changed.
+	// Retries is how often a request is sent again when the server asks for patience (429, 503) or cannot be reached, after
+	// the time it asked for. An upsert that arrives twice does no harm: the second finds nothing changed.
 	Retries int
+	// Patience is the longest wait between two attempts; a server that asks for more gets none, and the error tells how much
+	// it asked for. 2 min if zero.
+	Patience time.Duration
 }
 
 // New makes a client that tries a request up to five times.
@@ -246,17 +251,28 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, data,
 		if err == nil || ctx.Err() != nil || attempt >= c.Retries {
 			return header, err
 		}
-		pause := 200 * time.Millisecond << attempt
-		if e, ok := errors.AsType[*Error](err); ok {
-			if e.HTTPStatus != http.StatusTooManyRequests && e.HTTPStatus != http.StatusServiceUnavailable {
-				return header, err
-			}
-			pause = max(pause, e.RetryAfter)
-		}
-		if sleep(ctx, pause) != nil {
+		pause, ok := c.pause(err, attempt)
+		if !ok || sleep(ctx, pause) != nil {
 			return header, err
 		}
 	}
+}
+
+// pause is how long to wait after a failed attempt, if another one may help.
+func (c *Client) pause(err error, attempt int) (time.Duration, bool) {
+	patience := c.Patience
+	if patience == 0 {
+		patience = 2 * time.Minute
+	}
+	pause := min(200*time.Millisecond<<min(attempt, 20), patience)
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.HTTPStatus != http.StatusTooManyRequests && e.HTTPStatus != http.StatusServiceUnavailable || e.RetryAfter > patience {
+			return 0, false
+		}
+		pause = max(pause, e.RetryAfter)
+	}
+	// Clients that were sent away together should not come back together.
+	return pause + rand.N(pause/4+1), true
 }
 
 // mostAnswer bounds what is read of an answer.
@@ -309,8 +325,20 @@ func refusal(response *http.Response, content []byte) error {
 	}
 	e := envelope.Error
 	e.HTTPStatus = response.StatusCode
-	e.RetryAfter = time.Duration(number(response.Header, "Retry-After")) * time.Second
+	e.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
 	return &e
+}
+
+// retryAfter reads either form of the header: seconds, or the moment, which proxies like.
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, math.MaxInt32)) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return max(0, at.Sub(now))
 }
 
 func number(h http.Header, name string) int {
