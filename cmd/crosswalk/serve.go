@@ -22,6 +22,7 @@ type serveCommand struct {
 	Data        string        `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
 	Database    string        `help:"Database: sqlite:FILE, or nothing for the one in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
 	MaxItems    int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
+	MaxWaiting  int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
 	TaskTimeout time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
 	Drains      int           `help:"Integrations worked on at once." default:"64" env:"CROSSWALK_DRAINS" placeholder:"N"`
 	Attempts    int           `help:"Failed calls in a row after which a task is given up." default:"10" env:"CROSSWALK_ATTEMPTS" placeholder:"N"`
@@ -40,6 +41,8 @@ func (c *serveCommand) Validate() error {
 	switch {
 	case c.MaxItems < 1:
 		return errors.New("--max-items must be at least 1")
+	case c.MaxWaiting < c.MaxItems:
+		return errors.New("--max-waiting must be at least --max-items, or no full request would ever be taken")
 	case c.Drains < 1:
 		return errors.New("--drains must be at least 1")
 	case c.Attempts < 1:
@@ -60,7 +63,7 @@ func (c *serveCommand) Run(a *app) error {
 		Listen: c.Listen, PublicURL: c.PublicURL, Data: c.Data, Database: c.Database, MaxItems: c.MaxItems, Logger: log,
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
-			CallTimeout: c.CallTimeout,
+			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting,
 		},
 	})
 	if err != nil {

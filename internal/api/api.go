@@ -48,6 +48,8 @@ type Config struct {
 	Spec []byte
 	// MaxItems of one request. 10,000 if zero.
 	MaxItems int
+	// MostWaiting is how many items an integration may have waiting, as the engine has it. 1,000,000 if zero.
+	MostWaiting int
 	// MaxBody is the largest body in bytes, after decompression. 16 MiB if zero.
 	MaxBody int
 	// BodyMemory bounds the bytes that bodies being read may take together. 16 MiB if zero; at least MaxBody.
@@ -68,6 +70,9 @@ type API struct {
 func New(c Config) *API {
 	if c.MaxItems == 0 {
 		c.MaxItems = 10_000
+	}
+	if c.MostWaiting == 0 {
+		c.MostWaiting = 1_000_000
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = 16 << 20

@@ -542,6 +542,62 @@ func TestTroubleOfOurs(t *testing.T) {
 	}
 }
 
+// A request is refused whole while its integration has too much waiting, and told how much room there is when it was taken.
+func TestRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		waiting             int
+		err                 error
+		status              int
+		remaining, patience string
+	}{
+		"taken":               {waiting: 41, status: 200, remaining: "59"},
+		"taken, and now full": {waiting: 100, status: 200, remaining: "0"},
+		"a little too much":   {err: &store.FullError{Limit: 100, Waiting: 100}, status: 429, remaining: "0", patience: "5"},
+		"more than may wait":  {err: &store.FullError{Limit: 100, Waiting: 2600}, status: 429, remaining: "0", patience: "13"},
+		"far too much":        {err: &store.FullError{Limit: 100, Waiting: 1_000_000}, status: 429, remaining: "0", patience: "60"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t, func(c *api.Config) {
+				c.MostWaiting = 100
+				c.Engine = roomy{test.waiting, test.err}
+			})
+			a := f.do(push(good))
+			if test.err != nil {
+				a.want(t, 429, "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED", "of 100 that may", "for the 1 of this request", "Nothing of it was kept")
+			} else if a.status != test.status {
+				t.Errorf("%d: %s", a.status, a.body)
+			}
+			for name, want := range map[string]string{
+				"Concurrency-Limit": "100", "Concurrency-Remaining": test.remaining, "Retry-After": test.patience,
+			} {
+				if got := a.header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// roomy is an engine that has so much waiting.
+type roomy struct {
+	waiting int
+	err     error
+}
+
+func (r roomy) Submit(_ context.Context, s store.Submission) (store.Accepted, error) {
+	if r.err != nil {
+		return store.Accepted{}, fmt.Errorf("submit to %s: %w", s.IntegrationID, r.err)
+	}
+	return store.Accepted{Task: skill.Task{ID: s.TaskID, CreatedAt: time.Now()}, Waiting: r.waiting}, nil
+}
+
+func TestExpiredTaskSaysWhen(t *testing.T) {
+	f := setup(t, func(c *api.Config) {
+		c.Store = broken{c.Store, fmt.Errorf("task: %w", &store.ExpiredError{At: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)})}
+	})
+	f.do(poll("task_28KMdr68N8kG9EzLwjsN9aoz")).want(t, 404, inputInvalid, "task_28KMdr68N8kG9EzLwjsN9aoz expired at 2026-05-04T03:02:01.000Z")
+}
+
 type panics struct{ api.Reader }
 
 func (panics) Task(context.Context, string, string, string) (store.TaskView, error) { panic("secret") }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,6 +25,12 @@ const (
 	failedHeader    = "Crosswalk-Items-Failed"
 	maxItemsHeader  = "Crosswalk-Max-Items"
 	maxBodyHeader   = "Crosswalk-Max-Body"
+)
+
+// These two are the contract's own: how many items an integration may have waiting, and how many more there is room for.
+const (
+	limitHeader     = "Concurrency-Limit"
+	remainingHeader = "Concurrency-Remaining"
 )
 
 // upsertSkills is POST /v1/hris/skills/bulk.
@@ -61,7 +68,13 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, store.ErrDisabled):
 		return switchedOff()
 	case err != nil:
+		if e, ok := errors.AsType[*store.FullError](err); ok {
+			return full(e, len(request.Items))
+		}
 		return err
+	}
+	for name, values := range room(a.MostWaiting, task.Waiting) {
+		w.Header()[name] = values
 	}
 	answer := append(make([]byte, 0, 256), `{"status":"success","data":{"task_id":"`...)
 	answer = append(answer, task.ID...)
@@ -76,6 +89,33 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 	}
 	send(w, http.StatusOK, append(answer, `]}`...))
 	return nil
+}
+
+// room tells how much more may wait.
+func room(limit, waiting int) http.Header {
+	return http.Header{limitHeader: {strconv.Itoa(limit)}, remainingHeader: {strconv.Itoa(max(0, limit-waiting))}}
+}
+
+const (
+	// drainRate, in items a second, is what a tool of middling speed takes. From it comes the guess when there is room again,
+	// within soonest and latest: a guess that is wrong costs the caller another attempt.
+	drainRate = 200
+	soonest   = 5 * time.Second
+	latest    = time.Minute
+)
+
+// full refuses a request for which its integration has no room.
+func full(e *store.FullError, items int) error {
+	over := e.Waiting + items - e.Limit
+	return &httpError{
+		status: http.StatusTooManyRequests, header: room(e.Limit, e.Waiting),
+		err: &skill.Error{
+			Kind: skill.TooMany, Code: skill.CodeConcurrencyLimit, Err: e,
+			RetryAfter: min(max(time.Duration(over)*time.Second/drainRate, soonest), latest),
+			Message: fmt.Sprintf("The integration has %d items waiting, of %d that may, so there is no room for the %d of this request. "+
+				"Nothing of it was kept: send it again later.", e.Waiting, e.Limit, items),
+		},
+	}
 }
 
 func (a *API) mayReceive(r *http.Request, who auth.Principal, integrationID string) error {
@@ -102,6 +142,11 @@ func (a *API) skillsTask(w http.ResponseWriter, r *http.Request) error {
 		return a.noTask(r, who, integrationID, taskID)
 	}
 	view, err := a.Store.Task(r.Context(), who.EnvironmentID, integrationID, taskID)
+	if expired, ok := errors.AsType[*store.ExpiredError](err); ok {
+		return skill.Errorf(skill.NotFound, skill.CodeInputInvalid,
+			"The task %s expired at %s: ended tasks are kept for a time, and then removed with their results. What it wrote is not undone.",
+			taskID, expired.At.UTC().Format(skill.TimeFormat))
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return a.noTask(r, who, integrationID, taskID)

@@ -126,7 +126,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
 	handler := api.New(api.Config{
 		Engine: s.engine, Store: s.Store, Keys: &auth.Keys{Store: s.Store}, Connectors: connectors,
-		PublicURL: s.URL, Spec: openapi.Spec, MaxItems: c.MaxItems, Logger: c.Logger, Metrics: m,
+		PublicURL: s.URL, Spec: openapi.Spec, MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Logger: c.Logger, Metrics: m,
 	})
 	handler.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
 	handler.Handle("GET /readyz", plain(s.readiness))
