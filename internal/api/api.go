@@ -54,8 +54,10 @@ type Config struct {
 	MaxBody int
 	// BodyMemory bounds the bytes that bodies being read may take together. 16 MiB if zero; at least MaxBody.
 	BodyMemory int
-	Logger     *slog.Logger
-	Metrics    *metrics.Metrics // nil counts nothing
+	// StoreTime is how long the store may take for one request in all; then the answer is 503. 4 s if zero.
+	StoreTime time.Duration
+	Logger    *slog.Logger
+	Metrics   *metrics.Metrics // nil counts nothing
 }
 
 // API is the handler of everything under /v1 and of /openapi.yaml. Other handlers may be added before it serves: what
@@ -80,9 +82,14 @@ func New(c Config) *API {
 	if c.BodyMemory == 0 {
 		c.BodyMemory = 16 << 20
 	}
+	if c.StoreTime == 0 {
+		c.StoreTime = 4 * time.Second
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	p := patient{c.Engine, c.Store, c.Keys}
+	c.Engine, c.Store, c.Keys = p, p, p
 	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, c.BodyMemory)}
 	for pattern, h := range map[string]handler{
 		"POST /v1/hris/skills/bulk":             a.upsertSkills,
@@ -130,6 +137,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) wrap(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(impatient(r.Context(), a.StoreTime))
 		if err := h(w, r); err != nil {
 			a.fail(w, r, err)
 		}
@@ -208,8 +216,6 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	told := &skill.Error{Kind: skill.Internal, Code: skill.CodeUnknown, Message: "Something went wrong on this server. It was logged; try again later."}
 	if e, ok := errors.AsType[*skill.Error](err); ok {
 		told = e
-	} else if ctx := r.Context(); ctx.Err() != nil {
-		told = &skill.Error{Kind: skill.Unavailable, Code: skill.CodeUnknown, Message: "The request took too long and was given up.", RetryAfter: time.Second}
 	}
 	status := statuses[told.Kind]
 	header := w.Header()

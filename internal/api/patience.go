@@ -1,0 +1,75 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// A database that hangs must not hang its callers. So a request has a patience: what all its calls of the store may take
+// together. The time in which a body arrives, or stands in line, is not counted.
+
+// patience is what is left of it. The calls of a request come one after the other, so it needs no lock.
+type patience struct{ left time.Duration }
+
+type patienceKey struct{}
+
+// awayTime is when to try again after a database did not answer.
+const awayTime = 2 * time.Second
+
+// impatient gives a request its patience. A client that has closed its side, or is gone, ends nothing: the first still
+// waits for the answer, the two cannot be told apart, and every wait has a bound of its own.
+func impatient(ctx context.Context, most time.Duration) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), patienceKey{}, &patience{most})
+}
+
+// within calls the store for a request.
+func within[T any](ctx context.Context, call func(ctx context.Context) (T, error)) (T, error) {
+	p := ctx.Value(patienceKey{}).(*patience)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.left)
+	defer cancel()
+	v, err := call(ctx)
+	p.left -= time.Since(began)
+	if err == nil || ctx.Err() == nil {
+		return v, err
+	}
+	if _, told := errors.AsType[*skill.Error](err); told {
+		return v, err
+	}
+	return v, &skill.Error{
+		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: awayTime, Err: err,
+		Message: "The database did not answer in time. Send the request again later; should it have been kept all the same, that does no harm.",
+	}
+}
+
+// patient stands between the handlers and whatever asks the store.
+type patient struct {
+	engine Submitter
+	store  Reader
+	keys   Authenticator
+}
+
+func (p patient) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
+	return within(ctx, func(ctx context.Context) (store.Accepted, error) { return p.engine.Submit(ctx, s) })
+}
+
+func (p patient) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
+	return within(ctx, func(ctx context.Context) (store.TaskView, error) {
+		return p.store.Task(ctx, environmentID, integrationID, taskID)
+	})
+}
+
+func (p patient) Integration(ctx context.Context, environmentID, id string) (store.Integration, error) {
+	return within(ctx, func(ctx context.Context) (store.Integration, error) {
+		return p.store.Integration(ctx, environmentID, id)
+	})
+}
+
+func (p patient) Authenticate(ctx context.Context, authorization string) (auth.Principal, error) {
+	return within(ctx, func(ctx context.Context) (auth.Principal, error) { return p.keys.Authenticate(ctx, authorization) })
+}
