@@ -36,6 +36,8 @@ type Settings struct {
 	TaskTimeout time.Duration
 	// MostWaiting is how many items an integration's unfinished tasks may have together. 1,000,000.
 	MostWaiting int
+	// Passive is for a process that accepts tasks and leaves them to others: it drains nothing.
+	Passive bool
 	// Drains is how many integrations this process works on at once. 64.
 	Drains int
 	// Slice is how long a drain works before it yields its place to another integration that waits. 20 s.
@@ -131,6 +133,7 @@ func New(c Config) *Engine {
 // Submit accepts a task: when it returns, the task is on disk. Errors are those of store.Submit.
 func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
 	s.Timeout, s.MostWaiting = e.set.TaskTimeout, e.set.MostWaiting
+	s.Elsewhere = e.set.Passive || e.schedule.full()
 	task, err := e.store.Submit(ctx, s)
 	if err != nil {
 		return store.Accepted{}, err
@@ -141,14 +144,18 @@ func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted
 }
 
 func (e *Engine) wake(integrationID string, how urgency, by string) {
-	if e.schedule.wake(integrationID, how) {
+	if !e.set.Passive && e.schedule.wake(integrationID, how) {
 		e.metrics.Woken(by)
 	}
 }
 
 // Run drains until ctx ends. Then it begins nothing new, gives calls that are under way Settings.Grace to be answered and
-// checkpointed, and cuts the rest: their intents stay open on disk for the next process.
+// checkpointed, and cuts the rest: their intents stay open on disk for the next process. A passive engine only waits.
 func (e *Engine) Run(ctx context.Context) error {
+	if e.set.Passive {
+		<-ctx.Done()
+		return nil
+	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group sync.WaitGroup

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 func TestUpsert(t *testing.T) {
@@ -176,11 +178,60 @@ func TestWorkIsFoundAtStart(t *testing.T) {
 	run(t, nil, func(t *testing.T, f *fixture) {
 		in := f.integration(`{}`)
 		set := settings()
-		f.engine = engine.New(engine.Config{Store: f.store}) // accepts, but does not run
+		f.engine = engine.New(engine.Config{Store: f.store, Settings: engine.Settings{Passive: true}})
 		task := f.submit(in, active("a")...)
 		f.start(set)
 		if r := f.ended(in, task); r.Took > set.Sweep {
 			t.Errorf("it took %v", r.Took)
+		}
+	})
+}
+
+// noted is a store that notes whether others were asked to drain what is submitted.
+type noted struct {
+	engine.Store
+	elsewhere []bool
+}
+
+func (n *noted) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
+	n.elsewhere = append(n.elsewhere, s.Elsewhere)
+	return n.Store.Submit(ctx, s)
+}
+
+// A passive engine accepts and leaves everything to others; one that drains calls them when its places are taken.
+func TestOthersAreCalled(t *testing.T) {
+	set := settings()
+	set.Drains = 1
+	run(t, nil, func(t *testing.T, f *fixture) {
+		var n *noted
+		f.around = func(s engineStore) engineStore {
+			n = &noted{Store: s}
+			return n
+		}
+		slow, other := f.integration(`{"latency":"1m"}`), f.integration(`{}`)
+		passive := set
+		passive.Passive = true
+		f.start(passive)
+		task := f.submit(slow, active("a")...)
+		wait(10 * time.Minute)
+		if view := f.view(slow, task); view.Status != skill.Pending || view.Done != 0 {
+			t.Errorf("a passive engine has drained: %+v", view)
+		}
+		f.stop()
+		if diff := cmp.Diff([]bool{true}, n.elsewhere); diff != "" {
+			t.Errorf("the passive engine's calls (-want +got):\n%s", diff)
+		}
+
+		f.start(set)
+		f.ended(slow, task).want(t, "COMPLETED", ok)
+		task = f.submit(slow, active("b")...)
+		wait(time.Second)
+		waiting := f.submit(other, active("a")...) // the only place is taken
+		f.ended(slow, task).want(t, "COMPLETED", ok)
+		f.ended(other, waiting).want(t, "COMPLETED", ok)
+		f.ended(other, f.submit(other, active("b")...)).want(t, "COMPLETED", ok)
+		if diff := cmp.Diff([]bool{false, true, false}, n.elsewhere); diff != "" {
+			t.Errorf("the draining engine's calls (-want +got):\n%s", diff)
 		}
 	})
 }

@@ -68,6 +68,13 @@ func (s *schedule) stop(grace time.Duration) {
 	s.hardEnd()
 }
 
+// full reports whether an integration that is woken now would have to wait for a place, or gets none since nothing runs.
+func (s *schedule) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places == 0 || s.soft == nil || s.soft.Err() != nil
+}
+
 // urgency is how much a wake-up knows.
 type urgency uint8
 
