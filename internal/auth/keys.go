@@ -1,4 +1,5 @@
-// Package auth knows who is asking: API keys, and later sessions and the sealing of credentials.
+// Package auth knows who is asking, and keeps what is secret: API keys, and the master key that seals the credentials of
+// tools.
 package auth
 
 import (
