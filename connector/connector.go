@@ -48,7 +48,8 @@ type Session interface {
 	// Write makes one attempt to upsert at most Limits.Batch skills. It returns a result for each skill whose end is
 	// known, in any order. A nil error promises one for every skill. With an error, the skills without a result are
 	// as the error's Kind says: only Ambiguous leaves open whether the tool took them. An error that is no *Error is
-	// taken as Ambiguous. Write returns soon after ctx ends, and sends nothing from then on.
+	// taken as Ambiguous. Write returns soon after ctx ends, and sends nothing from then on. It asks MaySend right before
+	// the bytes of each request leave that changes something: another process may write to the account since.
 	Write(ctx context.Context, skills []Skill) ([]Result, error)
 }
 

@@ -90,6 +90,7 @@ func Run(t *testing.T, h Harness) {
 		{"a lost answer", lostAnswer},
 		{"no answer", noAnswer},
 		{"a context that has ended sends nothing", endedContext},
+		{"what may not be sent any more is not sent", mayNotSend},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -415,4 +416,21 @@ func endedContext(t *testing.T, h Harness) {
 		t.Errorf("kind = %s", e.Kind)
 	}
 	holds(t, account, nil)
+}
+
+// The account has passed to another process while the call was prepared.
+func mayNotSend(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	list := skills("a", "b")
+	mustWrite(t, s, list)
+	changed := skills("a", "b", "c")
+	changed[0].Name = "too late"
+	passed := errors.New("somebody else writes to this account now")
+	results, err := s.Write(connector.WithSendCheck(t.Context(), func() error { return passed }), changed)
+	if e, ok := errors.AsType[*connector.Error](err); !ok || e.Kind != connector.Away || !errors.Is(err, passed) || len(results) != 0 {
+		t.Errorf("Write = %v, %v, want the kind %s with what MaySend said as its cause", results, err, connector.Away)
+	}
+	holds(t, account, list)
+	mustWrite(t, s, changed)
+	holds(t, account, changed)
 }

@@ -183,7 +183,7 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 		return nil, err
 	}
 	// From here on the tool has the request: whatever goes wrong leaves open whether it was carried out.
-	if err := ctx.Err(); err != nil {
+	if err := connector.MaySend(ctx); err != nil {
 		return nil, &connector.Error{Kind: connector.Away, Message: "the call was given up before it was sent", Err: err}
 	}
 	if len(rows) > 0 {

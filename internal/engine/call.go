@@ -35,8 +35,8 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 
 // send writes skills in as many calls as it takes to find those that a tool refuses only as a whole batch.
 func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(connector.Result)) *connector.Error {
-	if !d.lease.valid() {
-		return &connector.Error{Kind: connector.Away, Message: "the call was not sent", Err: errLeaseOver}
+	if err := d.lease.check(); err != nil {
+		return &connector.Error{Kind: connector.Away, Message: "the call was not sent", Err: err}
 	}
 	results, err := d.attempt(ctx, skills)
 	answered := make(map[string]bool, len(results))
@@ -80,7 +80,7 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 		results []connector.Result
 		err     *connector.Error
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.e.set.CallTimeout)
+	ctx, cancel := context.WithTimeout(connector.WithSendCheck(ctx, d.lease.check), d.e.set.CallTimeout)
 	defer cancel()
 	ended := d.e.metrics.Call(d.lease.Integration.Tool)
 	done := make(chan outcome, 1)

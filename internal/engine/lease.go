@@ -39,12 +39,18 @@ func stale(l store.Lease, now store.State) bool {
 
 var errLeaseOver = errors.New("the lease has run out")
 
-// valid reports whether the lease is good at this moment. Timers may be late, for instance in a process that was
+// check returns an error unless the lease is good at this moment. Timers may be late, for instance in a process that was
 // suspended, so whoever is about to do something irrevocable asks here.
-func (l *lease) valid() bool {
+func (l *lease) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().Before(l.until) && l.ctx.Err() == nil
+	switch {
+	case l.ctx.Err() != nil:
+		return context.Cause(l.ctx)
+	case !time.Now().Before(l.until):
+		return errLeaseOver
+	}
+	return nil
 }
 
 func (l *lease) prolong(asked time.Time, ttl time.Duration) {
@@ -54,8 +60,8 @@ func (l *lease) prolong(asked time.Time, ttl time.Duration) {
 	left := time.Until(l.until)
 	if l.timer == nil {
 		l.timer = time.AfterFunc(left, func() {
-			if !l.valid() {
-				l.cancel(errLeaseOver)
+			if err := l.check(); err != nil {
+				l.cancel(err)
 			}
 		})
 		return

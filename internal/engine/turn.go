@@ -29,6 +29,7 @@ type turn struct {
 	answers chan answer
 	attempt int       // failed calls in a row
 	notYet  time.Time // the tool asked for patience, or deserves some
+	lapsed  bool      // a call was not sent, since the lease had run out by then
 
 	// code and message say why the task ends although not everything was sent; no code while it goes on.
 	code    skill.Code
@@ -86,7 +87,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 	step := store.Step{Task: t.task.Ref}
 	leaving := false
 	for {
-		leaving = leaving || t.d.over() || t.d.lease.stale()
+		leaving = leaving || t.lapsed || t.d.over() || t.d.lease.stale()
 		var ready []*chunk
 		if !leaving && t.code == "" && !time.Now().Before(t.notYet) {
 			ready = t.ready(&step)
@@ -297,6 +298,12 @@ func (t *turn) unsure() []*work {
 
 // failed deals with items that have no result of their own.
 func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.Step) {
+	if errors.Is(e, errLeaseOver) { // no fault of the tool's
+		t.lapsed = true
+		c.work = rest
+		t.waiting = append([]*chunk{c}, t.waiting...)
+		return
+	}
 	switch e.Kind {
 	case connector.Throttled, connector.Away: // time heals it
 	case connector.Refused, connector.Unsupported, connector.Unexpected:
