@@ -17,6 +17,7 @@ import (
 )
 
 type serveCommand struct {
+	Role        string        `help:"all, api (takes requests alone) or worker (works off tasks alone)." enum:"all,api,worker" default:"all" env:"CROSSWALK_ROLE" placeholder:"ROLE"`
 	Listen      string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
 	PublicURL   string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
 	Data        string        `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
@@ -60,7 +61,7 @@ func (c *serveCommand) Validate() error {
 func (c *serveCommand) Run(a *app) error {
 	log := c.logger(a.err)
 	s, err := server.Start(a.ctx, server.Config{
-		Listen: c.Listen, PublicURL: c.PublicURL, Data: c.Data, Database: c.Database, MaxItems: c.MaxItems, Logger: log,
+		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Data: c.Data, Database: c.Database, MaxItems: c.MaxItems, Logger: log,
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting,
@@ -73,9 +74,13 @@ func (c *serveCommand) Run(a *app) error {
 	if where == "" {
 		where = filepath.Join(c.Data, "crosswalk.db")
 	}
-	fmt.Fprintf(a.out, "Crosswalk %s serves %s\n  data        %s\n  make a key  crosswalk keys create --name NAME%s\n  the API     %s/openapi.yaml\n",
-		version(), s.URL, where, c.dataFlag(), s.URL)
-	log.Info("serving", "url", s.URL, "address", s.Address, "database", where, "version", version())
+	fmt.Fprintf(a.out, "Crosswalk %s serves %s\n  data        %s\n", version(), s.URL, where)
+	if server.Role(c.Role) == server.Worker {
+		fmt.Fprint(a.out, "  role        worker: no API here, but /healthz, /readyz and /metrics\n")
+	} else {
+		fmt.Fprintf(a.out, "  make a key  crosswalk keys create --name NAME%s\n  the API     %s/openapi.yaml\n", c.dataFlag(), s.URL)
+	}
+	log.Info("serving", "role", c.Role, "url", s.URL, "address", s.Address, "database", where, "version", version())
 	err = s.Run(a.ctx)
 	log.Info("stopped")
 	return err

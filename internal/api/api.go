@@ -38,6 +38,8 @@ type Authenticator interface {
 
 // Config is what the API is made of.
 type Config struct {
+	// Engine, Store and Keys are nil in a process that only works off tasks: then there is no API, and requests for it are
+	// told so.
 	Engine     Submitter
 	Store      Reader
 	Keys       Authenticator
@@ -88,9 +90,12 @@ func New(c Config) *API {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := patient{c.Engine, c.Store, c.Keys}
-	c.Engine, c.Store, c.Keys = p, p, p
 	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, c.BodyMemory)}
+	if c.Engine == nil {
+		return a
+	}
+	p := patient{c.Engine, c.Store, c.Keys}
+	a.Engine, a.Store, a.Keys = p, p, p
 	for pattern, h := range map[string]handler{
 		"POST /v1/hris/skills/bulk":             a.upsertSkills,
 		"GET /v1/hris/skills/bulk/{task_id}":    a.skillsTask,
@@ -127,7 +132,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	h, pattern := a.mux.Handler(r)
 	if pattern == "" {
-		a.fail(rec, r, nowhere(h, r))
+		a.fail(rec, r, a.nowhere(h, r))
 		return
 	}
 	route = pattern
@@ -145,7 +150,7 @@ func (a *API) wrap(h handler) http.Handler {
 }
 
 // nowhere asks the mux's own handler what is wrong with a path that no route matches.
-func nowhere(h http.Handler, r *http.Request) error {
+func (a *API) nowhere(h http.Handler, r *http.Request) error {
 	probe := &recorder{ResponseWriter: discard{http.Header{}}}
 	h.ServeHTTP(probe, r)
 	if probe.status == http.StatusMethodNotAllowed {
@@ -154,6 +159,9 @@ func nowhere(h http.Handler, r *http.Request) error {
 			status: http.StatusMethodNotAllowed, header: http.Header{"Allow": {allow}},
 			err: invalid("%s is not allowed here; %s is.", r.Method, allow),
 		}
+	}
+	if a.Engine == nil {
+		return skill.Errorf(skill.NotFound, skill.CodeInputInvalid, "This process works off tasks and serves no API; send requests to one that does.")
 	}
 	return skill.Errorf(skill.NotFound, skill.CodeInputInvalid, "There is nothing at %s. The paths are described at /openapi.yaml.", quote(r.URL.Path))
 }

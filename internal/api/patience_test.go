@@ -167,3 +167,17 @@ func TestClientThatClosedItsSideIsServed(t *testing.T) {
 		t.Errorf("answered %d: %s", w.Code, w.Body)
 	}
 }
+
+// A process without an API says so, and serves what was added to it.
+func TestWithoutAPI(t *testing.T) {
+	t.Parallel()
+	a := New(Config{})
+	a.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	for path, want := range map[string]int{"/healthz": 200, "/v1/check-api-key": 404, "/openapi.yaml": 404, "/": 404} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		if w.Code != want || want == 404 && !strings.Contains(w.Body.String(), "serves no API") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}

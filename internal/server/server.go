@@ -40,16 +40,20 @@ func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
 // OpenStore opens the database that the settings name: "" is the SQLite file in the data folder, "sqlite:FILE" another
 // one. serve takes it for this process, and label is what a second server is told about this one.
 func OpenStore(ctx context.Context, data, database string, serve bool, label string, log *slog.Logger, m *metrics.Metrics) (store.Store, error) {
-	path := filepath.Join(data, "crosswalk.db")
-	if database != "" {
-		scheme, rest, _ := strings.Cut(database, ":")
-		if scheme != "sqlite" || rest == "" {
-			return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
-				"--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
-		}
-		path = rest
+	path, embedded := embeddedFile(data, database)
+	if !embedded || path == "" {
+		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+			"--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
 	}
 	return sqlite.Open(ctx, sqlite.Options{Path: path, Serve: serve, Label: label, Logger: log, Committed: m.Committed})
+}
+
+// embeddedFile is where the SQLite file lies, if the settings name one.
+func embeddedFile(data, database string) (path string, embedded bool) {
+	if database == "" {
+		return filepath.Join(data, "crosswalk.db"), true
+	}
+	return strings.CutPrefix(database, "sqlite:")
 }
 
 // redacted hides a password in an address.
@@ -61,8 +65,19 @@ func redacted(address string) string {
 	return u.Redacted()
 }
 
+// Role is what a process does. A database of many processes may have any mixture of them.
+type Role string
+
+// The roles.
+const (
+	All    Role = "all"    // takes requests and works off tasks
+	API    Role = "api"    // takes requests alone
+	Worker Role = "worker" // works off tasks alone; it serves /healthz, /readyz and /metrics
+)
+
 // Config is what a Server is made of.
 type Config struct {
+	Role      Role   // All if empty
 	Listen    string // host:port; port 0 takes a free one
 	PublicURL string // made from the listening address if empty
 	Data      string
@@ -102,6 +117,15 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Role == "" {
+		c.Role = All
+	}
+	if path, embedded := embeddedFile(c.Data, c.Database); embedded && c.Role != All {
+		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+			"--role %s is for PostgreSQL: one process owns the SQLite file %s, and has to take requests and work off tasks. Leave the role out, or give --database postgres://…",
+			c.Role, path)
+	}
+	c.Engine.Passive = c.Role == API
 	// Listening comes first: an address that is taken is the mistake to tell before any file is touched.
 	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -122,12 +146,21 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	if s.Store, err = OpenStore(ctx, c.Data, c.Database, true, "listening on "+s.Address, c.Logger, m); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = s.Store.Close() // likewise
+		}
+	}()
 	connectors := Connectors(s.Store.Sandbox())
 	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
-	handler := api.New(api.Config{
-		Engine: s.engine, Store: s.Store, Keys: &auth.Keys{Store: s.Store}, Connectors: connectors,
-		PublicURL: s.URL, Spec: openapi.Spec, MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Logger: c.Logger, Metrics: m,
-	})
+	served := api.Config{
+		Connectors: connectors, PublicURL: s.URL, Spec: openapi.Spec,
+		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Logger: c.Logger, Metrics: m,
+	}
+	if c.Role != Worker {
+		served.Engine, served.Store, served.Keys = s.engine, s.Store, &auth.Keys{Store: s.Store}
+	}
+	handler := api.New(served)
 	handler.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
 	handler.Handle("GET /readyz", plain(s.readiness))
 	handler.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
