@@ -51,7 +51,7 @@ type ExpiredError struct{ At time.Time }
 func (e *ExpiredError) Error() string { return "expired at " + e.At.UTC().Format(time.RFC3339) }
 
 // Is makes it an ErrNotFound for those who do not care.
-func (*ExpiredError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // that is what Is is for
+func (*ExpiredError) Is(target error) bool { return target == ErrNotFound }
 
 // DefaultEnvironment is the name of the environment that exists from the start.
 const DefaultEnvironment = "default"
@@ -226,8 +226,8 @@ type Step struct {
 	// never skipped.
 	Unsure []SkillUnsure
 
-	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. 0 leaves
-	// what is kept as it is.
+	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. It
+	// never shortens what is kept; a change of the integration ends it.
 	Hold time.Duration
 	// Pace is how far from now the next call may come at the tool's rate, for whoever drains then. 0 leaves what is kept.
 	Pace time.Duration
@@ -244,7 +244,7 @@ type Step struct {
 	Then Then
 	// OpenUpTo, with Proceed: open an intent over the next task if it has at most so many items and none has an outcome.
 	OpenUpTo int
-	// ResumeIn, with Leave: no drain before that.
+	// ResumeIn, with Leave: no drain before that, nor before a Hold is over.
 	ResumeIn time.Duration
 }
 
@@ -319,7 +319,8 @@ type Doubt struct {
 type Jobs struct {
 	// Wake starts the drain of an integration. It must not block.
 	Wake func(integrationID string)
-	// Retain removes what is too old. One process at a time is asked to, every RetainEvery.
+	// Retain removes what is too old. One process at a time is asked to, every RetainEvery, and soon after the first of
+	// them has started. Nil: not this one.
 	Retain      func(ctx context.Context) error
 	RetainEvery time.Duration
 }
@@ -335,8 +336,7 @@ type Health struct {
 	WaitingItems  int       // their items
 	OldestPending time.Time // when the one whose deadline comes first was accepted; zero without one
 	Leases        int       // live ones
-	// Unattended integrations have had work, no wait left and no live lease; since UnattendedSince at the latest. A few
-	// that are gone at the next look are normal.
+	// Unattended integrations have work, no wait left and no live lease. A few that are gone at the next look are normal.
 	Unattended int
 }
 

@@ -1,5 +1,5 @@
 // Package queue carries background jobs through River, in the same database as the data, so that a job and the rows it
-// is about are committed together. So far there is one kind: the wake-up of a drain for other processes.
+// is about are committed together. There are two kinds: the wake-up of a drain for other processes, and retention.
 package queue
 
 import (
@@ -24,19 +24,46 @@ type Drain struct {
 // Kind implements river.JobArgs.
 func (Drain) Kind() string { return "drain" }
 
+// Retain asks for what is too old to be removed. The leader of all processes adds one every so often; it is unique within
+// that period alone, so one that a crash left running blocks nothing for longer.
+type Retain struct{}
+
+// Kind implements river.JobArgs.
+func (Retain) Kind() string { return "retain" }
+
 // Queue is River with this project's job kinds.
 type Queue[TTx any] struct {
 	client *river.Client[TTx]
-	worker *drainWorker
+	jobs   *Jobs
+}
+
+// Jobs are what is done for the queue.
+type Jobs struct {
+	Drain func(ctx context.Context, integrationID string) error
+	// Retain may be nil: then this process neither asks for it nor does it.
+	Retain      func(ctx context.Context) error
+	RetainEvery time.Duration
 }
 
 type drainWorker struct {
 	river.WorkerDefaults[Drain]
-	wake func(ctx context.Context, integrationID string) error
+	*Jobs
 }
 
 func (w *drainWorker) Work(ctx context.Context, job *river.Job[Drain]) error {
-	return w.wake(ctx, job.Args.Integration)
+	return w.Drain(ctx, job.Args.Integration)
+}
+
+type retainWorker struct {
+	river.WorkerDefaults[Retain]
+	*Jobs
+}
+
+func (w *retainWorker) Work(ctx context.Context, _ *river.Job[Retain]) error {
+	if w.Retain == nil {
+		return nil // the next period's job finds another process
+	}
+	return w.Retain(ctx)
 }
 
 // Options of a Queue.
@@ -48,7 +75,8 @@ type Options struct {
 	PollOnly bool
 }
 
-// Migrate brings River's own tables up to date.
+// Migrate brings River's own tables up to date; tables of a newer River than this program's are refused. It costs a few
+// reads when there is nothing to do.
 func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], logger *slog.Logger) error {
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet(logger)})
 	if err != nil {
@@ -57,14 +85,25 @@ func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], logge
 	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 		return fmt.Errorf("migrate queue: %w", err)
 	}
+	// Migrating up looks at what is missing only.
+	applied, err := driver.GetExecutor().MigrationGetByLine(ctx, &riverdriver.MigrationGetByLineParams{Line: riverdriver.MigrationLineMain})
+	if err != nil {
+		return fmt.Errorf("migrate queue: %w", err)
+	}
+	for _, m := range applied {
+		if _, err := migrator.GetVersion(m.Version); err != nil {
+			return fmt.Errorf("the queue's tables are at version %d, which this program does not know: run the newer program", m.Version)
+		}
+	}
 	return nil
 }
 
 // New prepares the queue. Jobs can be inserted at once; they are worked while Run runs.
 func New[TTx any](driver riverdriver.Driver[TTx], opts Options) (*Queue[TTx], error) {
-	worker := &drainWorker{}
+	jobs := &Jobs{}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, worker)
+	river.AddWorker(workers, &drainWorker{Jobs: jobs})
+	river.AddWorker(workers, &retainWorker{Jobs: jobs})
 	client, err := river.NewClient(driver, &river.Config{
 		Logger:            quiet(opts.Logger),
 		Workers:           workers,
@@ -81,7 +120,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], opts Options) (*Queue[TTx], er
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	return &Queue[TTx]{client: client, worker: worker}, nil
+	return &Queue[TTx]{client: client, jobs: jobs}, nil
 }
 
 // InsertDrain adds a wake-up to a transaction.
@@ -92,9 +131,23 @@ func (q *Queue[TTx]) InsertDrain(ctx context.Context, tx TTx, integrationID stri
 	return nil
 }
 
-// Run hands wake-ups to wake until ctx ends.
-func (q *Queue[TTx]) Run(ctx context.Context, wake func(ctx context.Context, integrationID string) error) error {
-	q.worker.wake = wake
+// Run does jobs until ctx ends. It is called once.
+func (q *Queue[TTx]) Run(ctx context.Context, jobs Jobs) error {
+	*q.jobs = jobs
+	if jobs.Retain != nil {
+		options := &river.InsertOpts{
+			MaxAttempts: 1, // the next period's will do
+			UniqueOpts:  river.UniqueOpts{ByPeriod: max(jobs.RetainEvery, time.Second)},
+		}
+		if _, err := q.client.PeriodicJobs().AddSafely(river.NewPeriodicJob(
+			river.PeriodicInterval(jobs.RetainEvery),
+			func() (river.JobArgs, *river.InsertOpts) { return Retain{}, options },
+			// A process that is started anew more often than that would never come to it.
+			&river.PeriodicJobOpts{RunOnStart: true},
+		)); err != nil {
+			return fmt.Errorf("start queue: %w", err)
+		}
+	}
 	// River stops when the context it was started with ends, but then cuts jobs off; Stop lets them end.
 	if err := q.client.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start queue: %w", err)

@@ -15,24 +15,29 @@ import (
 // Claim implements store.Drains.
 func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, next store.Next, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		row, err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{
-			ID: c.IntegrationID, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds(), Now: tx.now, Force: flag(c.Force),
-		})
+		row, err := tx.ClaimableDrain(ctx, dbq.ClaimableDrainParams{ID: c.IntegrationID, Now: tx.now, Force: c.Force})
 		if errors.Is(err, sql.ErrNoRows) {
 			return refuse(store.ErrIdle)
 		}
 		if err != nil {
 			return err
 		}
-		in, err := tx.IntegrationBySeq(ctx, row.Integration)
-		if err != nil {
+		in := row.Integration
+		lease = store.Lease{
+			Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid,
+		}
+		if err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{
+			Integration: in.Seq, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds(),
+		}); err != nil {
 			return err
 		}
-		lease = store.Lease{Ref: row.Integration, Owner: c.Owner, Epoch: row.Epoch, Integration: integration(in)}
-		if err := tx.abandonIntents(ctx, row.Integration); err != nil {
+		if err := tx.abandonIntents(ctx, in.Seq); err != nil {
 			return err
 		}
-		next, err = tx.next(ctx, lease, stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion), c.OpenUpTo)
+		next, err = tx.next(ctx, lease, standing{
+			State:    stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion),
+			resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
+		}, c.OpenUpTo)
 		return err
 	})
 	if err != nil {
@@ -111,9 +116,21 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task, position int64) (start
 	return row.Start, items, nil
 }
 
+// standing is how a drain's integration stands.
+type standing struct {
+	store.State
+	resumeAt, pacedUntil int64
+}
+
+// plain is what every drain is told, whatever it does next.
+func (tx *transaction) plain(st standing) store.Next {
+	left := func(moment int64) time.Duration { return time.Duration(max(0, moment-tx.now)) * time.Millisecond }
+	return store.Next{Now: fromMillis(tx.now), State: st.State, Hold: left(st.resumeAt), Paced: left(st.pacedUntil)}
+}
+
 // next finds what to do next, and gives the lease back when there is nothing.
-func (tx *transaction) next(ctx context.Context, lease store.Lease, state store.State, openUpTo int) (store.Next, error) {
-	next := store.Next{Now: fromMillis(tx.now), State: state}
+func (tx *transaction) next(ctx context.Context, lease store.Lease, st standing, openUpTo int) (store.Next, error) {
+	next, state := tx.plain(st), st.State
 	row, err := tx.OldestTask(ctx, lease.Ref)
 	if !state.Enabled && !state.Deleted {
 		// Paused: only what is past its deadline is ended.
@@ -139,6 +156,7 @@ func (tx *transaction) next(ctx context.Context, lease store.Lease, state store.
 		TimeLeft: time.Duration(row.Deadline-tx.now) * time.Millisecond,
 		Touched:  row.Touched != 0,
 		Attempt:  int(row.Attempt),
+		Rewrite:  row.Rewrite != 0,
 	}
 	sendable := state.Enabled && !state.Deleted && state.InvalidReason == "" && row.Deadline > tx.now
 	if sendable && row.Done == 0 && row.Items <= int64(openUpTo) {
@@ -175,9 +193,11 @@ func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl
 			if n == 0 {
 				continue
 			}
-			if states[h.Ref], err = tx.leaseState(ctx, store.Lease{Ref: h.Ref, Owner: owner, Epoch: h.Epoch}); err != nil {
+			st, err := tx.standing(ctx, store.Lease{Ref: h.Ref, Owner: owner, Epoch: h.Epoch})
+			if err != nil {
 				return err
 			}
+			states[h.Ref] = st.State
 		}
 		return nil
 	})
@@ -187,16 +207,19 @@ func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl
 	return states, nil
 }
 
-// leaseState tells the integration's state, or that the lease is not held any more.
-func (tx *transaction) leaseState(ctx context.Context, lease store.Lease) (store.State, error) {
+// standing tells how the integration stands, or that the lease is not held any more.
+func (tx *transaction) standing(ctx context.Context, lease store.Lease) (standing, error) {
 	row, err := tx.LeaseState(ctx, dbq.LeaseStateParams{Integration: lease.Ref, Owner: nullText(lease.Owner), Epoch: lease.Epoch})
 	if errors.Is(err, sql.ErrNoRows) {
-		return store.State{}, refuse(store.ErrLeaseLost)
+		return standing{}, refuse(store.ErrLeaseLost)
 	}
 	if err != nil {
-		return store.State{}, err
+		return standing{}, err
 	}
-	return stateOf(row.Enabled, row.DeletedAt, row.InvalidReason, row.SettingsVersion), nil
+	return standing{
+		State:    stateOf(row.Enabled, row.DeletedAt, row.InvalidReason, row.SettingsVersion),
+		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
+	}, nil
 }
 
 func stateOf(enabled int64, deleted sql.NullInt64, invalid sql.NullString, version int64) store.State {
@@ -212,8 +235,11 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		}
 	}
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		state, err := tx.leaseState(ctx, lease)
+		st, err := tx.standing(ctx, lease)
 		if err != nil {
+			return err
+		}
+		if err := tx.hold(ctx, lease, step, &st); err != nil {
 			return err
 		}
 		if err := s.settleSkills(ctx, tx, lease, step); err != nil {
@@ -223,7 +249,7 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 			return err
 		}
 		if step.Invalid != "" {
-			state.InvalidReason = step.Invalid
+			st.InvalidReason = step.Invalid
 			if err := tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{
 				Seq: lease.Ref, Reason: nullText(step.Invalid), Now: sql.NullInt64{Int64: tx.now, Valid: true},
 			}); err != nil {
@@ -233,14 +259,14 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		switch step.Then {
 		case store.Stay:
 		case store.Proceed:
-			next, err = tx.next(ctx, lease, state, step.OpenUpTo)
+			next, err = tx.next(ctx, lease, st, step.OpenUpTo)
 			return err
 		case store.Leave:
 			err = tx.ReleaseDrain(ctx, dbq.ReleaseDrainParams{
-				Integration: lease.Ref, Wanted: 1, ResumeAt: tx.now + step.ResumeIn.Milliseconds(),
+				Integration: lease.Ref, Wanted: 1, ResumeAt: tx.now + millis(step.ResumeIn),
 			})
 		}
-		next = store.Next{Now: fromMillis(tx.now), State: state}
+		next = tx.plain(st)
 		return err
 	})
 	if err != nil {
@@ -248,6 +274,23 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	}
 	return next, nil
 }
+
+// hold keeps what the tool said about its patience.
+func (tx *transaction) hold(ctx context.Context, lease store.Lease, step store.Step, st *standing) error {
+	if step.Hold <= 0 && step.Pace <= 0 {
+		return nil
+	}
+	if step.Hold > 0 {
+		st.resumeAt = max(st.resumeAt, tx.now+millis(step.Hold))
+	}
+	if step.Pace > 0 {
+		st.pacedUntil = tx.now + millis(step.Pace)
+	}
+	return tx.HoldDrain(ctx, dbq.HoldDrainParams{Integration: lease.Ref, ResumeAt: st.resumeAt, PacedUntil: st.pacedUntil})
+}
+
+// millis rounds up: a wait is never shortened.
+func millis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // checkpoint moves a task on: intents, outcomes, its end.
 func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte) error {
@@ -292,16 +335,19 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 }
 
 func (tx *transaction) finish(ctx context.Context, lease store.Lease, task int64, f *store.Finish) error {
-	n, err := tx.FinishTask(ctx, dbq.FinishTaskParams{
+	items, err := tx.FinishTask(ctx, dbq.FinishTaskParams{
 		Seq: task, Status: int64(f.Status), Written: int64(f.Counts.Written), Unchanged: int64(f.Counts.Unchanged),
 		Failed: int64(f.Counts.Failed), Document: f.Document,
 		CompletedAt: sql.NullInt64{Int64: f.CompletedAt.UnixMilli(), Valid: true},
 	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("finish: %w", store.ErrTaskEnded)
+	}
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return fmt.Errorf("finish: %w", store.ErrTaskEnded)
+	if err := tx.AddWaiting(ctx, dbq.AddWaitingParams{Integration: lease.Ref, Items: -items, Tasks: -1}); err != nil {
+		return err
 	}
 	if err := tx.DeleteOutcomes(ctx, task); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 // bulks are the statements over many rows.
 type bulks struct {
 	insertSkills, updateSkills, refuseNewSkills, refuseSkills *bulk
-	findSkills                                                *bulk
+	findSkills, findContents, doubtSkills                     *bulk
+	buryTasks, dropItems, dropOutcomes, dropTasks             *bulk
 	sandboxInsert, sandboxUpsert, sandboxFind, sandboxHolders *bulk
 }
 
@@ -47,14 +48,19 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 			`INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_code, error_message)
 			 SELECT ?, ?, column1, column2, column3, column4, column5, column6 FROM (VALUES `,
 			`) WHERE true ON CONFLICT (integration, origin_id) DO UPDATE SET
-			 error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message`,
+			 error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message,
+			 name = CASE WHEN written_at IS NULL THEN excluded.name ELSE name END,
+			 status = CASE WHEN written_at IS NULL THEN excluded.status ELSE status END`,
 			6,
 		},
 		{
 			&b.refuseSkills, write,
-			`UPDATE skills SET error_at = ?, error_code = v.column2, error_message = v.column3 FROM (VALUES `,
+			`UPDATE skills SET error_at = ?, error_code = v.column2, error_message = v.column3,
+			 name = CASE WHEN written_at IS NULL THEN v.column4 ELSE name END,
+			 status = CASE WHEN written_at IS NULL THEN v.column5 ELSE status END
+			 FROM (VALUES `,
 			`) v WHERE skills.seq = v.column1`,
-			3,
+			5,
 		},
 		{
 			&b.findSkills, read,
@@ -62,6 +68,28 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2`,
 			2,
 		},
+		{
+			&b.findContents, read,
+			`SELECT v.column1, s.name, s.status FROM (VALUES `,
+			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2`,
+			2,
+		},
+		{
+			&b.doubtSkills, write,
+			`UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id IN (VALUES `,
+			`) RETURNING origin_id, name, status`,
+			1,
+		},
+		{
+			&b.buryTasks, write,
+			`INSERT INTO expired_tasks (expired_at, id, integration)
+			 SELECT ?, id, integration FROM tasks WHERE seq IN (VALUES `,
+			`)`,
+			1,
+		},
+		{&b.dropItems, write, `DELETE FROM task_items WHERE task IN (VALUES `, `)`, 1},
+		{&b.dropOutcomes, write, `DELETE FROM task_outcomes WHERE task IN (VALUES `, `)`, 1},
+		{&b.dropTasks, write, `DELETE FROM tasks WHERE seq IN (VALUES `, `)`, 1},
 		{
 			&b.sandboxInsert, write,
 			`INSERT INTO sandbox_skills (account, updated_at, seq, external_id, name, active)
@@ -154,7 +182,7 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 		rows:   len(refused),
 		row: func(args []any, i int) []any {
 			r := &refused[i]
-			return append(args, r.Ref, string(r.Code), r.Message)
+			return append(args, r.Ref, string(r.Code), r.Message, r.Item.Name, int64(r.Item.Status))
 		},
 	}); err != nil {
 		return fmt.Errorf("note refused skills: %w", err)
@@ -173,7 +201,9 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 func (tx *transaction) markUnsure(ctx context.Context, integration int64, unsure []store.SkillUnsure) error {
 	made := 0
 	for _, u := range unsure {
-		n, err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{Integration: integration, OriginID: u.Item.OriginID})
+		n, err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{
+			Integration: integration, OriginID: u.Item.OriginID, Name: u.Item.Name, Status: int64(u.Item.Status),
+		})
 		if err != nil {
 			return fmt.Errorf("mark unsure: %w", err)
 		}
@@ -227,4 +257,29 @@ func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []strin
 		return nil, fault(fmt.Errorf("look skills up: %w", err))
 	}
 	return states, nil
+}
+
+// Contents implements store.Drains.
+func (s *Store) Contents(ctx context.Context, lease store.Lease, originIDs []string) ([]skill.Item, error) {
+	items := make([]skill.Item, len(originIDs))
+	for i, id := range originIDs {
+		items[i].OriginID = id
+	}
+	err := s.bulk.findContents.query(ctx, nil, values{
+		rows:  len(originIDs),
+		row:   func(args []any, i int) []any { return append(args, int64(i), originIDs[i]) },
+		after: []any{lease.Ref},
+	}, func(rows *sql.Rows) error {
+		var at int
+		var it skill.Item
+		if err := rows.Scan(&at, &it.Name, &it.Status); err != nil {
+			return err
+		}
+		items[at].Name, items[at].Status = it.Name, it.Status
+		return nil
+	})
+	if err != nil {
+		return nil, fault(fmt.Errorf("contents of skills: %w", err))
+	}
+	return items, nil
 }

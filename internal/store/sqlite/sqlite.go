@@ -234,12 +234,15 @@ func (s *Store) migrate(ctx context.Context) error {
 	if current > target {
 		return fmt.Errorf("its tables are at version %d and this program knows only %d: run the newer program", current, target)
 	}
-	if current == target {
-		return nil // River's tables are brought up to date together with ours
+	if current < target {
+		if _, err := goose.Up(ctx); err != nil {
+			return err
+		}
+	} else if !s.opts.Serve {
+		return nil
 	}
-	if _, err := goose.Up(ctx); err != nil {
-		return err
-	}
+	// Not only with one of ours: a River that came with a new version of this program brings tables of its own, and an
+	// earlier start may have ended between the two.
 	return queue.Migrate(ctx, riversqlite.New(s.write), s.opts.Logger)
 }
 
@@ -267,7 +270,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Work implements store.Store.
 func (s *Store) Work(ctx context.Context, jobs store.Jobs) error {
-	return s.queue.Run(ctx, func(ctx context.Context, integrationID string) error {
+	wake := func(ctx context.Context, integrationID string) error {
 		// The next submission may queue a wake-up again; clear that before the drain looks what there is to do.
 		err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error { return tx.ClearNotified(ctx, integrationID) })
 		if err != nil {
@@ -275,7 +278,8 @@ func (s *Store) Work(ctx context.Context, jobs store.Jobs) error {
 		}
 		jobs.Wake(integrationID)
 		return nil
-	})
+	}
+	return s.queue.Run(ctx, queue.Jobs{Drain: wake, Retain: jobs.Retain, RetainEvery: jobs.RetainEvery})
 }
 
 // Close implements store.Store.

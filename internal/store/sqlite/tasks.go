@@ -21,11 +21,7 @@ const (
 
 // Submit implements store.Tasks.
 func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Accepted, err error) {
-	// Encoded before the transaction: the writer is everybody's.
-	blocks := make([][]byte, 0, len(sub.Items)/blockItems+1)
-	for at := 0; at < len(sub.Items); at += blockItems {
-		blocks = append(blocks, skill.AppendItems(nil, sub.Items[at:min(at+blockItems, len(sub.Items))]))
-	}
+	blocks := encode(sub.Items) // before the transaction: the writer is everybody's
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		in, err := tx.IntegrationForSubmit(ctx, dbq.IntegrationForSubmitParams{ID: sub.IntegrationID, Environment: sub.EnvironmentID})
 		switch {
@@ -35,31 +31,30 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 			return err
 		case in.Enabled == 0:
 			return refuse(store.ErrDisabled)
+		case sub.MostWaiting > 0 && in.Waiting+int64(len(sub.Items)) > int64(sub.MostWaiting):
+			return refuse(&store.FullError{Limit: sub.MostWaiting, Waiting: int(in.Waiting)})
 		}
-		task = store.Accepted{Task: skill.Task{ID: sub.TaskID, CreatedAt: fromMillis(tx.now)}}
-		ref, err := tx.InsertTask(ctx, dbq.InsertTaskParams{
+		task = store.Accepted{
+			Task:    skill.Task{ID: sub.TaskID, CreatedAt: fromMillis(tx.now)},
+			Waiting: int(in.Waiting) + len(sub.Items),
+		}
+		if err := tx.addTask(ctx, dbq.InsertTaskParams{
 			ID: sub.TaskID, Integration: in.Seq, KeyID: sub.KeyID, Items: int64(len(sub.Items)),
 			CreatedAt: tx.now, Deadline: tx.now + sub.Timeout.Milliseconds(),
-		})
-		if err != nil {
+		}, blocks); err != nil {
 			return err
 		}
-		for i, block := range blocks {
-			if err := tx.InsertTaskItems(ctx, dbq.InsertTaskItemsParams{Task: ref, Start: int64(i * blockItems), Block: block}); err != nil {
-				return err
-			}
+		if err := tx.WantDrain(ctx, dbq.WantDrainParams{Integration: in.Seq, Items: int64(len(sub.Items))}); err != nil {
+			return err
 		}
-		if in.Wanted != 0 {
+		notified := in.NotifiedAt.Valid && in.NotifiedAt.Int64 >= tx.now-notifiedFor
+		if !sub.Elsewhere || in.Wanted != 0 || notified {
 			return nil
 		}
-		notified := in.NotifiedAt
-		if !notified.Valid || notified.Int64 < tx.now-notifiedFor {
-			notified = sql.NullInt64{Int64: tx.now, Valid: true}
-			if err := s.queue.InsertDrain(ctx, tx.sql, sub.IntegrationID); err != nil {
-				return err
-			}
+		if err := s.queue.InsertDrain(ctx, tx.sql, sub.IntegrationID); err != nil {
+			return err
 		}
-		return tx.WantDrain(ctx, dbq.WantDrainParams{Integration: in.Seq, NotifiedAt: notified})
+		return tx.SetNotified(ctx, dbq.SetNotifiedParams{Integration: in.Seq, Now: sql.NullInt64{Int64: tx.now, Valid: true}})
 	})
 	if err != nil {
 		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
@@ -67,9 +62,34 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 	return task, nil
 }
 
+// encode cuts a task's items into blocks.
+func encode(items []skill.Item) [][]byte {
+	blocks := make([][]byte, 0, len(items)/blockItems+1)
+	for at := 0; at < len(items); at += blockItems {
+		blocks = append(blocks, skill.AppendItems(nil, items[at:min(at+blockItems, len(items))]))
+	}
+	return blocks
+}
+
+func (tx *transaction) addTask(ctx context.Context, task dbq.InsertTaskParams, blocks [][]byte) error {
+	ref, err := tx.InsertTask(ctx, task)
+	if err != nil {
+		return err
+	}
+	for i, block := range blocks {
+		if err := tx.InsertTaskItems(ctx, dbq.InsertTaskItemsParams{Task: ref, Start: int64(i * blockItems), Block: block}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Task implements store.Tasks.
 func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
 	row, err := s.queries.Task(ctx, dbq.TaskParams{ID: taskID, Integration: integrationID, Environment: environmentID})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = s.expired(ctx, environmentID, integrationID, taskID)
+	}
 	if err != nil {
 		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, missing(err))
 	}
@@ -81,6 +101,15 @@ func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID s
 		Counts:   skill.Counts{Written: int(row.Written), Unchanged: int(row.Unchanged), Failed: int(row.Failed)},
 		Document: row.Document,
 	}, nil
+}
+
+// expired says why a task is not there.
+func (s *Store) expired(ctx context.Context, environmentID, integrationID, taskID string) error {
+	at, err := s.queries.ExpiredTask(ctx, dbq.ExpiredTaskParams{ID: taskID, Integration: integrationID, Environment: environmentID})
+	if err != nil {
+		return err
+	}
+	return &store.ExpiredError{At: fromMillis(at)}
 }
 
 // Overdue implements store.Drains.
@@ -111,15 +140,19 @@ func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended 
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		ended = nil
 		for _, t := range tasks {
-			n, err := tx.FailUnstartedTask(ctx, dbq.FailUnstartedTaskParams{
+			row, err := tx.FailUnstartedTask(ctx, dbq.FailUnstartedTaskParams{
 				Seq: t.Ref, CompletedAt: sql.NullInt64{Int64: t.CompletedAt.UnixMilli(), Valid: true}, Document: t.Document,
 			})
+			if errors.Is(err, sql.ErrNoRows) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			if n > 0 {
-				ended = append(ended, t.Ref)
+			if err := tx.AddWaiting(ctx, dbq.AddWaitingParams{Integration: row.Integration, Items: -row.Items, Tasks: -1}); err != nil {
+				return err
 			}
+			ended = append(ended, t.Ref)
 		}
 		return nil
 	})

@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addWaitingStmt, err = db.PrepareContext(ctx, addWaiting); err != nil {
+		return nil, fmt.Errorf("error preparing query AddWaiting: %w", err)
+	}
 	if q.anyPendingTaskStmt, err = db.PrepareContext(ctx, anyPendingTask); err != nil {
 		return nil, fmt.Errorf("error preparing query AnyPendingTask: %w", err)
 	}
@@ -32,6 +35,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.claimDrainStmt, err = db.PrepareContext(ctx, claimDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ClaimDrain: %w", err)
+	}
+	if q.claimableDrainStmt, err = db.PrepareContext(ctx, claimableDrain); err != nil {
+		return nil, fmt.Errorf("error preparing query ClaimableDrain: %w", err)
 	}
 	if q.clearNotifiedStmt, err = db.PrepareContext(ctx, clearNotified); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearNotified: %w", err)
@@ -57,11 +63,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dueDrainsStmt, err = db.PrepareContext(ctx, dueDrains); err != nil {
 		return nil, fmt.Errorf("error preparing query DueDrains: %w", err)
 	}
+	if q.endedTasksStmt, err = db.PrepareContext(ctx, endedTasks); err != nil {
+		return nil, fmt.Errorf("error preparing query EndedTasks: %w", err)
+	}
 	if q.environmentByNameOrIDStmt, err = db.PrepareContext(ctx, environmentByNameOrID); err != nil {
 		return nil, fmt.Errorf("error preparing query EnvironmentByNameOrID: %w", err)
 	}
 	if q.environmentsStmt, err = db.PrepareContext(ctx, environments); err != nil {
 		return nil, fmt.Errorf("error preparing query Environments: %w", err)
+	}
+	if q.expiredTaskStmt, err = db.PrepareContext(ctx, expiredTask); err != nil {
+		return nil, fmt.Errorf("error preparing query ExpiredTask: %w", err)
 	}
 	if q.extendLeaseStmt, err = db.PrepareContext(ctx, extendLease); err != nil {
 		return nil, fmt.Errorf("error preparing query ExtendLease: %w", err)
@@ -71,6 +83,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.finishTaskStmt, err = db.PrepareContext(ctx, finishTask); err != nil {
 		return nil, fmt.Errorf("error preparing query FinishTask: %w", err)
+	}
+	if q.forgetExpiredStmt, err = db.PrepareContext(ctx, forgetExpired); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetExpired: %w", err)
+	}
+	if q.holdDrainStmt, err = db.PrepareContext(ctx, holdDrain); err != nil {
+		return nil, fmt.Errorf("error preparing query HoldDrain: %w", err)
 	}
 	if q.insertDrainStmt, err = db.PrepareContext(ctx, insertDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertDrain: %w", err)
@@ -102,8 +120,8 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.integrationStmt, err = db.PrepareContext(ctx, integration); err != nil {
 		return nil, fmt.Errorf("error preparing query Integration: %w", err)
 	}
-	if q.integrationBySeqStmt, err = db.PrepareContext(ctx, integrationBySeq); err != nil {
-		return nil, fmt.Errorf("error preparing query IntegrationBySeq: %w", err)
+	if q.integrationDeletedStmt, err = db.PrepareContext(ctx, integrationDeleted); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationDeleted: %w", err)
 	}
 	if q.integrationForSubmitStmt, err = db.PrepareContext(ctx, integrationForSubmit); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationForSubmit: %w", err)
@@ -113,6 +131,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.itemsFromStmt, err = db.PrepareContext(ctx, itemsFrom); err != nil {
 		return nil, fmt.Errorf("error preparing query ItemsFrom: %w", err)
+	}
+	if q.keepMasterKeyStmt, err = db.PrepareContext(ctx, keepMasterKey); err != nil {
+		return nil, fmt.Errorf("error preparing query KeepMasterKey: %w", err)
+	}
+	if q.keepNumbersStmt, err = db.PrepareContext(ctx, keepNumbers); err != nil {
+		return nil, fmt.Errorf("error preparing query KeepNumbers: %w", err)
 	}
 	if q.keyByHashStmt, err = db.PrepareContext(ctx, keyByHash); err != nil {
 		return nil, fmt.Errorf("error preparing query KeyByHash: %w", err)
@@ -129,11 +153,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.markUnsureStmt, err = db.PrepareContext(ctx, markUnsure); err != nil {
 		return nil, fmt.Errorf("error preparing query MarkUnsure: %w", err)
 	}
+	if q.masterKeyStmt, err = db.PrepareContext(ctx, masterKey); err != nil {
+		return nil, fmt.Errorf("error preparing query MasterKey: %w", err)
+	}
 	if q.nextSandboxSeqStmt, err = db.PrepareContext(ctx, nextSandboxSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query NextSandboxSeq: %w", err)
 	}
 	if q.oldestOverdueTaskStmt, err = db.PrepareContext(ctx, oldestOverdueTask); err != nil {
 		return nil, fmt.Errorf("error preparing query OldestOverdueTask: %w", err)
+	}
+	if q.oldestPendingStmt, err = db.PrepareContext(ctx, oldestPending); err != nil {
+		return nil, fmt.Errorf("error preparing query OldestPending: %w", err)
 	}
 	if q.oldestTaskStmt, err = db.PrepareContext(ctx, oldestTask); err != nil {
 		return nil, fmt.Errorf("error preparing query OldestTask: %w", err)
@@ -152,6 +182,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.overdueTasksStmt, err = db.PrepareContext(ctx, overdueTasks); err != nil {
 		return nil, fmt.Errorf("error preparing query OverdueTasks: %w", err)
+	}
+	if q.queueHealthStmt, err = db.PrepareContext(ctx, queueHealth); err != nil {
+		return nil, fmt.Errorf("error preparing query QueueHealth: %w", err)
 	}
 	if q.releaseDrainStmt, err = db.PrepareContext(ctx, releaseDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ReleaseDrain: %w", err)
@@ -183,6 +216,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setIntegrationSettingsStmt, err = db.PrepareContext(ctx, setIntegrationSettings); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationSettings: %w", err)
 	}
+	if q.setNotifiedStmt, err = db.PrepareContext(ctx, setNotified); err != nil {
+		return nil, fmt.Errorf("error preparing query SetNotified: %w", err)
+	}
 	if q.setSandboxWindowStmt, err = db.PrepareContext(ctx, setSandboxWindow); err != nil {
 		return nil, fmt.Errorf("error preparing query SetSandboxWindow: %w", err)
 	}
@@ -212,6 +248,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addWaitingStmt != nil {
+		if cerr := q.addWaitingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addWaitingStmt: %w", cerr)
+		}
+	}
 	if q.anyPendingTaskStmt != nil {
 		if cerr := q.anyPendingTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing anyPendingTaskStmt: %w", cerr)
@@ -225,6 +266,11 @@ func (q *Queries) Close() error {
 	if q.claimDrainStmt != nil {
 		if cerr := q.claimDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing claimDrainStmt: %w", cerr)
+		}
+	}
+	if q.claimableDrainStmt != nil {
+		if cerr := q.claimableDrainStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing claimableDrainStmt: %w", cerr)
 		}
 	}
 	if q.clearNotifiedStmt != nil {
@@ -267,6 +313,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dueDrainsStmt: %w", cerr)
 		}
 	}
+	if q.endedTasksStmt != nil {
+		if cerr := q.endedTasksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endedTasksStmt: %w", cerr)
+		}
+	}
 	if q.environmentByNameOrIDStmt != nil {
 		if cerr := q.environmentByNameOrIDStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing environmentByNameOrIDStmt: %w", cerr)
@@ -275,6 +326,11 @@ func (q *Queries) Close() error {
 	if q.environmentsStmt != nil {
 		if cerr := q.environmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing environmentsStmt: %w", cerr)
+		}
+	}
+	if q.expiredTaskStmt != nil {
+		if cerr := q.expiredTaskStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing expiredTaskStmt: %w", cerr)
 		}
 	}
 	if q.extendLeaseStmt != nil {
@@ -290,6 +346,16 @@ func (q *Queries) Close() error {
 	if q.finishTaskStmt != nil {
 		if cerr := q.finishTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing finishTaskStmt: %w", cerr)
+		}
+	}
+	if q.forgetExpiredStmt != nil {
+		if cerr := q.forgetExpiredStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetExpiredStmt: %w", cerr)
+		}
+	}
+	if q.holdDrainStmt != nil {
+		if cerr := q.holdDrainStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdDrainStmt: %w", cerr)
 		}
 	}
 	if q.insertDrainStmt != nil {
@@ -342,9 +408,9 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing integrationStmt: %w", cerr)
 		}
 	}
-	if q.integrationBySeqStmt != nil {
-		if cerr := q.integrationBySeqStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing integrationBySeqStmt: %w", cerr)
+	if q.integrationDeletedStmt != nil {
+		if cerr := q.integrationDeletedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationDeletedStmt: %w", cerr)
 		}
 	}
 	if q.integrationForSubmitStmt != nil {
@@ -360,6 +426,16 @@ func (q *Queries) Close() error {
 	if q.itemsFromStmt != nil {
 		if cerr := q.itemsFromStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing itemsFromStmt: %w", cerr)
+		}
+	}
+	if q.keepMasterKeyStmt != nil {
+		if cerr := q.keepMasterKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keepMasterKeyStmt: %w", cerr)
+		}
+	}
+	if q.keepNumbersStmt != nil {
+		if cerr := q.keepNumbersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keepNumbersStmt: %w", cerr)
 		}
 	}
 	if q.keyByHashStmt != nil {
@@ -387,6 +463,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing markUnsureStmt: %w", cerr)
 		}
 	}
+	if q.masterKeyStmt != nil {
+		if cerr := q.masterKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing masterKeyStmt: %w", cerr)
+		}
+	}
 	if q.nextSandboxSeqStmt != nil {
 		if cerr := q.nextSandboxSeqStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nextSandboxSeqStmt: %w", cerr)
@@ -395,6 +476,11 @@ func (q *Queries) Close() error {
 	if q.oldestOverdueTaskStmt != nil {
 		if cerr := q.oldestOverdueTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing oldestOverdueTaskStmt: %w", cerr)
+		}
+	}
+	if q.oldestPendingStmt != nil {
+		if cerr := q.oldestPendingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldestPendingStmt: %w", cerr)
 		}
 	}
 	if q.oldestTaskStmt != nil {
@@ -425,6 +511,11 @@ func (q *Queries) Close() error {
 	if q.overdueTasksStmt != nil {
 		if cerr := q.overdueTasksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing overdueTasksStmt: %w", cerr)
+		}
+	}
+	if q.queueHealthStmt != nil {
+		if cerr := q.queueHealthStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing queueHealthStmt: %w", cerr)
 		}
 	}
 	if q.releaseDrainStmt != nil {
@@ -475,6 +566,11 @@ func (q *Queries) Close() error {
 	if q.setIntegrationSettingsStmt != nil {
 		if cerr := q.setIntegrationSettingsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setIntegrationSettingsStmt: %w", cerr)
+		}
+	}
+	if q.setNotifiedStmt != nil {
+		if cerr := q.setNotifiedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setNotifiedStmt: %w", cerr)
 		}
 	}
 	if q.setSandboxWindowStmt != nil {
@@ -556,9 +652,11 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                         DBTX
 	tx                         *sql.Tx
+	addWaitingStmt             *sql.Stmt
 	anyPendingTaskStmt         *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
+	claimableDrainStmt         *sql.Stmt
 	clearNotifiedStmt          *sql.Stmt
 	closeAllIntentsStmt        *sql.Stmt
 	closeIntentStmt            *sql.Stmt
@@ -567,11 +665,15 @@ type Queries struct {
 	deleteIntegrationStmt      *sql.Stmt
 	deleteOutcomesStmt         *sql.Stmt
 	dueDrainsStmt              *sql.Stmt
+	endedTasksStmt             *sql.Stmt
 	environmentByNameOrIDStmt  *sql.Stmt
 	environmentsStmt           *sql.Stmt
+	expiredTaskStmt            *sql.Stmt
 	extendLeaseStmt            *sql.Stmt
 	failUnstartedTaskStmt      *sql.Stmt
 	finishTaskStmt             *sql.Stmt
+	forgetExpiredStmt          *sql.Stmt
+	holdDrainStmt              *sql.Stmt
 	insertDrainStmt            *sql.Stmt
 	insertEnvironmentStmt      *sql.Stmt
 	insertIntegrationStmt      *sql.Stmt
@@ -582,23 +684,28 @@ type Queries struct {
 	insertTaskItemsStmt        *sql.Stmt
 	insertUnsureStmt           *sql.Stmt
 	integrationStmt            *sql.Stmt
-	integrationBySeqStmt       *sql.Stmt
+	integrationDeletedStmt     *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
 	integrationsStmt           *sql.Stmt
 	itemsFromStmt              *sql.Stmt
+	keepMasterKeyStmt          *sql.Stmt
+	keepNumbersStmt            *sql.Stmt
 	keyByHashStmt              *sql.Stmt
 	keysStmt                   *sql.Stmt
 	leaseStateStmt             *sql.Stmt
 	markIntegrationInvalidStmt *sql.Stmt
 	markUnsureStmt             *sql.Stmt
+	masterKeyStmt              *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	oldestOverdueTaskStmt      *sql.Stmt
+	oldestPendingStmt          *sql.Stmt
 	oldestTaskStmt             *sql.Stmt
 	openIntentStmt             *sql.Stmt
 	openIntentsStmt            *sql.Stmt
 	outcomesStmt               *sql.Stmt
 	overdueDrainsStmt          *sql.Stmt
 	overdueTasksStmt           *sql.Stmt
+	queueHealthStmt            *sql.Stmt
 	releaseDrainStmt           *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
@@ -609,6 +716,7 @@ type Queries struct {
 	sandboxWindowStmt          *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationSettingsStmt *sql.Stmt
+	setNotifiedStmt            *sql.Stmt
 	setSandboxWindowStmt       *sql.Stmt
 	skillCountStmt             *sql.Stmt
 	startTaskStmt              *sql.Stmt
@@ -623,9 +731,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                         tx,
 		tx:                         tx,
+		addWaitingStmt:             q.addWaitingStmt,
 		anyPendingTaskStmt:         q.anyPendingTaskStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
+		claimableDrainStmt:         q.claimableDrainStmt,
 		clearNotifiedStmt:          q.clearNotifiedStmt,
 		closeAllIntentsStmt:        q.closeAllIntentsStmt,
 		closeIntentStmt:            q.closeIntentStmt,
@@ -634,11 +744,15 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteIntegrationStmt:      q.deleteIntegrationStmt,
 		deleteOutcomesStmt:         q.deleteOutcomesStmt,
 		dueDrainsStmt:              q.dueDrainsStmt,
+		endedTasksStmt:             q.endedTasksStmt,
 		environmentByNameOrIDStmt:  q.environmentByNameOrIDStmt,
 		environmentsStmt:           q.environmentsStmt,
+		expiredTaskStmt:            q.expiredTaskStmt,
 		extendLeaseStmt:            q.extendLeaseStmt,
 		failUnstartedTaskStmt:      q.failUnstartedTaskStmt,
 		finishTaskStmt:             q.finishTaskStmt,
+		forgetExpiredStmt:          q.forgetExpiredStmt,
+		holdDrainStmt:              q.holdDrainStmt,
 		insertDrainStmt:            q.insertDrainStmt,
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
 		insertIntegrationStmt:      q.insertIntegrationStmt,
@@ -649,23 +763,28 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertTaskItemsStmt:        q.insertTaskItemsStmt,
 		insertUnsureStmt:           q.insertUnsureStmt,
 		integrationStmt:            q.integrationStmt,
-		integrationBySeqStmt:       q.integrationBySeqStmt,
+		integrationDeletedStmt:     q.integrationDeletedStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
 		integrationsStmt:           q.integrationsStmt,
 		itemsFromStmt:              q.itemsFromStmt,
+		keepMasterKeyStmt:          q.keepMasterKeyStmt,
+		keepNumbersStmt:            q.keepNumbersStmt,
 		keyByHashStmt:              q.keyByHashStmt,
 		keysStmt:                   q.keysStmt,
 		leaseStateStmt:             q.leaseStateStmt,
 		markIntegrationInvalidStmt: q.markIntegrationInvalidStmt,
 		markUnsureStmt:             q.markUnsureStmt,
+		masterKeyStmt:              q.masterKeyStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		oldestOverdueTaskStmt:      q.oldestOverdueTaskStmt,
+		oldestPendingStmt:          q.oldestPendingStmt,
 		oldestTaskStmt:             q.oldestTaskStmt,
 		openIntentStmt:             q.openIntentStmt,
 		openIntentsStmt:            q.openIntentsStmt,
 		outcomesStmt:               q.outcomesStmt,
 		overdueDrainsStmt:          q.overdueDrainsStmt,
 		overdueTasksStmt:           q.overdueTasksStmt,
+		queueHealthStmt:            q.queueHealthStmt,
 		releaseDrainStmt:           q.releaseDrainStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
@@ -676,6 +795,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sandboxWindowStmt:          q.sandboxWindowStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationSettingsStmt: q.setIntegrationSettingsStmt,
+		setNotifiedStmt:            q.setNotifiedStmt,
 		setSandboxWindowStmt:       q.setSandboxWindowStmt,
 		skillCountStmt:             q.skillCountStmt,
 		startTaskStmt:              q.startTaskStmt,

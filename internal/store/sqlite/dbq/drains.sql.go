@@ -10,6 +10,21 @@ import (
 	"database/sql"
 )
 
+const addWaiting = `-- name: AddWaiting :exec
+UPDATE drains SET waiting = waiting + ?1, pending = pending + ?2 WHERE integration = ?3
+`
+
+type AddWaitingParams struct {
+	Items       int64
+	Tasks       int64
+	Integration int64
+}
+
+func (q *Queries) AddWaiting(ctx context.Context, arg AddWaitingParams) error {
+	_, err := q.exec(ctx, q.addWaitingStmt, addWaiting, arg.Items, arg.Tasks, arg.Integration)
+	return err
+}
+
 const anyPendingTask = `-- name: AnyPendingTask :one
 SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = ? AND status = 0)
 `
@@ -54,36 +69,66 @@ func (q *Queries) CheckpointTask(ctx context.Context, arg CheckpointTaskParams) 
 	return result.RowsAffected()
 }
 
-const claimDrain = `-- name: ClaimDrain :one
+const claimDrain = `-- name: ClaimDrain :exec
 UPDATE drains SET owner = ?1, epoch = epoch + 1, until = ?2
-WHERE integration = (SELECT seq FROM integrations WHERE id = ?3)
-  AND wanted = 1 AND until <= ?4 AND (resume_at <= ?4 OR ?5 = 1)
-RETURNING integration, epoch
+WHERE integration = ?3
 `
 
 type ClaimDrainParams struct {
-	Owner sql.NullString
-	Until int64
+	Owner       sql.NullString
+	Until       int64
+	Integration int64
+}
+
+func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) error {
+	_, err := q.exec(ctx, q.claimDrainStmt, claimDrain, arg.Owner, arg.Until, arg.Integration)
+	return err
+}
+
+const claimableDrain = `-- name: ClaimableDrain :one
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, d.owner, d.epoch, d.resume_at, d.paced_until
+FROM integrations i JOIN drains d ON d.integration = i.seq
+WHERE i.id = ?1
+  AND d.wanted = 1 AND d.until <= ?2 AND (d.resume_at <= ?2 OR ?3 = 1)
+`
+
+type ClaimableDrainParams struct {
 	ID    string
 	Now   int64
 	Force interface{}
 }
 
-type ClaimDrainRow struct {
-	Integration int64
+type ClaimableDrainRow struct {
+	Integration Integration
+	Owner       sql.NullString
 	Epoch       int64
+	ResumeAt    int64
+	PacedUntil  int64
 }
 
-func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) (ClaimDrainRow, error) {
-	row := q.queryRow(ctx, q.claimDrainStmt, claimDrain,
-		arg.Owner,
-		arg.Until,
-		arg.ID,
-		arg.Now,
-		arg.Force,
+func (q *Queries) ClaimableDrain(ctx context.Context, arg ClaimableDrainParams) (ClaimableDrainRow, error) {
+	row := q.queryRow(ctx, q.claimableDrainStmt, claimableDrain, arg.ID, arg.Now, arg.Force)
+	var i ClaimableDrainRow
+	err := row.Scan(
+		&i.Integration.Seq,
+		&i.Integration.ID,
+		&i.Integration.EnvironmentID,
+		&i.Integration.Tool,
+		&i.Integration.Name,
+		&i.Integration.EndUserEmail,
+		&i.Integration.EndUserOriginID,
+		&i.Integration.Settings,
+		&i.Integration.SettingsVersion,
+		&i.Integration.Enabled,
+		&i.Integration.InvalidReason,
+		&i.Integration.InvalidAt,
+		&i.Integration.CreatedAt,
+		&i.Integration.DeletedAt,
+		&i.Owner,
+		&i.Epoch,
+		&i.ResumeAt,
+		&i.PacedUntil,
 	)
-	var i ClaimDrainRow
-	err := row.Scan(&i.Integration, &i.Epoch)
 	return i, err
 }
 
@@ -209,10 +254,11 @@ func (q *Queries) ExtendLease(ctx context.Context, arg ExtendLeaseParams) (int64
 	return result.RowsAffected()
 }
 
-const finishTask = `-- name: FinishTask :execrows
+const finishTask = `-- name: FinishTask :one
 UPDATE tasks SET status = ?1, done = items, written = ?2, unchanged = ?3,
   failed = ?4, completed_at = ?5, document = ?6
 WHERE seq = ?7 AND status = 0
+RETURNING items
 `
 
 type FinishTaskParams struct {
@@ -226,7 +272,7 @@ type FinishTaskParams struct {
 }
 
 func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int64, error) {
-	result, err := q.exec(ctx, q.finishTaskStmt, finishTask,
+	row := q.queryRow(ctx, q.finishTaskStmt, finishTask,
 		arg.Status,
 		arg.Written,
 		arg.Unchanged,
@@ -235,10 +281,24 @@ func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int64, 
 		arg.Document,
 		arg.Seq,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	var items int64
+	err := row.Scan(&items)
+	return items, err
+}
+
+const holdDrain = `-- name: HoldDrain :exec
+UPDATE drains SET resume_at = ?1, paced_until = ?2 WHERE integration = ?3
+`
+
+type HoldDrainParams struct {
+	ResumeAt    int64
+	PacedUntil  int64
+	Integration int64
+}
+
+func (q *Queries) HoldDrain(ctx context.Context, arg HoldDrainParams) error {
+	_, err := q.exec(ctx, q.holdDrainStmt, holdDrain, arg.ResumeAt, arg.PacedUntil, arg.Integration)
+	return err
 }
 
 const insertOutcomes = `-- name: InsertOutcomes :exec
@@ -279,32 +339,6 @@ func (q *Queries) InsertUnsure(ctx context.Context, arg InsertUnsureParams) erro
 	return err
 }
 
-const integrationBySeq = `-- name: IntegrationBySeq :one
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations WHERE seq = ?
-`
-
-func (q *Queries) IntegrationBySeq(ctx context.Context, seq int64) (Integration, error) {
-	row := q.queryRow(ctx, q.integrationBySeqStmt, integrationBySeq, seq)
-	var i Integration
-	err := row.Scan(
-		&i.Seq,
-		&i.ID,
-		&i.EnvironmentID,
-		&i.Tool,
-		&i.Name,
-		&i.EndUserEmail,
-		&i.EndUserOriginID,
-		&i.Settings,
-		&i.SettingsVersion,
-		&i.Enabled,
-		&i.InvalidReason,
-		&i.InvalidAt,
-		&i.CreatedAt,
-		&i.DeletedAt,
-	)
-	return i, err
-}
-
 const itemsFrom = `-- name: ItemsFrom :one
 SELECT start, block FROM task_items WHERE task = ?1 AND start <= ?2 ORDER BY start DESC LIMIT 1
 `
@@ -327,7 +361,7 @@ func (q *Queries) ItemsFrom(ctx context.Context, arg ItemsFromParams) (ItemsFrom
 }
 
 const leaseState = `-- name: LeaseState :one
-SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version
+SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = ?1 AND d.owner = ?2 AND d.epoch = ?3
 `
@@ -343,6 +377,8 @@ type LeaseStateRow struct {
 	DeletedAt       sql.NullInt64
 	InvalidReason   sql.NullString
 	SettingsVersion int64
+	ResumeAt        int64
+	PacedUntil      int64
 }
 
 func (q *Queries) LeaseState(ctx context.Context, arg LeaseStateParams) (LeaseStateRow, error) {
@@ -353,21 +389,33 @@ func (q *Queries) LeaseState(ctx context.Context, arg LeaseStateParams) (LeaseSt
 		&i.DeletedAt,
 		&i.InvalidReason,
 		&i.SettingsVersion,
+		&i.ResumeAt,
+		&i.PacedUntil,
 	)
 	return i, err
 }
 
 const markUnsure = `-- name: MarkUnsure :execrows
-UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id = ?
+UPDATE skills SET hash = NULL, unsure = 1,
+  name = CASE WHEN written_at IS NULL THEN ?1 ELSE name END,
+  status = CASE WHEN written_at IS NULL THEN ?2 ELSE status END
+WHERE integration = ?3 AND origin_id = ?4
 `
 
 type MarkUnsureParams struct {
+	Name        string
+	Status      int64
 	Integration int64
 	OriginID    string
 }
 
 func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) (int64, error) {
-	result, err := q.exec(ctx, q.markUnsureStmt, markUnsure, arg.Integration, arg.OriginID)
+	result, err := q.exec(ctx, q.markUnsureStmt, markUnsure,
+		arg.Name,
+		arg.Status,
+		arg.Integration,
+		arg.OriginID,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -375,7 +423,7 @@ func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) (int64, 
 }
 
 const oldestOverdueTask = `-- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
 WHERE integration = ?1 AND status = 0 AND deadline <= ?2 ORDER BY seq LIMIT 1
 `
 
@@ -396,6 +444,7 @@ type OldestOverdueTaskRow struct {
 	Attempt   int64
 	CreatedAt int64
 	Deadline  int64
+	Rewrite   int64
 }
 
 func (q *Queries) OldestOverdueTask(ctx context.Context, arg OldestOverdueTaskParams) (OldestOverdueTaskRow, error) {
@@ -413,12 +462,13 @@ func (q *Queries) OldestOverdueTask(ctx context.Context, arg OldestOverdueTaskPa
 		&i.Attempt,
 		&i.CreatedAt,
 		&i.Deadline,
+		&i.Rewrite,
 	)
 	return i, err
 }
 
 const oldestTask = `-- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
 WHERE integration = ? AND status = 0 ORDER BY seq LIMIT 1
 `
 
@@ -434,6 +484,7 @@ type OldestTaskRow struct {
 	Attempt   int64
 	CreatedAt int64
 	Deadline  int64
+	Rewrite   int64
 }
 
 func (q *Queries) OldestTask(ctx context.Context, integration int64) (OldestTaskRow, error) {
@@ -451,6 +502,7 @@ func (q *Queries) OldestTask(ctx context.Context, integration int64) (OldestTask
 		&i.Attempt,
 		&i.CreatedAt,
 		&i.Deadline,
+		&i.Rewrite,
 	)
 	return i, err
 }
@@ -580,7 +632,7 @@ func (q *Queries) OverdueDrains(ctx context.Context, arg OverdueDrainsParams) ([
 }
 
 const releaseDrain = `-- name: ReleaseDrain :exec
-UPDATE drains SET owner = NULL, until = 0, wanted = ?1, resume_at = ?2
+UPDATE drains SET owner = NULL, until = 0, wanted = ?1, resume_at = max(resume_at, CAST(?2 AS INTEGER))
 WHERE integration = ?3
 `
 

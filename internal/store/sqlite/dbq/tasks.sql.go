@@ -20,9 +20,28 @@ func (q *Queries) ClearNotified(ctx context.Context, id string) error {
 	return err
 }
 
-const failUnstartedTask = `-- name: FailUnstartedTask :execrows
+const expiredTask = `-- name: ExpiredTask :one
+SELECT e.expired_at FROM expired_tasks e JOIN integrations i ON i.seq = e.integration
+WHERE e.id = ?1 AND i.id = ?2 AND i.environment_id = ?3
+`
+
+type ExpiredTaskParams struct {
+	ID          string
+	Integration string
+	Environment string
+}
+
+func (q *Queries) ExpiredTask(ctx context.Context, arg ExpiredTaskParams) (int64, error) {
+	row := q.queryRow(ctx, q.expiredTaskStmt, expiredTask, arg.ID, arg.Integration, arg.Environment)
+	var expired_at int64
+	err := row.Scan(&expired_at)
+	return expired_at, err
+}
+
+const failUnstartedTask = `-- name: FailUnstartedTask :one
 UPDATE tasks SET status = 2, done = items, failed = items, completed_at = ?1, document = ?2
 WHERE seq = ?3 AND status = 0 AND started = 0
+RETURNING integration, items
 `
 
 type FailUnstartedTaskParams struct {
@@ -31,16 +50,21 @@ type FailUnstartedTaskParams struct {
 	Seq         int64
 }
 
-func (q *Queries) FailUnstartedTask(ctx context.Context, arg FailUnstartedTaskParams) (int64, error) {
-	result, err := q.exec(ctx, q.failUnstartedTaskStmt, failUnstartedTask, arg.CompletedAt, arg.Document, arg.Seq)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+type FailUnstartedTaskRow struct {
+	Integration int64
+	Items       int64
+}
+
+func (q *Queries) FailUnstartedTask(ctx context.Context, arg FailUnstartedTaskParams) (FailUnstartedTaskRow, error) {
+	row := q.queryRow(ctx, q.failUnstartedTaskStmt, failUnstartedTask, arg.CompletedAt, arg.Document, arg.Seq)
+	var i FailUnstartedTaskRow
+	err := row.Scan(&i.Integration, &i.Items)
+	return i, err
 }
 
 const insertTask = `-- name: InsertTask :one
-INSERT INTO tasks (id, integration, key_id, items, created_at, deadline) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO tasks (seq, id, integration, key_id, items, created_at, deadline, rewrite)
+VALUES (1 + max(coalesce((SELECT max(seq) FROM tasks), 0), (SELECT used FROM task_numbers)), ?, ?, ?, ?, ?, ?, ?)
 RETURNING seq
 `
 
@@ -51,6 +75,7 @@ type InsertTaskParams struct {
 	Items       int64
 	CreatedAt   int64
 	Deadline    int64
+	Rewrite     int64
 }
 
 func (q *Queries) InsertTask(ctx context.Context, arg InsertTaskParams) (int64, error) {
@@ -61,6 +86,7 @@ func (q *Queries) InsertTask(ctx context.Context, arg InsertTaskParams) (int64, 
 		arg.Items,
 		arg.CreatedAt,
 		arg.Deadline,
+		arg.Rewrite,
 	)
 	var seq int64
 	err := row.Scan(&seq)
@@ -82,8 +108,19 @@ func (q *Queries) InsertTaskItems(ctx context.Context, arg InsertTaskItemsParams
 	return err
 }
 
+const integrationDeleted = `-- name: IntegrationDeleted :one
+SELECT deleted_at FROM integrations WHERE seq = ?
+`
+
+func (q *Queries) IntegrationDeleted(ctx context.Context, seq int64) (sql.NullInt64, error) {
+	row := q.queryRow(ctx, q.integrationDeletedStmt, integrationDeleted, seq)
+	var deleted_at sql.NullInt64
+	err := row.Scan(&deleted_at)
+	return deleted_at, err
+}
+
 const integrationForSubmit = `-- name: IntegrationForSubmit :one
-SELECT i.seq, i.enabled, i.deleted_at, d.wanted, d.notified_at
+SELECT i.seq, i.enabled, i.deleted_at, d.wanted, d.notified_at, d.waiting
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = ?1 AND i.environment_id = ?2
 `
@@ -99,6 +136,7 @@ type IntegrationForSubmitRow struct {
 	DeletedAt  sql.NullInt64
 	Wanted     int64
 	NotifiedAt sql.NullInt64
+	Waiting    int64
 }
 
 func (q *Queries) IntegrationForSubmit(ctx context.Context, arg IntegrationForSubmitParams) (IntegrationForSubmitRow, error) {
@@ -110,6 +148,7 @@ func (q *Queries) IntegrationForSubmit(ctx context.Context, arg IntegrationForSu
 		&i.DeletedAt,
 		&i.Wanted,
 		&i.NotifiedAt,
+		&i.Waiting,
 	)
 	return i, err
 }
@@ -158,6 +197,20 @@ func (q *Queries) OverdueTasks(ctx context.Context, arg OverdueTasksParams) ([]O
 		return nil, err
 	}
 	return items, nil
+}
+
+const setNotified = `-- name: SetNotified :exec
+UPDATE drains SET notified_at = ?1 WHERE integration = ?2
+`
+
+type SetNotifiedParams struct {
+	Now         sql.NullInt64
+	Integration int64
+}
+
+func (q *Queries) SetNotified(ctx context.Context, arg SetNotifiedParams) error {
+	_, err := q.exec(ctx, q.setNotifiedStmt, setNotified, arg.Now, arg.Integration)
+	return err
 }
 
 const task = `-- name: Task :one
@@ -248,15 +301,15 @@ func (q *Queries) UnstartedTasks(ctx context.Context, arg UnstartedTasksParams) 
 }
 
 const wantDrain = `-- name: WantDrain :exec
-UPDATE drains SET wanted = 1, notified_at = ?1 WHERE integration = ?2
+UPDATE drains SET wanted = 1, waiting = waiting + ?1, pending = pending + 1 WHERE integration = ?2
 `
 
 type WantDrainParams struct {
-	NotifiedAt  sql.NullInt64
+	Items       int64
 	Integration int64
 }
 
 func (q *Queries) WantDrain(ctx context.Context, arg WantDrainParams) error {
-	_, err := q.exec(ctx, q.wantDrainStmt, wantDrain, arg.NotifiedAt, arg.Integration)
+	_, err := q.exec(ctx, q.wantDrainStmt, wantDrain, arg.Items, arg.Integration)
 	return err
 }

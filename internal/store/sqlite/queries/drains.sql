@@ -1,14 +1,15 @@
--- name: ClaimDrain :one
-UPDATE drains SET owner = sqlc.arg(owner), epoch = epoch + 1, until = sqlc.arg(until)
-WHERE integration = (SELECT seq FROM integrations WHERE id = sqlc.arg(id))
-  AND wanted = 1 AND until <= sqlc.arg(now) AND (resume_at <= sqlc.arg(now) OR sqlc.arg(force) = 1)
-RETURNING integration, epoch;
+-- name: ClaimableDrain :one
+SELECT sqlc.embed(i), d.owner, d.epoch, d.resume_at, d.paced_until
+FROM integrations i JOIN drains d ON d.integration = i.seq
+WHERE i.id = sqlc.arg(id)
+  AND d.wanted = 1 AND d.until <= sqlc.arg(now) AND (d.resume_at <= sqlc.arg(now) OR sqlc.arg(force) = 1);
 
--- name: IntegrationBySeq :one
-SELECT * FROM integrations WHERE seq = ?;
+-- name: ClaimDrain :exec
+UPDATE drains SET owner = sqlc.arg(owner), epoch = epoch + 1, until = sqlc.arg(until)
+WHERE integration = sqlc.arg(integration);
 
 -- name: LeaseState :one
-SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version
+SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = sqlc.arg(integration) AND d.owner = sqlc.arg(owner) AND d.epoch = sqlc.arg(epoch);
 
@@ -17,8 +18,14 @@ UPDATE drains SET until = sqlc.arg(until)
 WHERE integration = sqlc.arg(integration) AND owner = sqlc.arg(owner) AND epoch = sqlc.arg(epoch);
 
 -- name: ReleaseDrain :exec
-UPDATE drains SET owner = NULL, until = 0, wanted = sqlc.arg(wanted), resume_at = sqlc.arg(resume_at)
+UPDATE drains SET owner = NULL, until = 0, wanted = sqlc.arg(wanted), resume_at = max(resume_at, CAST(sqlc.arg(resume_at) AS INTEGER))
 WHERE integration = sqlc.arg(integration);
+
+-- name: HoldDrain :exec
+UPDATE drains SET resume_at = sqlc.arg(resume_at), paced_until = sqlc.arg(paced_until) WHERE integration = sqlc.arg(integration);
+
+-- name: AddWaiting :exec
+UPDATE drains SET waiting = waiting + sqlc.arg(items), pending = pending + sqlc.arg(tasks) WHERE integration = sqlc.arg(integration);
 
 -- name: ResetLeases :exec
 UPDATE drains SET owner = NULL, until = 0, notified_at = NULL WHERE owner IS NOT NULL OR notified_at IS NOT NULL;
@@ -30,11 +37,11 @@ UPDATE drains SET skills = skills + sqlc.arg(more) WHERE integration = sqlc.arg(
 SELECT skills FROM drains WHERE integration = ?;
 
 -- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
 WHERE integration = ? AND status = 0 ORDER BY seq LIMIT 1;
 
 -- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
 WHERE integration = sqlc.arg(integration) AND status = 0 AND deadline <= sqlc.arg(now) ORDER BY seq LIMIT 1;
 
 -- name: AnyPendingTask :one
@@ -49,10 +56,11 @@ UPDATE tasks SET started = 1, done = done + sqlc.arg(done), written = written + 
   touched = max(touched, sqlc.arg(touched)), attempt = sqlc.arg(attempt)
 WHERE seq = sqlc.arg(seq) AND status = 0;
 
--- name: FinishTask :execrows
+-- name: FinishTask :one
 UPDATE tasks SET status = sqlc.arg(status), done = items, written = sqlc.arg(written), unchanged = sqlc.arg(unchanged),
   failed = sqlc.arg(failed), completed_at = sqlc.arg(completed_at), document = sqlc.arg(document)
-WHERE seq = sqlc.arg(seq) AND status = 0;
+WHERE seq = sqlc.arg(seq) AND status = 0
+RETURNING items;
 
 -- name: TouchTask :exec
 UPDATE tasks SET touched = 1 WHERE seq = ?;
@@ -85,7 +93,10 @@ DELETE FROM task_outcomes WHERE task = ?;
 SELECT start, block FROM task_items WHERE task = sqlc.arg(task) AND start <= sqlc.arg(position) ORDER BY start DESC LIMIT 1;
 
 -- name: MarkUnsure :execrows
-UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ? AND origin_id = ?;
+UPDATE skills SET hash = NULL, unsure = 1,
+  name = CASE WHEN written_at IS NULL THEN sqlc.arg(name) ELSE name END,
+  status = CASE WHEN written_at IS NULL THEN sqlc.arg(status) ELSE status END
+WHERE integration = sqlc.arg(integration) AND origin_id = sqlc.arg(origin_id);
 
 -- name: InsertUnsure :exec
 INSERT INTO skills (integration, origin_id, id, name, status, unsure) VALUES (?, ?, ?, ?, ?, 1);

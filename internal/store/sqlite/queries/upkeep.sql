@@ -1,0 +1,27 @@
+-- name: EndedTasks :many
+SELECT seq, items FROM tasks WHERE status <> 0 AND completed_at < sqlc.arg(before)
+ORDER BY completed_at LIMIT sqlc.arg(most);
+
+-- name: KeepNumbers :exec
+UPDATE task_numbers SET used = max(used, CAST(sqlc.arg(number) AS INTEGER));
+
+-- name: ForgetExpired :execrows
+DELETE FROM expired_tasks WHERE id IN (
+  SELECT e.id FROM expired_tasks e WHERE e.expired_at < sqlc.arg(before) ORDER BY e.expired_at LIMIT sqlc.arg(most)
+);
+
+-- name: QueueHealth :one
+SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(sum(d.waiting), 0) AS INTEGER) AS waiting,
+  count(CASE WHEN d.owner IS NOT NULL AND d.until > sqlc.arg(now) THEN 1 END) AS leases,
+  count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now)
+    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended
+FROM drains d JOIN integrations i ON i.seq = d.integration;
+
+-- name: OldestPending :one
+SELECT created_at FROM tasks WHERE status = 0 ORDER BY deadline LIMIT 1;
+
+-- name: KeepMasterKey :exec
+INSERT INTO master_key (one, id, evidence) VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING;
+
+-- name: MasterKey :one
+SELECT id, evidence FROM master_key;
