@@ -38,11 +38,12 @@ var allowed = map[string][]string{
 	"connector/connectortest":          {"connector"},
 	"internal/store/storetest":         {"connector/sandbox", "internal/skill", "internal/store"},
 	"internal/store/sqlite/sqlitetest": {"internal/store/sqlite"},
+	"internal/store/postgres/pgtest":   {},
 	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq"},
 }
 
 // testOnly are packages that must not be in the program.
-var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest"}
+var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest"}
 
 func TestImportsPointDownwards(t *testing.T) {
 	files := token.NewFileSet()
