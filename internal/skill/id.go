@@ -25,12 +25,7 @@ func NewID(now time.Time) string { return NewIDs(now, 1)[0] }
 // NewIDs returns n fresh identifiers. One read of random bytes serves them all.
 func NewIDs(now time.Time, n int) []string {
 	const random = IDLength - timeLength
-	var stamp [timeLength]byte
-	ms := uint64(max(now.UnixMilli(), 0))
-	for i := timeLength - 1; i >= 0; i-- {
-		stamp[i] = alphabet[ms%58]
-		ms /= 58
-	}
+	stamp := stampOf(now)
 	var all strings.Builder
 	all.Grow(n * IDLength)
 	// Six bits make one of 64 values; the six values without a letter are drawn again, hence the spare bytes.
@@ -55,6 +50,23 @@ func NewIDs(now time.Time, n int) []string {
 		ids[i] = all.String()[i*IDLength : (i+1)*IDLength]
 	}
 	return ids
+}
+
+// stampOf is the beginning of an identifier: its time.
+func stampOf(now time.Time) (stamp [timeLength]byte) {
+	ms := uint64(max(now.UnixMilli(), 0))
+	for i := timeLength - 1; i >= 0; i-- {
+		stamp[i] = alphabet[ms%58]
+		ms /= 58
+	}
+	return stamp
+}
+
+// FirstTaskID is where the identifiers of tasks made from that millisecond on begin: all earlier ones sort before it, and
+// no other after it.
+func FirstTaskID(from time.Time) string {
+	stamp := stampOf(from)
+	return taskPrefix + string(stamp[:])
 }
 
 // NewTaskID returns a fresh identifier of a task.

@@ -1,0 +1,88 @@
+-- name: Now :one
+SELECT clock();
+
+-- name: InsertEnvironment :one
+INSERT INTO environments (id, name, created_at) VALUES (@id, @name, clock()) RETURNING created_at;
+
+-- name: Environments :many
+SELECT id, name, created_at FROM environments ORDER BY created_at, id;
+
+-- name: EnvironmentByNameOrID :one
+SELECT id, name, created_at FROM environments WHERE id = @key OR name = @key LIMIT 1;
+
+-- name: InsertKey :one
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at)
+VALUES (@id, @environment_id, @name, @prefix, @hash, clock()) RETURNING created_at;
+
+-- name: Keys :many
+SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+WHERE @environment::text = '' OR environment_id = @environment::text
+ORDER BY created_at, id;
+
+-- name: KeyByHash :one
+SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = @hash;
+
+-- name: RevokeKey :one
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock()) WHERE id = @id
+RETURNING id, environment_id, name, prefix, created_at, revoked_at;
+
+-- name: InsertIntegration :one
+WITH i AS (
+  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
+  VALUES (@id, @environment_id, @tool, @name, sqlc.narg(end_user_email), sqlc.narg(end_user_origin_id), @settings, clock())
+  RETURNING *
+), d AS (
+  INSERT INTO drains (integration) SELECT seq FROM i
+)
+SELECT * FROM i;
+
+-- name: Integrations :many
+SELECT * FROM integrations
+WHERE (@environment::text = '' OR environment_id = @environment::text) AND deleted_at IS NULL
+ORDER BY seq;
+
+-- name: Integration :one
+SELECT * FROM integrations WHERE id = @id AND (@environment::text = '' OR environment_id = @environment::text);
+
+-- name: LockDrainOf :exec
+SELECT 1 FROM drains WHERE integration = (SELECT seq FROM integrations WHERE integrations.id = @id) FOR NO KEY UPDATE;
+
+-- name: SetIntegrationEnabled :one
+UPDATE integrations
+SET enabled = @enabled::boolean,
+    invalid_reason = CASE WHEN @enabled::boolean THEN NULL ELSE invalid_reason END,
+    invalid_at = CASE WHEN @enabled::boolean THEN NULL ELSE invalid_at END
+WHERE id = @id AND deleted_at IS NULL
+RETURNING *;
+
+-- name: SetIntegrationSettings :one
+UPDATE integrations
+SET settings = @settings, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
+WHERE id = @id AND deleted_at IS NULL
+RETURNING *;
+
+-- name: DeleteIntegration :one
+UPDATE integrations SET deleted_at = clock() WHERE id = @id AND deleted_at IS NULL
+RETURNING *;
+
+-- name: ReviveDrain :exec
+UPDATE drains SET resume_at = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
+WHERE drains.integration = @integration;
+
+-- name: KeepMasterKey :exec
+INSERT INTO master_key (id, check_value, noted_at) VALUES (@id, @check_value, clock()) ON CONFLICT DO NOTHING;
+
+-- name: MasterKey :one
+SELECT id, check_value FROM master_key;
+
+-- name: DatabaseHealth :one
+SELECT clock()::timestamptz AS now, current_setting('server_version')::text AS version, pg_database_size(current_database()) AS bytes;
+
+-- name: QueueHealth :one
+SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 0)::bigint AS waiting,
+  count(*) FILTER (WHERE d.until > clock()) AS leases,
+  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended
+FROM drains d JOIN integrations i ON i.seq = d.integration;
+
+-- name: OldestPending :one
+SELECT created_at FROM tasks ORDER BY deadline LIMIT 1;

@@ -1,0 +1,167 @@
+-- name: ClaimDrain :one
+WITH l AS (
+  SELECT d.integration, d.owner FROM drains d
+  WHERE d.integration = (SELECT i.seq FROM integrations i WHERE i.id = @id)
+    AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR @force::boolean)
+  FOR NO KEY UPDATE
+)
+UPDATE drains SET owner = @owner, epoch = drains.epoch + 1, until = clock() + @ttl::interval
+FROM l WHERE drains.integration = l.integration
+RETURNING drains.integration, drains.epoch, (l.owner IS NOT NULL)::boolean AS stolen,
+  EXISTS (SELECT 1 FROM intents WHERE intents.integration = drains.integration) AS open_intents;
+
+-- name: DrainState :one
+-- The lease's integration and its waits, under the lock of the drain's row.
+SELECT sqlc.embed(i), clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
+FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.integration = @integration AND d.owner = @owner AND d.epoch = @epoch
+FOR NO KEY UPDATE OF d;
+
+-- name: ExtendLeases :many
+WITH l AS (
+  SELECT d.integration FROM drains d JOIN (SELECT unnest(@refs::bigint[]) AS ref, unnest(@epochs::bigint[]) AS epoch) u ON u.ref = d.integration AND u.epoch = d.epoch
+  WHERE d.owner = @owner
+  ORDER BY d.integration FOR NO KEY UPDATE OF d
+), d AS (
+  UPDATE drains SET until = clock() + @ttl::interval FROM l WHERE drains.integration = l.integration
+  RETURNING drains.integration
+)
+SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version FROM d JOIN integrations i ON i.seq = d.integration;
+
+-- name: ReleaseDrain :exec
+UPDATE drains SET owner = NULL, until = 'epoch', wanted = @wanted, resume_at = greatest(resume_at, clock() + @resume_in::interval)
+WHERE integration = @integration;
+
+-- name: HoldDrain :exec
+UPDATE drains SET
+  resume_at = CASE WHEN @hold::interval > '0' THEN clock() + @hold::interval ELSE resume_at END,
+  paced_until = CASE WHEN @pace::interval > '0' THEN clock() + @pace::interval ELSE paced_until END
+WHERE integration = @integration;
+
+-- name: SetHasSkills :exec
+UPDATE drains SET has_skills = true WHERE integration = @integration AND NOT has_skills;
+
+-- name: HasSkills :one
+SELECT has_skills FROM drains WHERE integration = @integration;
+
+-- name: OldestTask :one
+SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
+FROM tasks WHERE integration = @integration ORDER BY seq LIMIT 1;
+
+-- name: OldestOverdueTask :one
+SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
+FROM tasks WHERE integration = @integration AND deadline <= clock() ORDER BY seq LIMIT 1;
+
+-- name: AnyPendingTask :one
+SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = @integration);
+
+-- name: OpenIntents :execrows
+WITH t AS (
+  UPDATE tasks SET started = true WHERE seq = @task AND NOT started
+)
+INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
+SELECT @integration, tasks.seq, u.start, u.stop, @epoch, clock()
+FROM tasks, (SELECT unnest(@starts::integer[]) AS start, unnest(@stops::integer[]) AS stop) u WHERE tasks.seq = @task;
+
+-- name: CheckpointTask :execrows
+WITH n AS (
+  DELETE FROM intents WHERE intents.integration = @integration AND intents.task = @task AND intents.start = ANY (@closed::integer[])
+), o AS (
+  INSERT INTO task_outcomes (task, start, block)
+  SELECT @task, unnest(@starts::integer[]), unnest(@blocks::bytea[])
+)
+UPDATE tasks SET started = true, done = done + @done::integer, written = written + @written::integer, unchanged = unchanged + @unchanged::integer,
+  failed = failed + @failed::integer, touched = touched OR @touched::boolean, attempt = @attempt
+WHERE seq = @task;
+
+-- name: FinishTask :execrows
+WITH t AS (
+  DELETE FROM tasks WHERE seq = @task RETURNING *
+), i AS (
+  DELETE FROM task_items WHERE task_items.task = @task RETURNING start, block
+), o AS (
+  DELETE FROM task_outcomes WHERE task_outcomes.task = @task
+), n AS (
+  DELETE FROM intents WHERE intents.integration = @integration AND intents.task = @task
+), d AS (
+  UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - t.items FROM t WHERE drains.integration = t.integration
+)
+INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
+  (SELECT array_agg(i.block ORDER BY i.start) FROM i)
+FROM t;
+
+-- name: MarkIntegrationInvalid :exec
+UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq;
+
+-- name: IntentsOf :many
+SELECT task, start, stop FROM intents WHERE integration = @integration ORDER BY task, start;
+
+-- name: CloseIntentsOf :exec
+WITH t AS (
+  UPDATE tasks SET touched = true WHERE seq = ANY (@tasks::bigint[])
+)
+DELETE FROM intents WHERE intents.integration = @integration;
+
+-- name: Outcomes :many
+SELECT start, block FROM task_outcomes WHERE task = @task ORDER BY start;
+
+-- name: ItemsFrom :one
+SELECT start, block FROM task_items WHERE task = @task AND start <= @position ORDER BY start DESC LIMIT 1;
+
+-- name: FindSkills :many
+SELECT origin_id, id, remote_id, hash, unsure FROM skills WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]);
+
+-- name: SkillContents :many
+SELECT origin_id, name, status FROM skills WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]);
+
+-- name: UpsertSkills :exec
+INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
+SELECT @integration, clock(), @task::bigint, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@remote_ids::text[]), unnest(@names::text[]),
+  unnest(@statuses::smallint[]), unnest(@hashes::bytea[])
+ON CONFLICT (integration, origin_id) DO UPDATE SET
+  written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+  status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL;
+
+-- name: RefuseSkills :exec
+INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_code, error_message)
+SELECT @integration, clock(), unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[]),
+  unnest(@codes::text[]), unnest(@messages::text[])
+ON CONFLICT (integration, origin_id) DO UPDATE SET
+  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message;
+
+-- name: UnsureSkills :exec
+INSERT INTO skills (integration, unsure, origin_id, id, name, status)
+SELECT @integration, true, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[])
+ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true;
+
+-- name: DoubtSkills :many
+UPDATE skills SET hash = NULL, unsure = true WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[])
+RETURNING origin_id, name, status;
+
+-- name: InsertRewrite :exec
+WITH d AS (
+  UPDATE drains SET wanted = true, pending = pending + 1, waiting = waiting + @items::integer WHERE drains.integration = @integration
+), t AS (
+  INSERT INTO tasks (id, integration, key_id, items, rewrite, created_at, deadline)
+  VALUES (@id, @integration, '', @items::integer, true, clock(), clock() + @timeout::interval)
+  RETURNING seq
+)
+INSERT INTO task_items (task, start, block)
+SELECT t.seq, unnest(@starts::integer[]), unnest(@blocks::bytea[]) FROM t;
+
+-- name: LockDrain :one
+SELECT clock()::timestamptz AS now, (i.deleted_at IS NOT NULL)::boolean AS deleted FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.integration = @integration FOR NO KEY UPDATE OF d;
+
+-- name: DueDrains :many
+SELECT i.id FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)
+ORDER BY EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) DESC, d.resume_at
+LIMIT @most;
+
+-- name: OverdueDrains :many
+SELECT DISTINCT i.id FROM tasks t JOIN integrations i ON i.seq = t.integration JOIN drains d ON d.integration = t.integration
+WHERE t.deadline <= clock() AND t.started AND d.until <= clock()
+LIMIT @most;

@@ -1,0 +1,78 @@
+-- name: SubmitTask :one
+-- The integration's drain row is locked before the task takes its number, so tasks are numbered in the order in which they
+-- are accepted. Nothing is inserted where the integration is off, gone or full.
+WITH i AS (
+  SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted FROM integrations i WHERE i.id = @integration AND i.environment_id = @environment
+), l AS (
+  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, i.deleted FROM drains d JOIN i ON i.seq = d.integration
+  FOR NO KEY UPDATE OF d
+), d AS (
+  UPDATE drains SET wanted = true, pending = drains.pending + 1, waiting = drains.waiting + @items::integer,
+    notified_at = CASE WHEN @elsewhere::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - @notified_for::interval)
+      THEN clock() ELSE drains.notified_at END
+  FROM l WHERE drains.integration = l.integration AND l.enabled AND NOT l.deleted
+    AND (@most_waiting::bigint = 0 OR l.waiting + @items::integer <= @most_waiting::bigint)
+  RETURNING drains.integration, drains.waiting,
+    (@elsewhere::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - @notified_for::interval))::boolean AS notify
+), t AS (
+  INSERT INTO tasks (id, integration, key_id, items, created_at, deadline)
+  SELECT @id, d.integration, @key_id, @items::integer, clock(), clock() + @timeout::interval FROM d
+  RETURNING seq
+), b AS (
+  INSERT INTO task_items (task, start, block)
+  SELECT t.seq, unnest(@starts::integer[]), unnest(@blocks::bytea[]) FROM t
+)
+SELECT l.enabled, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before,
+  coalesce((SELECT d.notify FROM d), false)::boolean AS notify, EXISTS (SELECT 1 FROM d) AS accepted
+FROM l;
+
+-- name: ClearNotified :exec
+UPDATE drains SET notified_at = NULL
+WHERE integration = (SELECT seq FROM integrations WHERE id = @id) AND notified_at IS NOT NULL;
+
+-- name: Task :one
+-- Of the two tables a task is in exactly one, whenever this looks.
+SELECT t.id, t.status, t.items, t.items AS done, t.written, t.unchanged, t.failed, t.created_at, t.document
+FROM results t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = @id AND i.id = @integration AND i.environment_id = @environment
+UNION ALL
+SELECT t.id, 0::smallint, t.items, t.done, t.written, t.unchanged, t.failed, t.created_at, NULL::bytea
+FROM tasks t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = @id AND i.id = @integration AND i.environment_id = @environment;
+
+-- name: ExpiredTask :one
+SELECT t.expired_at
+FROM expired t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = @id AND i.id = @integration AND i.environment_id = @environment;
+
+-- name: OverdueTasks :many
+SELECT seq, id, created_at, items, clock()::timestamptz AS now FROM tasks
+WHERE deadline <= clock() AND NOT started
+ORDER BY deadline LIMIT @most;
+
+-- name: UnstartedTasks :many
+SELECT seq, id, created_at, items FROM tasks
+WHERE integration = @integration AND NOT started
+ORDER BY seq LIMIT @most;
+
+-- name: LockDrainsOfTasks :exec
+SELECT 1 FROM drains WHERE integration IN (SELECT integration FROM tasks WHERE seq = ANY (@tasks::bigint[]))
+ORDER BY integration FOR NO KEY UPDATE;
+
+-- name: FailUnstartedTasks :many
+WITH t AS (
+  DELETE FROM tasks WHERE seq = ANY (@tasks::bigint[]) AND NOT started RETURNING *
+), i AS (
+  DELETE FROM task_items USING t WHERE task_items.task = t.seq RETURNING task_items.task, task_items.start, task_items.block
+), d AS (
+  UPDATE drains SET pending = drains.pending - s.tasks, waiting = drains.waiting - s.items
+  FROM (SELECT t.integration, count(*) AS tasks, sum(t.items) AS items FROM t GROUP BY t.integration) s
+  WHERE drains.integration = s.integration
+), r AS (
+  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.id, t.integration, t.key_id, 2, t.items, 0, 0, t.items, t.rewrite, t.created_at, u.completed_at, u.document,
+    (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq)
+  FROM t JOIN (SELECT unnest(@tasks::bigint[]) AS task, unnest(@completed_at::timestamptz[]) AS completed_at, unnest(@documents::bytea[]) AS document) u
+    ON u.task = t.seq
+)
+SELECT seq FROM t;

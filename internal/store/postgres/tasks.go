@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/dbq"
+)
+
+const (
+	// blockItems is how many items a stored block holds: what a drain reads at a time.
+	blockItems = 2000
+	// notifiedFor is how long a queued wake-up counts as on its way. One older than that was lost.
+	notifiedFor = time.Minute
+)
+
+// blocksOf encodes items, with the position of each block's first.
+func blocksOf(items []skill.Item) (starts []int32, blocks [][]byte) {
+	for at := 0; at < len(items); at += blockItems {
+		starts = append(starts, int32(at))
+		blocks = append(blocks, skill.AppendItems(nil, items[at:min(at+blockItems, len(items))]))
+	}
+	return starts, blocks
+}
+
+// Submit implements store.Tasks.
+func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Accepted, err error) {
+	starts, blocks := blocksOf(sub.Items)
+	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.SubmitTask(ctx, dbq.SubmitTaskParams{
+			ID: sub.TaskID, Integration: sub.IntegrationID, Environment: sub.EnvironmentID, KeyID: sub.KeyID,
+			Items: int32(len(sub.Items)), Starts: starts, Blocks: blocks, Timeout: sub.Timeout,
+			MostWaiting: int64(sub.MostWaiting), Elsewhere: sub.Elsewhere, NotifiedFor: notifiedFor,
+		})
+		switch {
+		case errors.Is(err, pgx.ErrNoRows) || err == nil && row.Deleted:
+			return store.ErrNotFound
+		case err != nil:
+			return err
+		case !row.Enabled:
+			return store.ErrDisabled
+		case !row.Accepted:
+			return &store.FullError{Limit: sub.MostWaiting, Waiting: int(row.WaitingBefore)}
+		}
+		task = store.Accepted{
+			Task:    skill.Task{ID: sub.TaskID, CreatedAt: row.CreatedAt.UTC()},
+			Waiting: int(row.WaitingBefore) + len(sub.Items),
+		}
+		if row.Notify {
+			return s.queue.InsertDrain(ctx, tx.sql, sub.IntegrationID)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
+	}
+	return task, nil
+}
+
+// Task implements store.Tasks.
+func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
+	row, err := s.queries.Task(ctx, dbq.TaskParams{ID: taskID, Integration: integrationID, Environment: environmentID})
+	if errors.Is(err, pgx.ErrNoRows) {
+		var at time.Time
+		at, err = s.queries.ExpiredTask(ctx, dbq.ExpiredTaskParams{ID: taskID, Integration: integrationID, Environment: environmentID})
+		if err == nil {
+			err = &store.ExpiredError{At: at.UTC()}
+		}
+	}
+	if err != nil {
+		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, missing(err))
+	}
+	return store.TaskView{
+		Task:     skill.Task{ID: row.ID, CreatedAt: row.CreatedAt.UTC()},
+		Status:   skill.TaskStatus(row.Status),
+		Items:    int(row.Items),
+		Done:     int(row.Done),
+		Counts:   skill.Counts{Written: int(row.Written), Unchanged: int(row.Unchanged), Failed: int(row.Failed)},
+		Document: row.Document,
+	}, nil
+}
+
+// Overdue implements store.Drains.
+func (s *Store) Overdue(ctx context.Context, limit int) ([]store.WaitingTask, time.Time, error) {
+	rows, err := s.queries.OverdueTasks(ctx, int32(limit))
+	if err != nil {
+		return nil, time.Time{}, fault(fmt.Errorf("overdue tasks: %w", err))
+	}
+	if len(rows) == 0 {
+		return nil, time.Time{}, nil
+	}
+	return collect(rows, func(r dbq.OverdueTasksRow) store.WaitingTask {
+		return waitingTask(r.Seq, r.ID, r.CreatedAt, r.Items)
+	}), rows[0].Now.UTC(), nil
+}
+
+// Waiting implements store.Drains.
+func (s *Store) Waiting(ctx context.Context, lease store.Lease, limit int) ([]store.WaitingTask, error) {
+	rows, err := s.queries.UnstartedTasks(ctx, dbq.UnstartedTasksParams{Integration: lease.Ref, Most: int32(limit)})
+	if err != nil {
+		return nil, fault(fmt.Errorf("waiting tasks: %w", err))
+	}
+	return collect(rows, func(r dbq.UnstartedTasksRow) store.WaitingTask {
+		return waitingTask(r.Seq, r.ID, r.CreatedAt, r.Items)
+	}), nil
+}
+
+func waitingTask(ref int64, id string, created time.Time, items int32) store.WaitingTask {
+	return store.WaitingTask{Task: skill.Task{ID: id, CreatedAt: created.UTC()}, Ref: ref, Items: int(items)}
+}
+
+// FailTasks implements store.Drains.
+func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended []int64, err error) {
+	var p dbq.FailUnstartedTasksParams
+	for _, t := range tasks {
+		p.Tasks = append(p.Tasks, t.Ref)
+		p.CompletedAt = append(p.CompletedAt, t.CompletedAt)
+		p.Documents = append(p.Documents, t.Document)
+	}
+	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.LockDrainsOfTasks(ctx, p.Tasks); err != nil {
+			return err
+		}
+		ended, err = tx.FailUnstartedTasks(ctx, p)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fail tasks: %w", err)
+	}
+	return ended, nil
+}
