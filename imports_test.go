@@ -38,7 +38,9 @@ var allowed = map[string][]string{
 	"connector/connectortest":          {"connector"},
 	"internal/store/storetest":         {"connector/sandbox", "internal/skill", "internal/store"},
 	"internal/store/sqlite/sqlitetest": {"internal/store/sqlite"},
-	"internal/store/postgres/pgtest":   {},
+	"internal/store/postgres":          {"connector/sandbox", "internal/skill", "internal/store", "internal/store/queue", "internal/store/postgres/dbq"},
+	"internal/store/postgres/dbq":      {},
+	"internal/store/postgres/pgtest":   {"internal/store/postgres"},
 	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq"},
 }
 

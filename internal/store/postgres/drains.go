@@ -274,9 +274,7 @@ func (h *held) goOn(ctx context.Context, step store.Step) (store.Next, error) {
 		if err := h.HoldDrain(ctx, dbq.HoldDrainParams{Integration: h.lease.Ref, Hold: step.Hold, Pace: step.Pace}); err != nil {
 			return store.Next{}, err
 		}
-		if step.Hold > 0 {
-			h.row.Hold = step.Hold
-		}
+		h.row.Hold = max(h.row.Hold, step.Hold)
 		if step.Pace > 0 {
 			h.row.Paced = step.Pace
 		}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/internal/store"
-	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 	"github.com/crosswalk-hr/crosswalk/internal/store/storetest"
 )

@@ -398,7 +398,7 @@ func (q *Queries) HasSkills(ctx context.Context, integration int64) (bool, error
 
 const holdDrain = `-- name: HoldDrain :exec
 UPDATE drains SET
-  resume_at = CASE WHEN $1::interval > '0' THEN clock() + $1::interval ELSE resume_at END,
+  resume_at = greatest(resume_at, CASE WHEN $1::interval > '0' THEN clock() + $1::interval END),
   paced_until = CASE WHEN $2::interval > '0' THEN clock() + $2::interval ELSE paced_until END
 WHERE integration = $3
 `

@@ -35,7 +35,7 @@ WHERE integration = @integration;
 
 -- name: HoldDrain :exec
 UPDATE drains SET
-  resume_at = CASE WHEN @hold::interval > '0' THEN clock() + @hold::interval ELSE resume_at END,
+  resume_at = greatest(resume_at, CASE WHEN @hold::interval > '0' THEN clock() + @hold::interval END),
   paced_until = CASE WHEN @pace::interval > '0' THEN clock() + @pace::interval ELSE paced_until END
 WHERE integration = @integration;
 
