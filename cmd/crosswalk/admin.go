@@ -20,18 +20,24 @@ import (
 
 // database is embedded in commands that work on the database directly, also while a server runs on it.
 type database struct {
-	Data     string `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
-	Database string `help:"Database: sqlite:FILE, or nothing for the one in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
+	Data                string `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
+	Database            string `help:"Database: postgres://USER@HOST/NAME, sqlite:FILE, or nothing for the SQLite file in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
+	DatabasePooler      bool   `help:"A pooler in transaction mode stands before PostgreSQL: rely on nothing of a session, and poll for jobs." env:"CROSSWALK_DATABASE_POOLER"`
+	DatabaseConnections int    `help:"Most connections of this process to PostgreSQL." default:"16" env:"CROSSWALK_DATABASE_CONNECTIONS" placeholder:"N"`
+}
+
+func (d database) where() server.Database {
+	return server.Database{Data: d.Data, URL: d.Database, Pooler: d.DatabasePooler, Conns: d.DatabaseConnections}
 }
 
 // with opens the database for f.
 func (d database) with(a *app, f func(ctx context.Context, s store.Store) error) error {
-	if d.Database == "" {
-		if _, err := os.Stat(filepath.Join(d.Data, "crosswalk.db")); errors.Is(err, os.ErrNotExist) {
-			fmt.Fprintf(a.err, "a new database is made in %s\n", d.Data)
+	if path, embedded := d.where().File(); embedded {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(a.err, "a new database is made in %s\n", filepath.Dir(path))
 		}
 	}
-	s, err := server.OpenStore(a.ctx, d.Data, d.Database, false, "", nil, nil)
+	s, err := d.where().Open(a.ctx, false, "", nil, nil)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (c *demoCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := server.Start(a.ctx, server.Config{Listen: c.Listen, Data: dir})
+	s, err := server.Start(a.ctx, server.Config{Listen: c.Listen, Database: server.Database{Data: dir}})
 	if err != nil {
 		return err
 	}

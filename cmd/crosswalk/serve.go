@@ -6,8 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -17,11 +17,10 @@ import (
 )
 
 type serveCommand struct {
+	database
 	Role        string        `help:"all, api (takes requests alone) or worker (works off tasks alone)." enum:"all,api,worker" default:"all" env:"CROSSWALK_ROLE" placeholder:"ROLE"`
 	Listen      string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
 	PublicURL   string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
-	Data        string        `help:"Folder of the embedded database." default:"./crosswalk-data" env:"CROSSWALK_DATA" type:"path" placeholder:"DIR"`
-	Database    string        `help:"Database: sqlite:FILE, or nothing for the one in --data." env:"CROSSWALK_DATABASE" placeholder:"URL"`
 	MaxItems    int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
 	MaxWaiting  int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
 	TaskTimeout time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
@@ -35,7 +34,7 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Help() string {
-	return examplesOf("crosswalk serve", "crosswalk serve --listen :8080 --public-url https://skills.example.com --data /var/lib/crosswalk")
+	return examplesOf("crosswalk serve", "crosswalk serve --listen :8080 --public-url https://skills.example.com --database postgres://crosswalk@db.example.com/crosswalk")
 }
 
 func (c *serveCommand) Validate() error {
@@ -61,7 +60,7 @@ func (c *serveCommand) Validate() error {
 func (c *serveCommand) Run(a *app) error {
 	log := c.logger(a.err)
 	s, err := server.Start(a.ctx, server.Config{
-		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Data: c.Data, Database: c.Database, MaxItems: c.MaxItems, Logger: log,
+		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Database: c.where(), MaxItems: c.MaxItems, Logger: log,
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting,
@@ -70,10 +69,7 @@ func (c *serveCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	where := c.Database
-	if where == "" {
-		where = filepath.Join(c.Data, "crosswalk.db")
-	}
+	where := c.where().String()
 	fmt.Fprintf(a.out, "Crosswalk %s serves %s\n  data        %s\n", version(), s.URL, where)
 	if server.Role(c.Role) == server.Worker {
 		fmt.Fprint(a.out, "  role        worker: no API here, but /healthz, /readyz and /metrics\n")
@@ -89,10 +85,12 @@ func (c *serveCommand) Run(a *app) error {
 // dataFlag repeats where the data lies, for a command that can be pasted.
 func (c *serveCommand) dataFlag() string {
 	switch {
-	case c.Database != "":
-		return " --database " + c.Database
-	case os.Getenv("CROSSWALK_DATA") != "":
+	case os.Getenv("CROSSWALK_DATABASE") != "", c.Database == "" && os.Getenv("CROSSWALK_DATA") != "":
 		return ""
+	case strings.HasPrefix(c.Database, "sqlite:"):
+		return " --database " + c.Database
+	case c.Database != "":
+		return " --database " + c.where().String() // its password is not for the screen
 	default:
 		return " --data " + c.Data
 	}

@@ -10,8 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,41 +26,12 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
-	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 	"github.com/crosswalk-hr/crosswalk/openapi"
 )
 
 // Connectors are all this program knows.
 func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
 	return connector.NewRegistry(sandbox.New(catalogue))
-}
-
-// OpenStore opens the database that the settings name: "" is the SQLite file in the data folder, "sqlite:FILE" another
-// one. serve takes it for this process, and label is what a second server is told about this one.
-func OpenStore(ctx context.Context, data, database string, serve bool, label string, log *slog.Logger, m *metrics.Metrics) (store.Store, error) {
-	path, embedded := embeddedFile(data, database)
-	if !embedded || path == "" {
-		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
-			"--database %q: this version keeps its data in SQLite; give sqlite:FILE, or nothing for the file in --data", redacted(database))
-	}
-	return sqlite.Open(ctx, sqlite.Options{Path: path, Serve: serve, Label: label, Logger: log, Committed: m.Committed})
-}
-
-// embeddedFile is where the SQLite file lies, if the settings name one.
-func embeddedFile(data, database string) (path string, embedded bool) {
-	if database == "" {
-		return filepath.Join(data, "crosswalk.db"), true
-	}
-	return strings.CutPrefix(database, "sqlite:")
-}
-
-// redacted hides a password in an address.
-func redacted(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "…"
-	}
-	return u.Redacted()
 }
 
 // Role is what a process does. A database of many processes may have any mixture of them.
@@ -80,8 +49,7 @@ type Config struct {
 	Role      Role   // All if empty
 	Listen    string // host:port; port 0 takes a free one
 	PublicURL string // made from the listening address if empty
-	Data      string
-	Database  string
+	Database  Database
 	MaxItems  int
 	Engine    engine.Settings
 	Logger    *slog.Logger
@@ -120,7 +88,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Role == "" {
 		c.Role = All
 	}
-	if path, embedded := embeddedFile(c.Data, c.Database); embedded && c.Role != All {
+	if path, embedded := c.Database.File(); embedded && c.Role != All {
 		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
 			"--role %s is for PostgreSQL: one process owns the SQLite file %s, and has to take requests and work off tasks. Leave the role out, or give --database postgres://…",
 			c.Role, path)
@@ -143,7 +111,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	}
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry)
-	if s.Store, err = OpenStore(ctx, c.Data, c.Database, true, "listening on "+s.Address, c.Logger, m); err != nil {
+	if s.Store, err = c.Database.Open(ctx, true, "listening on "+s.Address, c.Logger, m); err != nil {
 		return nil, err
 	}
 	defer func() {

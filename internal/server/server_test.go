@@ -14,7 +14,7 @@ import (
 // The machinery's three addresses, before, while and after the server runs.
 func TestMachinery(t *testing.T) {
 	t.Parallel()
-	s, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", Data: t.TempDir()})
+	s, err := Start(t.Context(), Config{Listen: "127.0.0.1:0", Database: Database{Data: t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}

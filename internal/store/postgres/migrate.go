@@ -62,4 +62,3 @@ func (s *Store) goose() (*goose.Provider, error) {
 	}
 	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(s.pool), dir, goose.WithDisableGlobalRegistry(true))
 }
-

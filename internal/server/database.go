@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+)
+
+// Database says where everything is kept.
+type Database struct {
+	// Data is the folder of the embedded database.
+	Data string
+	// URL is "" for the SQLite file in Data, "sqlite:FILE" for another one, or "postgres://…".
+	URL string
+	// Pooler and Conns are those of postgres.Options; they mean nothing to SQLite.
+	Pooler bool
+	Conns  int
+}
+
+// File is where the embedded database lies, if it is one.
+func (d Database) File() (path string, embedded bool) {
+	if d.URL == "" {
+		return filepath.Join(d.Data, "crosswalk.db"), true
+	}
+	return strings.CutPrefix(d.URL, "sqlite:")
+}
+
+// String names it for people, without a password.
+func (d Database) String() string {
+	if path, embedded := d.File(); embedded {
+		return path
+	}
+	u, err := url.Parse(d.URL)
+	if err != nil {
+		return "…"
+	}
+	u.RawQuery = "" // a password may stand there, too
+	return u.Redacted()
+}
+
+// Open opens the database. serve takes it for this process as far as it can be taken, and label is what a second server on
+// an embedded one is told about this one.
+func (d Database) Open(ctx context.Context, serve bool, label string, log *slog.Logger, m *metrics.Metrics) (store.Store, error) {
+	if path, embedded := d.File(); embedded && path != "" {
+		return sqlite.Open(ctx, sqlite.Options{Path: path, Serve: serve, Label: label, Logger: log, Committed: m.Committed})
+	}
+	if strings.HasPrefix(d.URL, "postgres://") || strings.HasPrefix(d.URL, "postgresql://") {
+		return postgres.Open(ctx, postgres.Options{URL: d.URL, Serve: serve, Pooler: d.Pooler, Conns: d.Conns, Logger: log})
+	}
+	return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+		"--database %q: give postgres://USER:PASSWORD@HOST/DATABASE, sqlite:FILE, or nothing for the file in --data", d)
+}
