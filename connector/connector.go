@@ -59,6 +59,10 @@ type Limits struct {
 	Batch int
 	// Concurrency is how many calls may be under way at once, at least 1.
 	Concurrency int
+	// Calls within Per is the tool's rate for an account, counted in calls of Write; 0 is none that is known. The engine
+	// keeps to it over all processes: it spaces calls evenly, a little slower than that.
+	Calls int
+	Per   time.Duration
 }
 
 // Connector opens sessions. It holds no state of any account.

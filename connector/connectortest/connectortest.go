@@ -196,7 +196,7 @@ func description(t *testing.T, h Harness) {
 	if d.Category != connector.HRIS && d.Category != connector.LMS {
 		t.Errorf("category %q", d.Category)
 	}
-	if d.Limits.Batch < 1 || d.Limits.Concurrency < 1 {
+	if d.Limits.Batch < 1 || d.Limits.Concurrency < 1 || d.Limits.Calls < 0 || (d.Limits.Calls > 0) != (d.Limits.Per > 0) {
 		t.Errorf("limits %+v", d.Limits)
 	}
 	seen := map[string]bool{}

@@ -64,6 +64,7 @@ type Settings struct {
 	LatencyPerSkill   duration            `json:"latency_per_skill"`
 	RateLimit         int                 `json:"rate_limit"`
 	RateWindow        duration            `json:"rate_window"`
+	DeclareRate       bool                `json:"declare_rate"`
 	HideRetryAfter    bool                `json:"hide_retry_after"`
 	RefuseNames       string              `json:"refuse_names"`
 	UniqueNames       bool                `json:"unique_names"`
@@ -109,6 +110,7 @@ func (*sandbox) Describe() connector.Description {
 			{Name: "latency_per_skill", Type: connector.Duration, Label: "Latency per skill", Help: "Added for each skill of a call.", Default: "0s", Example: "2ms"},
 			{Name: "rate_limit", Type: connector.Number, Label: "Rate limit", Help: "Calls per window; 0 is no limit.", Default: "0", Example: "60"},
 			{Name: "rate_window", Type: connector.Duration, Label: "Rate window", Help: "Length of the rate limit's window.", Default: "1m"},
+			{Name: "declare_rate", Type: connector.Switch, Label: "Declare the rate limit", Help: "Let the server know the rate limit, so that it keeps to it.", Default: "false"},
 			{Name: "hide_retry_after", Type: connector.Switch, Label: "Hide Retry-After", Help: "Throttle without saying for how long.", Default: "false"},
 			{Name: "refuse_names", Type: connector.Text, Label: "Refuse names", Help: "A regular expression; skills whose name matches are refused.", Example: "(?i)^test"},
 			{Name: "unique_names", Type: connector.Switch, Label: "Unique names", Help: "Refuse a name that another skill bears.", Default: "false"},
@@ -159,7 +161,11 @@ type session struct {
 
 // Limits implements connector.Session.
 func (s *session) Limits() connector.Limits {
-	return connector.Limits{Batch: s.set.BatchLimit, Concurrency: s.set.Concurrency}
+	limits := connector.Limits{Batch: s.set.BatchLimit, Concurrency: s.set.Concurrency}
+	if s.set.DeclareRate && s.set.RateLimit > 0 {
+		limits.Calls, limits.Per = s.set.RateLimit, time.Duration(s.set.RateWindow)
+	}
+	return limits
 }
 
 // loses is the step that writes and then loses the answer.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,7 +37,7 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 // send writes skills in as many calls as it takes to find those that a tool refuses only as a whole batch.
 func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(connector.Result)) *connector.Error {
 	if err := d.lease.check(); err != nil {
-		return &connector.Error{Kind: connector.Away, Message: "the call was not sent", Err: err}
+		return notSent(err)
 	}
 	results, err := d.attempt(ctx, skills)
 	answered := make(map[string]bool, len(results))
@@ -64,11 +65,20 @@ func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(con
 		return nil
 	}
 	for _, half := range [][]connector.Skill{rest[:len(rest)/2], rest[len(rest)/2:]} {
+		if err := d.another(ctx); err != nil {
+			return notSent(err)
+		}
 		if err := d.send(ctx, half, got); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var errNotSent = errors.New("the call was not sent")
+
+func notSent(err error) *connector.Error {
+	return &connector.Error{Kind: connector.Away, Err: fmt.Errorf("%w: %w", errNotSent, err)}
 }
 
 // lateAnswer is how long a connector may take to return once its context has ended.

@@ -22,6 +22,7 @@ type drain struct {
 
 	session connector.Session
 	limits  connector.Limits
+	pace    pace
 }
 
 var (
@@ -48,6 +49,7 @@ func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (t
 		e: e, lease: e.leases.add(ctx, held, asked, e.set.LeaseTTL), began: asked,
 		log: e.log.With("integration", integrationID),
 	}
+	d.pace.notBefore(time.Now().Add(next.Paced))
 	defer e.leases.drop(d.lease)
 	defer func() {
 		e.metrics.Drained(time.Since(asked))
@@ -100,7 +102,7 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 		return d.endAll(ctx, next, skill.CodeToolAuthentication, refusedCredentials(state.InvalidReason))
 	case d.over() || stale(d.lease.Lease, state):
 		// The settings come with the claim, so new ones come with the next.
-		return d.leave(ctx, next, again{more: true})
+		return d.leave(ctx, next, again{more: true, in: next.Hold})
 	}
 	if err := d.open(); err != nil {
 		return d.endTask(ctx, next, skill.CodeSetupIncomplete, "The integration cannot be used: "+err.Error())
@@ -133,8 +135,18 @@ func (d *drain) open() error {
 		return err
 	}
 	d.session, d.limits = session, session.Limits()
-	d.e.batches.Store(in.ID, d.limits.Batch)
+	d.pace.declare(d.limits)
+	d.e.batches.Store(in.ID, d.openUpTo())
 	return nil
+}
+
+// openUpTo is the size of a task whose intent the store may open together with the step before. Where a rate is declared
+// none may: the step that opens an intent has to keep the pace.
+func (d *drain) openUpTo() int {
+	if d.limits.Calls > 0 {
+		return 0
+	}
+	return d.limits.Batch
 }
 
 func refusedCredentials(words string) string {

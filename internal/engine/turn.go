@@ -28,8 +28,8 @@ type turn struct {
 	waiting []*chunk // to be sent again, or for the first time
 	answers chan answer
 	attempt int       // failed calls in a row
-	notYet  time.Time // the tool asked for patience, or deserves some
-	lapsed  bool      // a call was not sent, since the lease had run out by then
+	notYet  time.Time // no call before that: the tool asked for patience, or deserves some
+	lapsed  bool      // a call was not sent, and not for the tool's sake
 
 	// code and message say why the task ends although not everything was sent; no code while it goes on.
 	code    skill.Code
@@ -44,6 +44,7 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 		outcomes: make([]skill.Outcome, task.Items), saved: make([]bool, task.Items),
 		attempt: task.Attempt,
 	}
+	t.notYet = t.at.Add(next.Hold)
 	if task.Counts.Total() > 0 {
 		runs, err := d.e.store.Outcomes(ctx, task.Ref)
 		if err != nil {
@@ -89,19 +90,19 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 	for {
 		leaving = leaving || t.lapsed || t.d.over() || t.d.lease.stale()
 		var ready []*chunk
-		if !leaving && t.code == "" && !time.Now().Before(t.notYet) {
+		if !leaving && t.code == "" {
 			ready = t.ready(&step)
 		}
 		if t.flying == 0 && len(ready) == 0 && !t.more() {
 			after, err := t.finish(ctx, step)
 			return after, again{}, err
 		}
-		if t.flying == 0 && (leaving || t.code == "" && time.Until(t.notYet) > t.d.e.set.Patience) {
+		if t.flying == 0 && len(ready) == 0 && (leaving || t.code == "" && t.rest() > t.d.e.set.Patience) {
 			return t.leave(ctx, step)
 		}
 		if dirty(step) {
 			step.Attempt = t.attempt
-			after, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+			after, err := t.advance(ctx, step)
 			if err != nil {
 				return after, again{}, err
 			}
@@ -116,6 +117,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			}
 		}
 		for _, c := range ready {
+			t.d.pace.leaves()
 			t.flying++
 			go func() { t.answers <- t.d.call(calls, c) }()
 		}
@@ -132,7 +134,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 				}
 			}
 		}
-		switch err := t.wait(ctx, calls, &step); {
+		switch err := t.wait(ctx, calls, leaving, &step); {
 		case errors.Is(err, errLeave):
 			leaving = true
 		case err != nil:
@@ -141,17 +143,26 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 	}
 }
 
-// ready takes chunks off the line, up to what the tool takes at once, and adds their intents to the step. Chunks with
-// nothing to send are settled here.
+// ready takes chunks off the line, up to what the tool takes at once and as fast as it takes them, and adds their intents
+// to the step. Chunks with nothing to send are settled here.
 func (t *turn) ready(step *store.Step) []*chunk {
 	var ready []*chunk
-	for len(t.waiting) > 0 && t.flying+len(ready) < cap(t.answers) {
+	for len(t.waiting) > 0 {
 		c := t.waiting[0]
-		t.waiting = t.waiting[1:]
 		if len(c.work) == 0 {
+			t.waiting = t.waiting[1:]
 			t.settle(c, step)
 			continue
 		}
+		if t.flying+len(ready) == cap(t.answers) || t.rest() > 0 {
+			break
+		}
+		every, taken := t.d.pace.take()
+		if !taken {
+			break
+		}
+		step.Pace = every
+		t.waiting = t.waiting[1:]
 		if !c.opened {
 			step.Open = append(step.Open, c.span)
 		}
@@ -160,27 +171,43 @@ func (t *turn) ready(step *store.Step) []*chunk {
 	return ready
 }
 
+// rest is how long the tool is to be left alone now.
+func (t *turn) rest() time.Duration { return max(time.Until(t.notYet), t.d.pace.left()) }
+
+// advance does a step. A wait that the tool asked for since the last one is on disk with it, for whoever drains next.
+func (t *turn) advance(ctx context.Context, step store.Step) (store.Next, error) {
+	if step.Hold > 0 { // some of it has passed
+		step.Hold = max(0, time.Until(t.notYet))
+	}
+	return t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+}
+
 // more reports whether anything is left to be sent.
 func (t *turn) more() bool {
 	return t.code == "" && (len(t.waiting) > 0 || t.plan.begin < t.task.Items)
 }
 
 func dirty(step store.Step) bool {
-	return len(step.Open)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 || step.Invalid != ""
+	return len(step.Open)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 ||
+		step.Hold > 0 || step.Pace > 0 || step.Invalid != ""
 }
 
 var errLeave = errors.New("leave")
 
 // wait returns when something has happened: answers have come and are in the step, a wait is over, the task's time is
 // up, or the drain should leave.
-func (t *turn) wait(ctx, calls context.Context, step *store.Step) error {
+func (t *turn) wait(ctx, calls context.Context, leaving bool, step *store.Step) error {
 	var patience <-chan time.Time
 	soft := stopping(ctx)
 	var deadline <-chan struct{}
 	if t.flying == 0 {
-		timer := time.NewTimer(time.Until(t.notYet))
+		deadline = calls.Done()
+	}
+	// The next call waits for the tool, not for an answer.
+	if t.flying == 0 || !leaving && t.code == "" && len(t.waiting) > 0 && t.flying < cap(t.answers) {
+		timer := time.NewTimer(t.rest())
 		defer timer.Stop()
-		patience, deadline = timer.C, calls.Done()
+		patience = timer.C
 	}
 	for {
 		select {
@@ -298,7 +325,7 @@ func (t *turn) unsure() []*work {
 
 // failed deals with items that have no result of their own.
 func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.Step) {
-	if errors.Is(e, errLeaseOver) { // no fault of the tool's
+	if errors.Is(e, errNotSent) || errors.Is(e, errLeaseOver) { // no fault of the tool's
 		t.lapsed = true
 		c.work = rest
 		t.waiting = append([]*chunk{c}, t.waiting...)
@@ -329,7 +356,9 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.St
 	case t.attempt >= t.d.e.set.Attempts:
 		t.giveUp(e)
 	}
-	t.notYet = time.Now().Add(t.pause(e))
+	if e.Kind != connector.Credentials && e.Kind != connector.Permission {
+		t.hold(t.pause(e), step)
+	}
 	c.work = rest
 	t.waiting = append([]*chunk{c}, t.waiting...)
 }
@@ -351,6 +380,14 @@ func (t *turn) giveUp(e *connector.Error) {
 func (t *turn) end(code skill.Code, message string) {
 	if t.code == "" {
 		t.code, t.message = code, message
+	}
+}
+
+// hold leaves the tool alone for a while, whoever drains then. A wait that is longer already stands.
+func (t *turn) hold(pause time.Duration, step *store.Step) {
+	if until := time.Now().Add(pause); until.After(t.notYet) {
+		t.notYet = until
+		step.Hold = pause
 	}
 }
 
@@ -402,10 +439,15 @@ func (t *turn) leave(ctx context.Context, step store.Step) (store.Next, again, e
 		t.settle(c, &step)
 	}
 	// Not past the deadline: somebody has to be there to end the task.
-	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, max(0, min(time.Until(t.notYet), t.timeLeft()))
-	after, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, max(0, min(t.rest(), t.timeLeft()))
+	step.Pace = t.d.pace.left()
+	after, err := t.advance(ctx, step)
 	after.Task = nil
-	return after, again{more: after.State.Enabled || after.State.Deleted, in: step.ResumeIn}, err
+	then := again{more: after.State.Enabled || after.State.Deleted}
+	if step.ResumeIn > 0 { // the database keeps milliseconds, rounded up
+		then.in = step.ResumeIn + 2*time.Millisecond
+	}
+	return after, then, err
 }
 
 // finish ends the task: of an item that has no outcome yet either nobody can say whether the tool has it, or it was not
@@ -446,11 +488,11 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 			return store.Next{}, err
 		}
 	}
-	step.Finish, step.Invalid, step.Then, step.OpenUpTo = f, t.invalid, store.Proceed, t.d.limits.Batch
-	if t.d.over() {
-		step.OpenUpTo = 0
+	step.Finish, step.Invalid, step.Then = f, t.invalid, store.Proceed
+	if !t.d.over() && t.rest() <= 0 {
+		step.OpenUpTo = t.d.openUpTo()
 	}
-	next, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+	next, err := t.advance(ctx, step)
 	if err != nil {
 		return next, err
 	}
