@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
@@ -89,23 +93,69 @@ func TestConcurrentFirstOpen(t *testing.T) {
 }
 
 func TestNewerTablesAreRefused(t *testing.T) {
+	for what, c := range map[string]struct {
+		newer string
+		serve bool
+	}{
+		"ours":                  {"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", true},
+		"ours, by a command":    {"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)", false},
+		"the queue's, to serve": {"INSERT INTO river_migration (line, version) VALUES ('main', 9999)", true},
+	} {
+		path := filepath.Join(t.TempDir(), "crosswalk.db")
+		if err := open(t, sqlite.Options{Path: path}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), c.newer); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err = sqlite.Open(t.Context(), sqlite.Options{Path: path, Serve: c.serve})
+		if err == nil || !strings.Contains(err.Error(), "version 9999") {
+			t.Errorf("%s: error = %v", what, err)
+		}
+	}
+}
+
+// A start that ended between our migrations and the queue's, or a program with a newer queue, must not leave a server
+// without the queue's tables.
+func TestQueueTablesAreBroughtUpToDateApart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "crosswalk.db")
-	if err := open(t, sqlite.Options{Path: path}).Close(); err != nil {
+	if err := open(t, sqlite.Options{Path: path, Serve: true}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
+	migrator := func(db *sql.DB) *rivermigrate.Migrator[*sql.Tx] {
+		m, err := rivermigrate.New(riversqlite.New(db), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
 	}
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = sqlite.Open(t.Context(), sqlite.Options{Path: path})
-	if err == nil || !strings.Contains(err.Error(), "version 9999") {
-		t.Errorf("error = %v", err)
+	for name, down := range map[string]*rivermigrate.MigrateOpts{"one step behind": nil, "none at all": {TargetVersion: -1}} {
+		db, err := sql.Open("sqlite", sqlite.DSN(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := migrator(db).Migrate(t.Context(), rivermigrate.DirectionDown, down); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := migrator(db).Validate(t.Context(), nil); err != nil || res.OK {
+			t.Fatalf("%s: the test's own step did nothing: %+v, %v", name, res, err)
+		}
+		if err := open(t, sqlite.Options{Path: path, Serve: true}).Close(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if res, err := migrator(db).Validate(t.Context(), nil); err != nil || !res.OK {
+			t.Errorf("%s: %+v, %v", name, res, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

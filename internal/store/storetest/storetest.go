@@ -56,6 +56,12 @@ func Run(t *testing.T, open Opener) {
 		{"due drains", due},
 		{"no wake-up is lost", noLostWakeUp},
 		{"a context that has ended changes nothing", endedContext},
+		{"what the catalogue says of skills", contents},
+		{"doubted skills are written again", doubted},
+		{"tasks expire and leave tombstones", expired},
+		{"large tasks expire bit by bit", expiredLarge},
+		{"health", health},
+		{"the master key's note", masterKey},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {

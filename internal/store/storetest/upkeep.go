@@ -1,0 +1,425 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// fill writes items into an integration's catalogue, by a task of their own.
+func (f *fixture) fill(t *testing.T, in store.Integration, list ...skill.Item) {
+	t.Helper()
+	f.submit(t, in, list...)
+	lease, next := f.claim(t, in, "filler", 0)
+	step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+	for i, it := range list {
+		step.Written = append(step.Written, written(it, 0, id(i)))
+	}
+	f.advance(t, lease, step)
+}
+
+func contents(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, other := f.integration(t), f.integration(t)
+	f.fill(t, in, items("a", "b")...)
+	f.fill(t, other, items("x")...)
+	f.submit(t, in, items("c")...)
+	lease, next := f.claim(t, in, "x", 0)
+	named := func(origin, name string) skill.Item {
+		return skill.Item{OriginID: "id-" + origin, Name: name, Status: skill.Inactive}
+	}
+	ids := []string{"id-b", "id-c", "id-a", "id-x", "id-d", "id-A"}
+	states, err := f.Skills(ctx, lease, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What the tool refused or may have got is not what it holds, unless nothing was ever written.
+	f.advance(t, lease, store.Step{
+		Task:    next.Task.Ref,
+		Refused: []store.SkillRefused{{Ref: states[0].Ref, Item: named("b", "refused"), Message: "no"}, {ID: id(7), Item: named("c", "first"), Message: "no"}},
+		Unsure:  []store.SkillUnsure{{Item: named("a", "unsure")}, {ID: id(8), Item: named("d", "first")}},
+	})
+	want := []skill.Item{
+		items("b")[0], named("c", "first"), items("a")[0], {OriginID: "id-x"}, named("d", "first"), {OriginID: "id-A"},
+	}
+	got, err := f.Contents(ctx, lease, ids)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("contents: %v (-want +got):\n%s", err, diff)
+	}
+	// Of what was never written, the last that was asked for counts.
+	if states, err = f.Skills(ctx, lease, ids); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(t, lease, store.Step{
+		Task: next.Task.Ref,
+		Refused: []store.SkillRefused{
+			{Ref: states[4].Ref, Item: named("d", "second"), Message: "no"},
+			{Ref: 0, ID: id(9), Item: named("b", "not known to be known"), Message: "no"},
+		},
+		Unsure: []store.SkillUnsure{{Item: named("c", "second")}},
+	})
+	want[1], want[4] = named("c", "second"), named("d", "second")
+	got, err = f.Contents(ctx, lease, ids)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("contents: %v (-want +got):\n%s", err, diff)
+	}
+	if got, err = f.Contents(ctx, lease, nil); err != nil || len(got) != 0 {
+		t.Errorf("of nothing: %v, %v", got, err)
+	}
+}
+
+func doubted(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	var list []skill.Item
+	var doubtful []string
+	for i := range 2500 { // more than a block
+		list = append(list, items(fmt.Sprint(i))...)
+		if i >= 100 {
+			doubtful = append(doubtful, list[i].OriginID)
+		}
+	}
+	f.fill(t, in, list...)
+	f.submit(t, in, items("0")...)
+	late, next := f.claim(t, in, "x", 0)
+	f.clock.advance(ttl)
+	lease, _ := f.claim(t, in, "y", 0) // the late lease is over; its calls may have gone through
+	doubt := store.Doubt{Lease: late, OriginIDs: append(doubtful, "never heard of", doubtful[0]), Timeout: 2 * timeout}
+	if err := f.Doubt(ctx, doubt); err != nil {
+		t.Fatal(err)
+	}
+	states, err := f.Skills(ctx, lease, []string{"id-99", "id-100", "id-2499", "never heard of"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, true, false} {
+		if states[i].Unsure != want || states[i].Known == want && i < 3 {
+			t.Errorf("state %d = %+v, want unsure: %v", i, states[i], want)
+		}
+	}
+	if states[3] != (store.SkillState{}) {
+		t.Errorf("a doubt made a skill: %+v", states[3])
+	}
+	// The task that writes them again comes after what waits, and needs no word from anybody.
+	if got := f.waiting(t, in); got != 1+len(doubtful) {
+		t.Errorf("%d are waiting, want %d", got, 1+len(doubtful))
+	}
+	if next.Task.Rewrite {
+		t.Error("an ordinary task is a rewrite")
+	}
+	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	if next.Task == nil || !next.Task.Rewrite || next.Task.Items != len(doubtful) || next.Task.TimeLeft != 2*timeout || !skill.IsTaskID(next.Task.ID) {
+		t.Fatalf("next = %+v", next.Task)
+	}
+	var got []skill.Item
+	for len(got) < len(doubtful) {
+		block, err := f.Items(ctx, next.Task.Ref, len(got))
+		if err != nil || len(block) == 0 {
+			t.Fatalf("items from %d: %v", len(got), err)
+		}
+		got = append(got, block...)
+	}
+	if diff := cmp.Diff(list[100:], got); diff != "" {
+		t.Errorf("items (-want +got):\n%s", diff)
+	}
+	// It has its outcomes and its end like any other.
+	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	if next.Task != nil {
+		t.Fatalf("next = %+v", next.Task)
+	}
+
+	// An idle integration is wanted again; two doubts are two tasks.
+	for range 2 {
+		if err := f.Doubt(ctx, doubt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if due, err := f.Due(ctx, 10); err != nil || len(due) != 1 {
+		t.Errorf("due = %v, %v", due, err)
+	}
+	if got := f.waiting(t, in); got != 2*len(doubtful) {
+		t.Errorf("%d are waiting, want %d", got, 2*len(doubtful))
+	}
+	// Nothing is left of a doubt about what nobody knows, or about an integration that is gone.
+	doubt.OriginIDs = []string{"never heard of"}
+	if err := f.Doubt(ctx, doubt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	doubt.OriginIDs = doubtful
+	if err := f.Doubt(ctx, doubt); err != nil {
+		t.Fatal(err)
+	}
+	lease, _ = f.claim(t, in, "z", 0)
+	if tasks, err := f.Waiting(ctx, lease, 10); err != nil || len(tasks) != 2 {
+		t.Errorf("waiting = %+v, %v", tasks, err)
+	}
+}
+
+// expireAll calls Expire until it returns 0.
+func (f *fixture) expireAll(t *testing.T, keep time.Duration, limit int) int {
+	t.Helper()
+	all := 0
+	for {
+		n, err := f.Expire(t.Context(), keep, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return all
+		}
+		all += n
+	}
+}
+
+func expired(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	const keep, tombstones = 30 * 24 * time.Hour, 365 * 24 * time.Hour
+	other, err := f.CreateEnvironment(ctx, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, gone, sibling := f.integration(t), f.integration(t), f.integration(t)
+	list := items("a", "b")
+	var old []skill.Task
+	var refs []int64
+	for range 7 {
+		old = append(old, f.submit(t, in, list...))
+	}
+	lease, next := f.claim(t, in, "x", 0)
+	for range 7 {
+		refs = append(refs, next.Task.Ref)
+		end := finish(next.Task, "x")
+		end.CompletedAt = f.clock.Now()
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: end, Then: store.Proceed, Written: []store.SkillWritten{written(list[0], 0, id(1))}})
+	}
+	orphan := f.submit(t, gone, list...)
+	if _, err := f.DeleteIntegration(ctx, gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	lease, _ = f.claim(t, gone, "x", 0)
+	waiting, err := f.Waiting(ctx, lease, 1)
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("Waiting = %+v, %v", waiting, err)
+	}
+	if _, err := f.FailTasks(ctx, []store.FailedTask{{Ref: waiting[0].Ref, CompletedAt: f.clock.Now(), Document: []byte("x")}}); err != nil {
+		t.Fatal(err)
+	}
+	pending := f.submit(t, in, list...)
+
+	f.clock.advance(keep)
+	if n := f.expireAll(t, keep, 3); n != 0 {
+		t.Errorf("%d expired too early", n)
+	}
+	f.clock.advance(time.Millisecond)
+	if n := f.expireAll(t, keep, 3); n != 8 {
+		t.Errorf("%d expired, want 8", n)
+	}
+	if n := f.expireAll(t, keep, 3); n != 0 {
+		t.Errorf("%d expired twice", n)
+	}
+	at := f.clock.Now()
+	tombstone := func(env, integration, task string) bool {
+		t.Helper()
+		_, err := f.Task(ctx, env, integration, task)
+		wantError(t, err, store.ErrNotFound)
+		gone, ok := errors.AsType[*store.ExpiredError](err)
+		if ok && !gone.At.Equal(at) {
+			t.Errorf("expired at %v, want %v", gone.At, at)
+		}
+		return ok
+	}
+	for _, task := range old {
+		if !tombstone(f.env, in.ID, task.ID) {
+			t.Errorf("%s has no tombstone", task.ID)
+		}
+	}
+	if !tombstone(f.env, gone.ID, orphan.ID) {
+		t.Error("a deleted integration's task has no tombstone")
+	}
+	for name, c := range map[string][3]string{
+		"another environment": {other.ID, in.ID, old[0].ID},
+		"no environment":      {"", in.ID, old[0].ID},
+		"another integration": {f.env, sibling.ID, old[0].ID},
+		"another task":        {f.env, in.ID, skill.NewTaskID(time.Now())},
+	} {
+		if tombstone(c[0], c[1], c[2]) {
+			t.Errorf("%s sees the tombstone", name)
+		}
+	}
+	for _, ref := range refs {
+		if left, err := f.Items(ctx, ref, 0); err != nil || len(left) != 0 {
+			t.Errorf("items are left: %v, %v", left, err)
+		}
+	}
+	if view := f.view(t, in, pending.ID); view.Status != skill.Pending {
+		t.Errorf("the unfinished task: %+v", view)
+	}
+	if got := f.waiting(t, in); got != 2 {
+		t.Errorf("%d are waiting, want 2", got)
+	}
+	// The catalogue is for ever.
+	lease, next = f.claim(t, in, "x", 0)
+	states, err := f.Skills(ctx, lease, []string{"id-a"})
+	if err != nil || !states[0].Known || states[0].ID != id(1) {
+		t.Errorf("the skill: %+v, %v", states, err)
+	}
+	// Numbers are not used again, even when no task is left: the catalogue names tasks by them.
+	end := finish(next.Task, "x")
+	end.CompletedAt = f.clock.Now()
+	refs = append(refs, next.Task.Ref)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: end, Then: store.Proceed})
+	f.clock.advance(time.Millisecond)
+	if n := f.expireAll(t, 0, 100); n != 1 {
+		t.Errorf("%d expired, want 1", n)
+	}
+	f.submit(t, in, list...)
+	f.submit(t, in, list...)
+	lease, next = f.claim(t, in, "x", 0)
+	for next.Task != nil {
+		for _, ref := range refs {
+			if next.Task.Ref <= ref {
+				t.Errorf("a new task has the number %d, after %d", next.Task.Ref, ref)
+			}
+		}
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	}
+
+	// Tombstones go as well, later.
+	forget := func() int {
+		t.Helper()
+		all := 0
+		for {
+			n, err := f.Forget(ctx, tombstones, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				return all
+			}
+			all += n
+		}
+	}
+	f.clock.advance(tombstones - time.Millisecond)
+	if n := forget(); n != 0 || !tombstone(f.env, in.ID, old[0].ID) {
+		t.Errorf("%d forgotten too early", n)
+	}
+	f.clock.advance(time.Millisecond)
+	if n := forget(); n != 8 || tombstone(f.env, in.ID, old[0].ID) {
+		t.Errorf("%d forgotten, want 8", n)
+	}
+}
+
+// Large tasks expire within few calls that are short each.
+func expiredLarge(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	list := make([]skill.Item, 9000)
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprint("id-", i), Name: fmt.Sprint("skill ", i), Status: skill.Active}
+	}
+	const tasks = 7
+	for range tasks {
+		f.submit(t, in, list...)
+	}
+	lease, next := f.claim(t, in, "x", 0)
+	for next.Task != nil {
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	}
+	f.clock.advance(time.Hour)
+	first, err := f.Expire(t.Context(), time.Minute, 1000)
+	if err != nil || first < 1 || first >= tasks {
+		t.Errorf("the first call took %d tasks of %d items: %v", first, len(list), err)
+	}
+	if rest := f.expireAll(t, time.Minute, 1000); first+rest != tasks {
+		t.Errorf("%d expired, want %d", first+rest, tasks)
+	}
+}
+
+func health(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	look := func() store.Health {
+		t.Helper()
+		h, err := f.Health(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Product == "" || h.Schema < 1 || h.Bytes < 4096 || !h.Now.Equal(f.clock.Now()) {
+			t.Errorf("health = %+v", h)
+		}
+		h.Product, h.Schema, h.Bytes, h.Now = "", 0, 0, time.Time{}
+		return h
+	}
+	want := func(when string, want store.Health) {
+		t.Helper()
+		if diff := cmp.Diff(want, look()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	want("empty", store.Health{})
+	a, b := f.integration(t), f.integration(t)
+	first := f.submit(t, a, items("1", "2", "3")...)
+	f.clock.advance(time.Second)
+	f.submit(t, b, items("1")...)
+	f.clock.advance(time.Second)
+	urgent := submission(b, items("1", "2")...)
+	urgent.Timeout = time.Minute
+	second, err := f.Submit(ctx, urgent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := store.Health{Pending: 3, WaitingItems: 6, OldestPending: second.CreatedAt, Unattended: 2}
+	want("three tasks", state)
+	lease, next := f.claim(t, b, "x", 0)
+	state.Leases, state.Unattended = 1, 1
+	want("a drain runs", state)
+	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	state = store.Health{Pending: 1, WaitingItems: 3, OldestPending: first.CreatedAt, Unattended: 1}
+	want("it is done", state)
+	lease, _ = f.claim(t, a, "x", 0)
+	f.advance(t, lease, store.Step{Hold: time.Minute, Then: store.Leave})
+	state.Unattended = 0
+	want("the tool asked for patience", state)
+	f.clock.advance(time.Minute)
+	state.Unattended = 1
+	want("long enough", state)
+	if _, err := f.SetEnabled(ctx, a.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	state.Unattended = 0
+	want("switched off", state)
+	if _, err := f.DeleteIntegration(ctx, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	state.Unattended = 1
+	want("deleted", state)
+	f.claim(t, a, "x", 0)
+	state.Leases, state.Unattended = 1, 0
+	want("a drain ends its tasks", state)
+	f.clock.advance(ttl)
+	state.Leases, state.Unattended = 0, 1
+	want("its lease ran out", state)
+}
+
+func masterKey(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	_, err := f.MasterKey(ctx)
+	wantError(t, err, store.ErrNotFound)
+	key := store.MasterKey{ID: "k1", Check: []byte{0, 1, 255}}
+	for _, candidate := range []store.MasterKey{key, {ID: "k2", Check: []byte("x")}, key} { // the first one stays
+		if got, err := f.KeepMasterKey(ctx, candidate); err != nil || cmp.Diff(key, got) != "" {
+			t.Errorf("KeepMasterKey = %+v, %v, want %+v", got, err, key)
+		}
+		if got, err := f.MasterKey(ctx); err != nil || cmp.Diff(key, got) != "" {
+			t.Errorf("MasterKey = %+v, %v, want %+v", got, err, key)
+		}
+	}
+}
