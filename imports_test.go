@@ -18,8 +18,9 @@ const module = "github.com/crosswalk-hr/crosswalk/"
 // skill, and connectors know nothing of the rest.
 var allowed = map[string][]string{
 	"cmd/crosswalk":                    {"client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store"},
-	"internal/server":                  {"connector", "connector/sandbox", "internal/api", "internal/auth", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
-	"internal/api":                     {"connector", "internal/auth", "internal/metrics", "internal/skill", "internal/store"},
+	"internal/server":                  {"connector", "connector/sandbox", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
+	"internal/api":                     {"connector", "internal/auth", "internal/clientaddr", "internal/metrics", "internal/skill", "internal/store"},
+	"internal/clientaddr":              {},
 	"internal/engine":                  {"connector", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/auth":                    {"internal/skill", "internal/store"},
 	"internal/store":                   {"connector/sandbox", "internal/skill"},

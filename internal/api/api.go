@@ -15,6 +15,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -58,8 +59,10 @@ type Config struct {
 	BodyMemory int
 	// StoreTime is how long the store may take for one request in all; then the answer is 503. 4 s if zero.
 	StoreTime time.Duration
-	Logger    *slog.Logger
-	Metrics   *metrics.Metrics // nil counts nothing
+	// Clients tells where requests come from.
+	Clients clientaddr.Resolver
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics // nil counts nothing
 }
 
 // API is the handler of everything under /v1 and of /openapi.yaml. Other handlers may be added before it serves: what
@@ -234,7 +237,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	if status >= 500 {
-		a.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
+		client := a.Clients.Client(r)
+		a.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "client", client.Addr, "tls", client.TLS, "error", err)
 	}
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {
 		return // too late to say anything

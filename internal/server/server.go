@@ -22,6 +22,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -51,8 +52,12 @@ type Config struct {
 	PublicURL string // made from the listening address if empty
 	Database  Database
 	MaxItems  int
-	Engine    engine.Settings
-	Logger    *slog.Logger
+	// TLSCert and TLSKey are PEM files; without them the server speaks plain HTTP.
+	TLSCert, TLSKey string
+	// TrustedProxies are the addresses and networks whose X-Forwarded-For is believed.
+	TrustedProxies []string
+	Engine         engine.Settings
+	Logger         *slog.Logger
 }
 
 // Server is a running server.
@@ -68,7 +73,9 @@ type Server struct {
 	http   *http.Server
 	listen net.Listener
 	engine *engine.Engine
-	ready  atomic.Bool
+	// certificate is nil for plain HTTP.
+	certificate *certificate
+	ready       atomic.Bool
 }
 
 const (
@@ -94,6 +101,18 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 			c.Role, path)
 	}
 	c.Engine.Passive = c.Role == API
+	clients, err := clientaddr.ParseTrusted(c.TrustedProxies)
+	if err != nil {
+		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid, "--trusted-proxies: %v", err)
+	}
+	scheme := "http://"
+	var own *certificate
+	if c.TLSCert != "" || c.TLSKey != "" {
+		scheme = "https://"
+		if own, err = loadCertificate(c.TLSCert, c.TLSKey, c.Logger); err != nil {
+			return nil, err
+		}
+	}
 	// Listening comes first: an address that is taken is the mistake to tell before any file is touched.
 	listen, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -104,10 +123,10 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 			_ = listen.Close() // the first error is the one to tell
 		}
 	}()
-	s := &Server{config: c, listen: listen, Address: listen.Addr().String()}
+	s := &Server{config: c, listen: listen, Address: listen.Addr().String(), certificate: own}
 	s.URL = strings.TrimRight(c.PublicURL, "/")
 	if s.URL == "" {
-		s.URL = "http://" + reachable(s.Address)
+		s.URL = scheme + reachable(s.Address)
 	}
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry)
@@ -123,7 +142,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
 	served := api.Config{
 		Connectors: connectors, PublicURL: s.URL, Spec: openapi.Spec,
-		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Logger: c.Logger, Metrics: m,
+		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Clients: clients, Logger: c.Logger, Metrics: m,
 	}
 	if c.Role != Worker {
 		served.Engine, served.Store, served.Keys = s.engine, s.Store, &auth.Keys{Store: s.Store}
@@ -135,6 +154,9 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	s.http = &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+	}
+	if own != nil {
+		s.http.TLSConfig = own.config()
 	}
 	return s, nil
 }
@@ -175,6 +197,17 @@ func (s *Server) readiness(r *http.Request) error {
 	return nil
 }
 
+// serve answers connections. A certificate is looked after until ctx ends.
+func (s *Server) serve(ctx context.Context) error {
+	if s.certificate == nil {
+		return s.http.Serve(s.listen)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.certificate.watch(ctx)
+	return s.http.ServeTLS(s.listen, "", "")
+}
+
 // Run serves until ctx ends, then stops: no new connections or requests, calls of tools get Settings.Grace to be answered
 // and checkpointed, and it returns within 10 seconds.
 func (s *Server) Run(ctx context.Context) error {
@@ -188,7 +221,7 @@ func (s *Server) Run(ctx context.Context) error {
 		engineErr = s.engine.Run(engineContext)
 	}()
 	serveErr := make(chan error, 1)
-	group.Go(func() { serveErr <- s.http.Serve(s.listen) })
+	group.Go(func() { serveErr <- s.serve(engineContext) })
 	group.Go(func() { tuneMemory(engineContext) })
 	s.ready.Store(true)
 
