@@ -1,5 +1,5 @@
-// Package pgtest gives tests a PostgreSQL: fresh databases on a server that it finds or starts, and servers of a test's own,
-// to be stopped and killed.
+// Package pgtest gives tests a PostgreSQL: fresh databases on a server that it finds or starts, servers of a test's own, to
+// be stopped and killed, and a network in between that fails when it is told to.
 //
 // The server for fresh databases is the one that TEST_DATABASE_URL names; else the one at 127.0.0.1:5432, or where the
 // PG* variables point, if it lets the tests in; else a temporary one of the binaries that are installed. A test is never
