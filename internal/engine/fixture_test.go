@@ -20,6 +20,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
 )
@@ -66,6 +67,10 @@ func backends() []backend {
 				n++
 				return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, fmt.Sprint(n, ".db")), Now: now})
 			}
+		}},
+		{"postgres", func(t *testing.T) func(testing.TB, func() time.Time) store.Store {
+			pgtest.Prepare(t)
+			return func(t testing.TB, now func() time.Time) store.Store { return pgtest.Open(t, pgtest.Database(t), now) }
 		}},
 	}
 }

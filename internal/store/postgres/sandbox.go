@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/dbq"
@@ -20,6 +23,13 @@ type sandboxCatalogue struct{ s *Store }
 func (c sandboxCatalogue) do(ctx context.Context, what, account string, change func(ctx context.Context, tx *transaction, ref int64) error) error {
 	err := c.s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		ref, err := tx.SandboxAccount(ctx, account)
+		if errors.Is(err, pgx.ErrNoRows) {
+			if err := tx.InsertSandboxAccount(ctx, account); err != nil {
+				return err
+			}
+			// Whoever was faster is seen by a statement of its own only.
+			ref, err = tx.SandboxAccount(ctx, account)
+		}
 		if err != nil {
 			return err
 		}

@@ -119,11 +119,11 @@ func (h *held) markUnsure(ctx context.Context, unsure []store.SkillUnsure) error
 // Skills implements store.Drains.
 func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []string) ([]store.SkillState, error) {
 	states := make([]store.SkillState, len(originIDs))
-	any, err := s.queries.HasSkills(ctx, lease.Ref)
+	some, err := s.queries.HasSkills(ctx, lease.Ref)
 	if err != nil {
 		return nil, fault(fmt.Errorf("look skills up: %w", err))
 	}
-	if !any {
+	if !some {
 		return states, nil
 	}
 	rows, err := s.queries.FindSkills(ctx, dbq.FindSkillsParams{Integration: lease.Ref, OriginIds: originIDs})

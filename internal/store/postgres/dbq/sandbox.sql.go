@@ -10,11 +10,17 @@ import (
 	"time"
 )
 
+const insertSandboxAccount = `-- name: InsertSandboxAccount :exec
+INSERT INTO sandbox_accounts (name) VALUES ($1) ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) InsertSandboxAccount(ctx context.Context, name string) error {
+	_, err := q.db.Exec(ctx, insertSandboxAccount, name)
+	return err
+}
+
 const sandboxAccount = `-- name: SandboxAccount :one
-WITH a AS (
-  INSERT INTO sandbox_accounts (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING seq
-)
-SELECT seq FROM a UNION ALL SELECT s.seq FROM sandbox_accounts s WHERE s.name = $1 LIMIT 1
+SELECT seq FROM sandbox_accounts WHERE name = $1
 `
 
 func (q *Queries) SandboxAccount(ctx context.Context, name string) (int64, error) {

@@ -1,8 +1,8 @@
 -- name: SandboxAccount :one
-WITH a AS (
-  INSERT INTO sandbox_accounts (name) VALUES (@name) ON CONFLICT (name) DO NOTHING RETURNING seq
-)
-SELECT seq FROM a UNION ALL SELECT s.seq FROM sandbox_accounts s WHERE s.name = @name LIMIT 1;
+SELECT seq FROM sandbox_accounts WHERE name = @name;
+
+-- name: InsertSandboxAccount :exec
+INSERT INTO sandbox_accounts (name) VALUES (@name) ON CONFLICT DO NOTHING;
 
 -- name: WriteSandboxSkills :many
 INSERT INTO sandbox_skills (account, updated_at, external_id, name, active)
