@@ -37,6 +37,7 @@ type cli struct {
 	Keys         keysCommand         `cmd:"" help:"Administer API keys."`
 	Environments environmentsCommand `cmd:"" help:"Administer environments: nothing crosses from one to another."`
 	Integrations integrationsCommand `cmd:"" help:"Administer integrations: a customer's tool, linked to an environment."`
+	MasterKey    masterKeyCommand    `cmd:"" help:"Make a master key, and see which one a database has noted."`
 	Tools        toolsCommand        `cmd:"" help:"List the tools there are connectors for, and their settings."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`
 }

@@ -162,7 +162,7 @@ func lookPath(ts *testscript.TestScript, program string) string {
 
 func environment(ts *testscript.TestScript) []string {
 	env := []string{}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}
@@ -210,6 +210,8 @@ func TestHelp(t *testing.T) {
 		{"integrations", "enable"},
 		{"integrations", "disable"},
 		{"integrations", "delete"},
+		{"master-key", "new"},
+		{"master-key", "status"},
 		{"tools"},
 		{"version"},
 	} {

@@ -33,6 +33,15 @@ func (d Database) File() (path string, embedded bool) {
 	return strings.CutPrefix(d.URL, "sqlite:")
 }
 
+// MasterKeyFile is where the embedded database keeps its master key if none is given; empty for another database.
+func (d Database) MasterKeyFile() string {
+	path, embedded := d.File()
+	if !embedded {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(path), "master.key")
+}
+
 // String names it for people, without a password.
 func (d Database) String() string {
 	if path, embedded := d.File(); embedded {

@@ -51,6 +51,8 @@ type Config struct {
 	Listen    string // host:port; port 0 takes a free one
 	PublicURL string // made from the listening address if empty
 	Database  Database
+	// MasterKey is where the key is found; its Own is the server's to set.
+	MasterKey auth.MasterKeySource
 	MaxItems  int
 	// TLSCert and TLSKey are PEM files; without them the server speaks plain HTTP.
 	TLSCert, TLSKey string
@@ -138,6 +140,14 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 			_ = s.Store.Close() // likewise
 		}
 	}()
+	c.MasterKey.Own = c.Database.MasterKeyFile()
+	master, err := c.MasterKey.Take(ctx, s.Store)
+	switch {
+	case err != nil:
+		return nil, err
+	case master == nil:
+		c.Logger.Warn("no master key is given: credentials of tools can be neither stored nor used", "variable", auth.MasterKeyVariable)
+	}
 	connectors := Connectors(s.Store.Sandbox())
 	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
 	served := api.Config{
