@@ -112,7 +112,7 @@ func full(e *store.FullError, items int) error {
 		err: &skill.Error{
 			Kind: skill.TooMany, Code: skill.CodeConcurrencyLimit, Err: e,
 			RetryAfter: min(max(time.Duration(over)*time.Second/drainRate, soonest), latest),
-			Message: fmt.Sprintf("The integration has %d items waiting, of %d that may, so there is no room for the %d of this request. "+
+			Message: fmt.Sprintf("Items waiting for this integration: %d, of %d that may. There is no room for the %d of this request. "+
 				"Nothing of it was kept: send it again later.", e.Waiting, e.Limit, items),
 		},
 	}

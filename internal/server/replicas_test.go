@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/client"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
@@ -17,7 +19,7 @@ func TestRoles(t *testing.T) {
 	t.Parallel()
 	database := Database{URL: pgtest.Database(t), Conns: 4}
 	start := func(role Role) *Server {
-		s, err := Start(t.Context(), Config{Role: role, Listen: "127.0.0.1:0", Database: database})
+		s, err := Start(t.Context(), Config{Role: role, Listen: "127.0.0.1:0", Database: database, Engine: engine.Settings{MostWaiting: 3}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,6 +57,12 @@ func TestRoles(t *testing.T) {
 		if ended(alone) {
 			t.Fatal("a process that takes requests alone has drained")
 		}
+	}
+	// What waits for the worker fills the integration's room.
+	c.Retries = 0
+	_, err = c.UpsertSkills(t.Context(), []client.Item{{OriginID: "1", Name: "x"}, {OriginID: "2", Name: "x"}, {OriginID: "3", Name: "x"}})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.HTTPStatus != http.StatusTooManyRequests || e.RetryAfter != 5*time.Second || !strings.Contains(e.Message, "waiting for this integration: 1, of 3") {
+		t.Errorf("3 skills on top of 1, where 3 may wait: %v", err)
 	}
 	back := start(Worker)
 	eventually(t, "the worker drains what was there", func() bool { return ended(alone) })
