@@ -446,10 +446,11 @@ type Drains interface {
 // Upkeep is what keeps a database in order, and tells of it.
 type Upkeep interface {
 	// Expire removes tasks that ended longer than keep ago with all that belongs to them, leaves a tombstone of each, and
-	// returns how many. It takes on up to limit of them, and fewer when they are large, so that nobody waits for it long:
-	// call it until it returns 0. Catalogue rows are never removed.
+	// returns how many. It takes on up to limit of them, and fewer when that would keep others waiting: call it until it
+	// returns 0. A store that removes by the day may keep a task up to a day longer. Catalogue rows are never removed.
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
-	// Forget removes tombstones of tasks that expired longer than keep ago, likewise.
+	// Forget removes tombstones of tasks that expired longer than keep ago, likewise; a store may keep them up to a month
+	// longer, and need not count what it removes by the month.
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
 	// Health tells how the database and the queue are.
 	Health(ctx context.Context) (Health, error)

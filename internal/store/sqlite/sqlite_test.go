@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
@@ -214,5 +216,54 @@ func TestPrivate(t *testing.T) {
 		if info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has the mode %s", filepath.Base(fresh+suffix), info.Mode())
 		}
+	}
+}
+
+// Large tasks expire bit by bit: everybody waits for the writer.
+func TestLargeTasksExpireBitByBit(t *testing.T) {
+	now := time.Now()
+	s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Now: func() time.Time { return now }})
+	defer s.Close()
+	env, err := s.Environment(t.Context(), store.DefaultEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.CreateIntegration(t.Context(), store.Integration{EnvironmentID: env.ID, Tool: "sandbox", Settings: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := make([]skill.Item, 9000)
+	for i := range list {
+		list[i] = skill.Item{OriginID: strconv.Itoa(i), Name: "name", Status: skill.Active}
+	}
+	var tasks []store.FailedTask
+	for range 7 {
+		if _, err := s.Submit(t.Context(), store.Submission{
+			EnvironmentID: env.ID, IntegrationID: in.ID, TaskID: skill.NewTaskID(now), Items: list, Timeout: time.Hour,
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(time.Hour)
+	overdue, _, err := s.Overdue(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range overdue {
+		tasks = append(tasks, store.FailedTask{Ref: o.Ref, CompletedAt: now, Document: []byte("x")})
+	}
+	if _, err := s.FailTasks(t.Context(), tasks); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	var got []int
+	for n := 1; n > 0; {
+		if n, err = s.Expire(t.Context(), time.Minute, 1000); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, n)
+	}
+	if diff := cmp.Diff([]int{2, 2, 2, 1, 0}, got); diff != "" {
+		t.Errorf("expired by each call (-want +got):\n%s", diff)
 	}
 }

@@ -59,7 +59,6 @@ func Run(t *testing.T, open Opener) {
 		{"what the catalogue says of skills", contents},
 		{"doubted skills are written again", doubted},
 		{"tasks expire and leave tombstones", expired},
-		{"large tasks expire bit by bit", expiredLarge},
 		{"health", health},
 		{"the master key's note", masterKey},
 		{"the sandbox's catalogue", sandboxCatalogue},

@@ -700,7 +700,9 @@ INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_co
 SELECT $1, clock(), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::smallint[]),
   unnest($6::text[]), unnest($7::text[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message
+  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message,
+  name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
+  status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END
 `
 
 type RefuseSkillsParams struct {
@@ -789,7 +791,9 @@ func (q *Queries) SkillContents(ctx context.Context, arg SkillContentsParams) ([
 const unsureSkills = `-- name: UnsureSkills :exec
 INSERT INTO skills (integration, unsure, origin_id, id, name, status)
 SELECT $1, true, unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::smallint[])
-ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true
+ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true,
+  name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
+  status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END
 `
 
 type UnsureSkillsParams struct {

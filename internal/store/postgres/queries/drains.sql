@@ -129,12 +129,16 @@ INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_co
 SELECT @integration, clock(), unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[]),
   unnest(@codes::text[]), unnest(@messages::text[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message;
+  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message,
+  name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
+  status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END;
 
 -- name: UnsureSkills :exec
 INSERT INTO skills (integration, unsure, origin_id, id, name, status)
 SELECT @integration, true, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[])
-ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true;
+ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true,
+  name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
+  status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END;
 
 -- name: DoubtSkills :many
 UPDATE skills SET hash = NULL, unsure = true WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[])
