@@ -42,11 +42,12 @@ var allowed = map[string][]string{
 	"internal/store/postgres":          {"connector/sandbox", "internal/skill", "internal/store", "internal/store/queue", "internal/store/postgres/dbq"},
 	"internal/store/postgres/dbq":      {},
 	"internal/store/postgres/pgtest":   {"internal/store/postgres"},
+	"internal/testdisk":                {},
 	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq"},
 }
 
 // testOnly are packages that must not be in the program.
-var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest"}
+var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk"}
 
 func TestImportsPointDownwards(t *testing.T) {
 	files := token.NewFileSet()

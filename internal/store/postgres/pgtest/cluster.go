@@ -95,6 +95,9 @@ func (c *Cluster) Stop(how syscall.Signal) {
 	}
 }
 
+// Running says whether the server runs. One that has no space left for its log ends by itself.
+func (c *Cluster) Running() bool { return c.c.running() }
+
 // Start starts a server that was stopped or killed, and returns when it answers.
 func (c *Cluster) Start() {
 	c.tb.Helper()

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/crosswalk-hr/crosswalk/internal/testdisk"
 )
 
 func TestClusterKeepsWhatWasCommitted(t *testing.T) {
@@ -76,6 +78,32 @@ func TestClusterHasItsSettingsAndFolder(t *testing.T) {
 	if err := c.c.watchdog.Process.Signal(syscall.Signal(0)); err == nil {
 		t.Error("the watchdog still runs")
 	}
+}
+
+func TestClusterOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	testdisk.Run(t, 128<<20, func(t *testing.T, disk *testdisk.Disk) {
+		c := NewCluster(t, Options{Dir: disk.Path})
+		conn := open(t, c.URL("postgres"))
+		exec1(t, conn, `CREATE TABLE things (content text)`)
+		exec1(t, conn, `INSERT INTO things VALUES ('accepted')`)
+		disk.Fill()
+		var full error
+		for n := 0; full == nil && n < 1000; n++ {
+			_, full = conn.Exec(t.Context(), `INSERT INTO things SELECT string_agg(md5(n::text), '') FROM generate_series(1, 10000) n`)
+		}
+		if full == nil {
+			t.Error("a full disk takes everything")
+		}
+		disk.Free()
+		wait(t, "the server answers, or has ended", func() bool { return !c.Running() || c.c.answers(t.Context()) == nil })
+		if !c.Running() {
+			c.Start()
+		}
+		if n := count(t, open(t, c.URL("postgres")), `SELECT count(*) FROM things WHERE content = 'accepted'`); n != 1 {
+			t.Errorf("%d rows, want the one that was accepted", n)
+		}
+	})
 }
 
 func TestClusterTakesAnotherPort(t *testing.T) {
