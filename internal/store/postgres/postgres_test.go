@@ -1,10 +1,21 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 	"github.com/crosswalk-hr/crosswalk/internal/store/storetest"
 )
@@ -13,4 +24,456 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
 		return pgtest.Open(t, pgtest.Database(t), now)
 	})
+}
+
+// Behind a pooler nothing of a session may be relied on; what the store does is the same.
+func TestStoreForAPooler(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
+		return open(t, postgres.Options{URL: pgtest.Database(t), Serve: true, Pooler: true, Conns: 4, Now: now})
+	})
+}
+
+func open(t *testing.T, o postgres.Options) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// closing opens a store that the test's end closes.
+func closing(t *testing.T, o postgres.Options) *postgres.Store {
+	t.Helper()
+	s := open(t, o)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// raw is a connection beside the store's.
+func raw(t *testing.T, address string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func exec(t *testing.T, conn *pgx.Conn, query string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), query, args...); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func number(t *testing.T, conn *pgx.Conn, query string, args ...any) (n int) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// empty makes a database without any tables.
+func empty(t *testing.T) string {
+	t.Helper()
+	address := pgtest.Database(t)
+	exec(t, raw(t, address), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+	return address
+}
+
+func TestTenStartAtOnceOnAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	address := empty(t)
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			s, err := postgres.Open(t.Context(), postgres.Options{URL: address, Serve: true, Conns: 4})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if list, err := s.Environments(t.Context()); err != nil || len(list) != 1 {
+				t.Errorf("environments = %v, %v", list, err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestNewerTablesAreRefused(t *testing.T) {
+	t.Parallel()
+	for what, newer := range map[string]string{
+		"ours":        "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)",
+		"the queue's": "INSERT INTO river_migration (line, version) VALUES ('main', 9999)",
+	} {
+		address := pgtest.Database(t)
+		exec(t, raw(t, address), newer)
+		_, err := postgres.Open(t.Context(), postgres.Options{URL: address, Serve: true, Conns: 4})
+		if err == nil || !strings.Contains(err.Error(), "version 9999") {
+			t.Errorf("%s: error = %v", what, err)
+		}
+	}
+}
+
+// Whatever goes wrong with an address, its password is not told.
+func TestPasswordsStaySecret(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"postgres://user:hunter2@127.0.0.1:1/none",
+		"postgres://user:hunter2@127.0.0.1:port/none",
+		"postgres://user:hunter2%zz@127.0.0.1/none",
+		"postgres://127.0.0.1:1/none?user=u&password=hunter2",
+		"postgres://user:hunter2@127.0.0.1/none?sslmode=hunter2",
+	} {
+		_, err := postgres.Open(t.Context(), postgres.Options{URL: address})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestEverySessionHasLimits(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Conns: 4})
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Somebody holds the row that a submission needs: it gives up in good time, says so, and nothing of it stays.
+	env, in := integration(t, s)
+	other := raw(t, address)
+	exec(t, other, "BEGIN; SELECT 1 FROM drains FOR UPDATE")
+	began := time.Now()
+	_, err := submit(t.Context(), s, env, in, 1)
+	if skill.KindOf(err) != skill.Unavailable {
+		t.Errorf("error = %v", err)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it waited %v", took)
+	}
+	exec(t, other, "ROLLBACK")
+	if n := number(t, other, "SELECT count(*) FROM tasks"); n != 0 {
+		t.Errorf("%d tasks are there", n)
+	}
+}
+
+func integration(t *testing.T, s store.Store) (environment, id string) {
+	t.Helper()
+	env, err := s.Environment(t.Context(), store.DefaultEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.CreateIntegration(t.Context(), store.Integration{EnvironmentID: env.ID, Tool: "sandbox", Settings: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return env.ID, in.ID
+}
+
+func submit(ctx context.Context, s store.Store, environment, id string, n int) (store.Accepted, error) {
+	items := make([]skill.Item, n)
+	for i := range items {
+		items[i] = skill.Item{OriginID: fmt.Sprint("skill-", i), Name: fmt.Sprint("Skill ", i), Status: skill.Active}
+	}
+	return s.Submit(ctx, store.Submission{
+		EnvironmentID: environment, IntegrationID: id, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: items, Timeout: time.Hour,
+	})
+}
+
+// drain takes the oldest task of an integration to its end, writing everything.
+func drain(ctx context.Context, s store.Store, id, owner string) error {
+	lease, next, err := s.Claim(ctx, store.Claim{IntegrationID: id, Owner: owner, TTL: time.Minute, OpenUpTo: 100})
+	for err == nil && next.Task != nil {
+		var items []skill.Item
+		if items, err = s.Items(ctx, next.Task.Ref, 0); err != nil {
+			break
+		}
+		step := store.Step{Task: next.Task.Ref, Then: store.Proceed, OpenUpTo: 100, Finish: &store.Finish{
+			Status: skill.Completed, Counts: skill.Counts{Written: len(items)}, CompletedAt: next.Now, Document: []byte("{}"),
+		}}
+		for i, it := range items {
+			step.Written = append(step.Written, store.SkillWritten{ID: skill.NewID(next.Now), RemoteID: fmt.Sprint(i), Item: it})
+		}
+		next, err = s.Advance(ctx, lease, step)
+	}
+	return err
+}
+
+// Two stores on one database, everybody at once on a few integrations: nobody waits for somebody who waits for him, and
+// afterwards the counters say what is there.
+func TestNoDeadlocks(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	stores := []*postgres.Store{
+		closing(t, postgres.Options{URL: address, Serve: true, Conns: 8}), closing(t, postgres.Options{URL: address, Serve: true, Conns: 8}),
+	}
+	var ids []string
+	var env string
+	for range 3 {
+		var id string
+		env, id = integration(t, stores[0])
+		ids = append(ids, id)
+	}
+	conn := raw(t, address)
+	exec(t, conn, "SELECT pg_stat_reset()")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	for n := range 12 {
+		group.Go(func() {
+			s, owner := stores[n%2], fmt.Sprint("owner-", n)
+			for ctx.Err() == nil {
+				id := ids[rand.IntN(len(ids))]
+				var err error
+				switch n % 6 {
+				case 0, 1:
+					_, err = submit(ctx, s, env, id, 1+rand.IntN(5))
+				case 2, 3:
+					err = drain(ctx, s, id, owner)
+				case 4:
+					_, err = s.SetEnabled(ctx, id, rand.IntN(4) > 0)
+				case 5:
+					var tasks []store.WaitingTask
+					if tasks, _, err = s.Overdue(ctx, 10); err == nil {
+						_, err = s.Due(ctx, 10)
+					}
+					for _, in := range ids { // what a deadline does, to whichever tasks there are
+						if tasks, err = s.Waiting(ctx, store.Lease{Ref: int64(1 + len(in)%3)}, 5); err != nil {
+							break
+						}
+					}
+					var failed []store.FailedTask
+					for _, w := range tasks {
+						failed = append(failed, store.FailedTask{Ref: w.Ref, CompletedAt: time.Now(), Document: []byte("{}")})
+					}
+					if err == nil && len(failed) > 0 {
+						_, err = s.FailTasks(ctx, failed)
+					}
+				}
+				switch {
+				case err == nil, ctx.Err() != nil, errors.Is(err, store.ErrIdle), errors.Is(err, store.ErrDisabled), errors.Is(err, store.ErrTaskEnded):
+				case skill.KindOf(err) == skill.Unavailable:
+					t.Errorf("somebody waited for too long: %v", err)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := number(t, conn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n > 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM results"); n < 10 {
+		t.Errorf("only %d tasks ended: this shows nothing", n)
+	}
+	wrong := number(t, conn, `SELECT count(*) FROM drains d WHERE
+		(d.pending, d.waiting) <> (SELECT count(*), coalesce(sum(items), 0) FROM tasks t WHERE t.integration = d.integration)`)
+	orphans := number(t, conn, "SELECT count(*) FROM task_items i WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.seq = i.task)")
+	if wrong+orphans > 0 {
+		t.Errorf("%d wrong counters, %d blocks without a task", wrong, orphans)
+	}
+}
+
+// One drain's row is stuck, since its transaction died on the way; the leases of the others are prolonged all the same.
+func TestOneStuckDrainDoesNotStopTheHeartbeat(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	var held []store.Held
+	for range 3 {
+		env, id := integration(t, s)
+		if _, err := submit(t.Context(), s, env, id, 1); err != nil {
+			t.Fatal(err)
+		}
+		lease, _, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, store.Held{Ref: lease.Ref, Epoch: lease.Epoch})
+	}
+	other := raw(t, address)
+	exec(t, other, "BEGIN")
+	exec(t, other, "SELECT 1 FROM drains WHERE integration = $1 FOR UPDATE", held[1].Ref)
+	states, err := s.Extend(t.Context(), "me", held, time.Minute)
+	if err != nil || len(states) != 2 {
+		t.Errorf("extended %v, %v", states, err)
+	}
+	if _, stuck := states[held[1].Ref]; stuck {
+		t.Error("the stuck one was prolonged")
+	}
+}
+
+// A first load is copied. Where a row is there against expectation, the load becomes an upsert and nothing fails.
+func TestCopyMeetsAnExistingRow(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	if _, err := submit(t.Context(), s, env, id, 1000); err != nil {
+		t.Fatal(err)
+	}
+	conn := raw(t, address)
+	exec(t, conn, "INSERT INTO skills (integration, origin_id, id, name, status) SELECT seq, 'skill-7', 'kept', 'Old', 1 FROM integrations")
+	if err := drain(t.Context(), s, id, "me"); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM skills"); n != 1000 {
+		t.Errorf("%d rows", n)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM skills WHERE id = 'kept' AND name = 'Skill 7'"); n != 1 {
+		t.Error("the row that was there lost its id, or was not written")
+	}
+}
+
+// Ended tasks lie in the partition of their day. A day that has come of age is dropped whole, and its tasks leave tombstones.
+func TestDaysAreDroppedWhole(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	task, err := submit(t.Context(), s, env, id, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drain(t.Context(), s, id, "me"); err != nil {
+		t.Fatal(err)
+	}
+	conn := raw(t, address)
+	day := "results_" + time.Now().UTC().Format("20060102")
+	if n := number(t, conn, "SELECT count(*) FROM "+day); n != 1 {
+		t.Fatalf("%d tasks in %s", n, day)
+	}
+	// A day of long ago, with enough tasks for several calls, and one stray.
+	old := time.Now().UTC().AddDate(0, 0, -40)
+	lo, hi := skill.FirstTaskID(old.Truncate(24*time.Hour)), skill.FirstTaskID(old.Truncate(24*time.Hour).AddDate(0, 0, 1))
+	name := "results_" + old.Format("20060102")
+	exec(t, conn, fmt.Sprintf("CREATE TABLE %s PARTITION OF results FOR VALUES FROM ('%s') TO ('%s')", name, lo, hi))
+	const tasks = 25
+	for i := range tasks + 1 {
+		made := skill.NewTaskID(old)
+		if i == tasks {
+			made = skill.NewTaskID(old.AddDate(-1, 0, 0))
+		}
+		exec(t, conn, `INSERT INTO results SELECT $1, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at - interval '40 d',
+			completed_at - interval '40 d', document, blocks FROM results WHERE id = $2`, made, task.ID)
+	}
+	const keep = 30 * 24 * time.Hour
+	// A dump, say, reads the table: the day stays for now, its tombstones are written already, and polls go on.
+	other := raw(t, address)
+	exec(t, other, "BEGIN; SELECT count(*) FROM results")
+	total := 0
+	for calls := 0; ; calls++ {
+		n, err := s.Expire(t.Context(), keep, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total += n; n == 0 {
+			break
+		}
+		if n > 10 || calls > 10 {
+			t.Fatalf("call %d: %d tasks", calls, n)
+		}
+	}
+	if total != tasks+1 {
+		t.Errorf("%d expired, want %d", total, tasks+1)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM pg_class WHERE relname = $1", name); n != 1 {
+		t.Error("dropped under a reader")
+	}
+	if _, err := s.Task(t.Context(), env, id, task.ID); err != nil {
+		t.Errorf("a young task: %v", err)
+	}
+	exec(t, other, "COMMIT")
+	if n, err := s.Expire(t.Context(), keep, 10); n != 0 || err != nil {
+		t.Errorf("once more: %d, %v", n, err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM pg_class WHERE relname = $1", name); n != 0 {
+		t.Error("the day is still there")
+	}
+	var buried string
+	if err := conn.QueryRow(t.Context(), "SELECT id FROM expired ORDER BY id DESC LIMIT 1").Scan(&buried); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Task(t.Context(), env, id, buried)
+	if _, ok := errors.AsType[*store.ExpiredError](err); !ok {
+		t.Errorf("a buried task: %v", err)
+	}
+	// Nobody made partitions for a while: what has fallen into the default one is moved when they are.
+	exec(t, conn, fmt.Sprintf("DROP TABLE %s", day))
+	stray, err := submit(t.Context(), s, env, id, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drain(t.Context(), s, id, "me"); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM results_default"); n != 1 {
+		t.Fatalf("%d in the default partition", n)
+	}
+	if _, err := s.Expire(t.Context(), keep, 10); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM "+day); n != 1 {
+		t.Errorf("%d in %s", n, day)
+	}
+	if _, err := s.Task(t.Context(), env, id, stray.ID); err != nil {
+		t.Errorf("the moved task: %v", err)
+	}
+}
+
+// Leases go by the database's clock: a store has no say in what time it is.
+func TestTheDatabaseTellsTheTime(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	conn := raw(t, address)
+	exec(t, conn, "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT '2031-01-01 00:00:00Z'::timestamptz $$")
+	env, id := integration(t, s)
+	task, err := submit(t.Context(), s, env, id, 1)
+	if err != nil || task.CreatedAt.Year() != 2031 {
+		t.Errorf("accepted %+v, %v", task, err)
+	}
+	_, next, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
+	if err != nil || next.Task.TimeLeft != time.Hour || next.Now.Year() != 2031 {
+		t.Errorf("claimed %+v, %v", next, err)
+	}
+}
+
+// The address may name a schema: everything lies there, and another one is free for another installation.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	address := empty(t)
+	conn := raw(t, address)
+	for _, schema := range []string{"one", "two"} {
+		exec(t, conn, "CREATE SCHEMA "+schema)
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("search_path", schema)
+		u.RawQuery = q.Encode()
+		s := closing(t, postgres.Options{URL: u.String(), Serve: true, Conns: 4})
+		env, id := integration(t, s)
+		if _, err := submit(t.Context(), s, env, id, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := drain(t.Context(), s, id, "me"); err != nil {
+			t.Fatal(err)
+		}
+		if n := number(t, conn, fmt.Sprintf("SELECT count(*) FROM %s.results", schema)); n != 1 {
+			t.Errorf("%d results in %s", n, schema)
+		}
+	}
 }
