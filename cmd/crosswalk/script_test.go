@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,13 +32,40 @@ func TestMain(m *testing.M) {
 //	stopserver                end it by SIGTERM; it must exit with 0 within 10 s
 //	interrupt CODE TEXT PROGRAM ARG…  run a program, send it SIGINT once it has printed a line with that text on stderr,
 //	                          and want that code; what it printed is in the file interrupted
+//
+// Those in testdata/script run on each kind of database, which they can ask for as [sqlite] and [postgres]; those in the
+// folders below are about one of them. CROSSWALK_DATA and CROSSWALK_DATABASE lead to a fresh database.
 func TestScripts(t *testing.T) {
+	both := filepath.Join("testdata", "script")
+	for _, on := range []string{"sqlite", "postgres"} {
+		t.Run(on, func(t *testing.T) {
+			if on == "postgres" {
+				pgtest.Prepare(t)
+			}
+			for name, dir := range map[string]string{"both": both, "only": filepath.Join(both, on)} {
+				t.Run(name, func(t *testing.T) { runScripts(t, dir, on) })
+			}
+		})
+	}
+}
+
+func runScripts(t *testing.T, dir, on string) {
 	testscript.Run(t, testscript.Params{
-		Dir: filepath.Join("testdata", "script"),
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CROSSWALK_DATA", filepath.Join(env.WorkDir, "data"))
 			env.Values[serverKey{}] = &process{}
+			if on == "postgres" {
+				env.Setenv("CROSSWALK_DATABASE", pgtest.Database(env.T().(testing.TB)))
+				env.Setenv("CROSSWALK_DATABASE_CONNECTIONS", "4")
+			}
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "sqlite" && name != "postgres" {
+				return false, errors.New("there is no such condition")
+			}
+			return name == on, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "jsonenv": jsonenv, "startserver": startServer, "stopserver": stopServer, "interrupt": interrupt,
@@ -162,7 +191,7 @@ func lookPath(ts *testscript.TestScript, program string) string {
 
 func environment(ts *testscript.TestScript) []string {
 	env := []string{}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_DATABASE", "CROSSWALK_DATABASE_CONNECTIONS", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}
