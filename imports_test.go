@@ -32,6 +32,8 @@ var allowed = map[string][]string{
 	"internal/skill":                   {},
 	"connector":                        {},
 	"connector/sandbox":                {"connector"},
+	"connector/rest":                   {"connector"},
+	"internal/outgoing":                {},
 	"client":                           {},
 	"examples":                         {},
 	"openapi":                          {},

@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +78,11 @@ type Connector interface {
 type Account struct {
 	// ID is the integration's: stable, and unlike any other.
 	ID string
-	// Settings is a JSON object with the fields that the description declares. Absent fields have their defaults.
+	// Settings is a JSON object with the fields that the description declares, secret ones included. Absent fields have
+	// their defaults.
 	Settings json.RawMessage
+	// HTTP is the client for all requests to the tool: bounded, guarded and recorded. A connector makes none of its own.
+	HTTP *http.Client
 }
 
 // Category is the kind of system a tool is, in the contract's words.
@@ -105,9 +109,14 @@ type Description struct {
 	Limits Limits
 	// Deactivates: an inactive skill is retired in the tool. Otherwise such an item is refused.
 	Deactivates bool
+	// Links are the vendor's pages on what the connector uses.
+	Links []Link
 	// Beta: not yet tried by people other than its authors.
 	Beta bool
 }
+
+// Link is a page of the vendor's.
+type Link struct{ Label, URL string }
 
 // FieldType is how the value of a field is written.
 type FieldType string

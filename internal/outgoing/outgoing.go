@@ -1,0 +1,112 @@
+// Package outgoing makes the HTTP clients through which this server speaks to tools: bounded in time and size, kept away from
+// the network behind it, and written down for those who must explain what happened.
+package outgoing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// Client is what a client is made of.
+type Client struct {
+	// AllowPrivate lets it reach private, loopback and link-local addresses, for tools on one's own network.
+	AllowPrivate bool
+	// Record is told of every exchange, if it is not nil. It must not block.
+	Record func(Exchange)
+	// Secrets are taken out of what is recorded.
+	Secrets []string
+}
+
+const (
+	connectTime = 10 * time.Second
+	// headerTime is longer than tools take for a batch; the engine bounds a call as a whole.
+	headerTime = 2 * time.Minute
+	idleTime   = 30 * time.Second
+	// mostHeader bounds an answer's header.
+	mostHeader = 256 << 10
+)
+
+// ForbiddenError says that an address may not be reached.
+type ForbiddenError struct{ Address netip.Addr }
+
+// Error implements error.
+func (e *ForbiddenError) Error() string {
+	return fmt.Sprintf("%s is a private address; --allow-private-tools lets tools be there", e.Address)
+}
+
+// New makes a client. It keeps connections open between requests; CloseIdleConnections ends those.
+func New(c Client) *http.Client {
+	dialer := &net.Dialer{Timeout: connectTime, KeepAlive: 15 * time.Second}
+	if !c.AllowPrivate {
+		// Asked with the address that is connected to, after names were resolved: a name may mean something else by now.
+		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			to, err := netip.ParseAddrPort(address)
+			if err != nil {
+				return err
+			}
+			if ip := to.Addr().Unmap(); !public(ip) {
+				return &ForbiddenError{ip}
+			}
+			return nil
+		}
+	}
+	return &http.Client{
+		Transport: &recording{record: c.Record, secrets: c.Secrets, next: &http.Transport{
+			DialContext:            dialer.DialContext,
+			TLSHandshakeTimeout:    connectTime,
+			ResponseHeaderTimeout:  headerTime,
+			IdleConnTimeout:        idleTime,
+			MaxIdleConnsPerHost:    8,
+			MaxResponseHeaderBytes: mostHeader,
+			ForceAttemptHTTP2:      true,
+		}},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			// Credentials must not follow to another host, nor a change be made twice.
+			from := via[len(via)-1]
+			if r.URL.Host != from.URL.Host || r.URL.Scheme != from.URL.Scheme || from.Method != http.MethodGet {
+				return http.ErrUseLastResponse
+			}
+			if len(via) >= 5 {
+				return errors.New("too many redirects")
+			}
+			return nil
+		},
+	}
+}
+
+// special are networks that are not the public internet and that netip does not know as such.
+func special() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("0.0.0.0/8"),
+		netip.MustParsePrefix("100.64.0.0/10"),   // shared by carriers
+		netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+		netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+		netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+		netip.MustParsePrefix("198.51.100.0/24"), // documentation
+		netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+		netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
+		netip.MustParsePrefix("64:ff9b::/96"),    // IPv4 behind a translator: anything may be there
+		netip.MustParsePrefix("64:ff9b:1::/48"),
+		netip.MustParsePrefix("2001:db8::/32"), // documentation
+		netip.MustParsePrefix("2002::/16"),     // IPv4 in IPv6
+	}
+}
+
+// public reports whether an address is on the public internet.
+func public(ip netip.Addr) bool {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+		return false
+	}
+	for _, p := range special() {
+		if p.Contains(ip) {
+			return false
+		}
+	}
+	return true
+}
