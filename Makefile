@@ -25,7 +25,7 @@ FUZZ = connector/rest:FuzzRetryAfter internal/skill:FuzzDecodeItems internal/ski
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## build Crosswalk and show it at work: 12,944 real skills into a sandbox
@@ -75,6 +75,10 @@ fuzz: ## fuzz every parser of what comes from outside, three minutes each
 		echo "fuzz: $$target for $(FUZZTIME)"; \
 		$(GO) test -run='^$$' -fuzz="^$${target#*:}\$$" -fuzztime=$(FUZZTIME) ./$${target%:*}; \
 	done
+
+.PHONY: upgrade-fixture
+upgrade-fixture: ## make data for the upgrade test with the program of an earlier COMMIT, under a NAME
+	scripts/upgrade-fixture $(COMMIT) $(NAME)
 
 .PHONY: clean
 clean: ## remove what make has made

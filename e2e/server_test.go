@@ -53,9 +53,11 @@ type site struct {
 	t    *testing.T
 	data string
 	url  string
-	cmd  *exec.Cmd
-	done chan error
-	log  *lockedBuffer
+	// program is what serves and administers.
+	program string
+	cmd     *exec.Cmd
+	done    chan error
+	log     *lockedBuffer
 }
 
 // lockedBuffer collects what a process writes.
@@ -77,7 +79,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, data: filepath.Join(t.TempDir(), "data"), log: &lockedBuffer{}}
+	s := &site{t: t, data: filepath.Join(t.TempDir(), "data"), program: program, log: &lockedBuffer{}}
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			_ = s.cmd.Process.Kill() // it may have ended
@@ -99,7 +101,7 @@ func (s *site) begin(flags ...string) *bufio.Reader {
 	if s.url != "" {
 		listen = s.url[len("http://"):]
 	}
-	s.cmd = exec.Command(program, append([]string{"serve", "--listen", listen, "--data", s.data}, flags...)...)
+	s.cmd = exec.Command(s.program, append([]string{"serve", "--listen", listen, "--data", s.data}, flags...)...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -176,7 +178,7 @@ func (s *site) terminate() time.Duration {
 // admin runs a command on the database and returns a field of what it prints.
 func (s *site) admin(field string, args ...string) string {
 	s.t.Helper()
-	cmd := exec.Command(program, append(args, "--data", s.data, "--json")...)
+	cmd := exec.Command(s.program, append(args, "--data", s.data, "--json")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -223,7 +223,11 @@ func TestPrivate(t *testing.T) {
 func TestLargeTasksExpireBitByBit(t *testing.T) {
 	now := time.Now()
 	s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Now: func() time.Time { return now }})
-	defer s.Close()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
 	env, err := s.Environment(t.Context(), store.DefaultEnvironment)
 	if err != nil {
 		t.Fatal(err)
