@@ -95,8 +95,14 @@ func (c *Cluster) Stop(how syscall.Signal) {
 	}
 }
 
-// Running says whether the server runs. One that has no space left for its log ends by itself.
-func (c *Cluster) Running() bool { return c.c.running() }
+// Recover waits until a server answers that went through something; if that ended it, it is started again. One that has no
+// space left for its log ends.
+func (c *Cluster) Recover() {
+	c.tb.Helper()
+	if err := c.c.recover(); err != nil {
+		c.tb.Fatal(fmt.Errorf("pgtest: %w", err))
+	}
+}
 
 // Start starts a server that was stopped or killed, and returns when it answers.
 func (c *Cluster) Start() {
@@ -229,6 +235,11 @@ func (c *cluster) start() error {
 		defer close(gone)
 		_ = cmd.Wait() // the log says how it ended
 	}()
+	return c.await()
+}
+
+// await waits until the server answers.
+func (c *cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {
@@ -237,13 +248,20 @@ func (c *cluster) start() error {
 			return nil
 		}
 		select {
-		case <-gone:
-			return fmt.Errorf("start PostgreSQL: it ended at once: %s", c.logged())
+		case <-c.gone:
+			return fmt.Errorf("start PostgreSQL: it has ended: %s", c.logged())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start PostgreSQL: it does not answer within %v: %w", limit, err), c.stop(Immediate))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+func (c *cluster) recover() error {
+	if c.running() && c.await() == nil {
+		return nil
+	}
+	return c.start()
 }
 
 func (c *cluster) answers(ctx context.Context) error {

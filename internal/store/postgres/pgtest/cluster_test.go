@@ -96,10 +96,7 @@ func TestClusterOnAFullDisk(t *testing.T) {
 			t.Error("a full disk takes everything")
 		}
 		disk.Free()
-		wait(t, "the server answers, or has ended", func() bool { return !c.Running() || c.c.answers(t.Context()) == nil })
-		if !c.Running() {
-			c.Start()
-		}
+		c.Recover()
 		if n := count(t, open(t, c.URL("postgres")), `SELECT count(*) FROM things WHERE content = 'accepted'`); n != 1 {
 			t.Errorf("%d rows, want the one that was accepted", n)
 		}

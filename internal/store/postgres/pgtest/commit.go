@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -12,10 +13,21 @@ import (
 // channel is closed when that has happened. It makes no difference whether the commit is a statement of its own or
 // follows from the end of a batch.
 func (p *Proxy) CutCommitAnswer(is func(statement string) bool) <-chan struct{} {
+	return p.arm(&commitCut{is: is})
+}
+
+// CutCommit arms the proxy likewise, but it is the COMMIT itself that is lost: the database never sees it. Only one that
+// is a statement of its own can be.
+func (p *Proxy) CutCommit(is func(statement string) bool) <-chan struct{} {
+	return p.arm(&commitCut{is: is, before: true})
+}
+
+func (p *Proxy) arm(cut *commitCut) <-chan struct{} {
+	cut.proxy, cut.done = p, make(chan struct{})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.commit = &commitCut{proxy: p, is: is, done: make(chan struct{})}
-	return p.commit.done
+	p.commit = cut
+	return cut.done
 }
 
 func (p *Proxy) armed() *commitCut {
@@ -26,9 +38,10 @@ func (p *Proxy) armed() *commitCut {
 
 // commitCut is a cut that waits for its commit.
 type commitCut struct {
-	proxy *Proxy
-	is    func(statement string) bool
-	done  chan struct{}
+	proxy  *Proxy
+	is     func(statement string) bool
+	before bool // the COMMIT is cut, else its answer
+	done   chan struct{}
 }
 
 // take is true for the first that comes.
@@ -72,8 +85,8 @@ const (
 	messageReady    = 'Z'
 )
 
-// asked follows the requests. They all go on.
-func (c *conversation) asked(_ *commitCut, content []byte) ([]byte, bool) {
+// asked follows the requests. They go on, but for a COMMIT that is to be lost.
+func (c *conversation) asked(cut *commitCut, content []byte) (pass []byte, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests.read(content, func(kind byte, body []byte) {
@@ -81,6 +94,8 @@ func (c *conversation) asked(_ *commitCut, content []byte) ([]byte, bool) {
 		second, _, _ := bytes.Cut(rest, []byte{0})
 		switch kind {
 		case messageQuery:
+			commits := strings.EqualFold(string(first), "commit")
+			end = end || commits && cut != nil && cut.before && slices.ContainsFunc(c.done, cut.is) && cut.take()
 			c.rounds, c.asking = append(c.rounds, append(c.asking, string(first))), nil
 		case messageParse:
 			c.prepared[string(first)] = string(second)
@@ -90,7 +105,7 @@ func (c *conversation) asked(_ *commitCut, content []byte) ([]byte, bool) {
 			c.rounds, c.asking = append(c.rounds, c.asking), nil
 		}
 	})
-	return content, false
+	return content, end
 }
 
 // answered follows the answers. Those that may tell of the commit are held.
@@ -131,7 +146,7 @@ func (c *conversation) round() []string {
 
 // meant says whether the transaction is one that the cut waits for.
 func (c *conversation) meant(cut *commitCut) bool {
-	return cut != nil && (slices.ContainsFunc(c.done, cut.is) || slices.ContainsFunc(c.round(), cut.is))
+	return cut != nil && !cut.before && (slices.ContainsFunc(c.done, cut.is) || slices.ContainsFunc(c.round(), cut.is))
 }
 
 // scanner splits one direction of a connection into messages.

@@ -204,7 +204,7 @@ func (l *link) pump(from, to net.Conn, direction Direction, see func(cut *commit
 			return
 		}
 		pass, end := see(l.proxy.armed(), next.content)
-		if end {
+		if end { // even what would pass: it is one message of many
 			l.reset()
 			return
 		}

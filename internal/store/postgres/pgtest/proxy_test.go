@@ -251,6 +251,32 @@ func TestCutCommitAnswer(t *testing.T) {
 	}
 }
 
+func TestCutCommit(t *testing.T) {
+	t.Parallel()
+	p, through, past := network(t)
+	is := func(statement string) bool { return strings.HasPrefix(statement, "INSERT") }
+	done := p.CutCommit(is)
+	for _, statement := range []string{`BEGIN`, `COMMIT`, `BEGIN`, `INSERT INTO things VALUES (1)`, `ROLLBACK`, `BEGIN`, `INSERT INTO things VALUES (2)`} {
+		exec1(t, through, statement)
+	}
+	select {
+	case <-done:
+		t.Fatal("cut before the commit")
+	default:
+	}
+	if _, err := through.Exec(t.Context(), `COMMIT`); err == nil {
+		t.Error("the commit was answered")
+	}
+	<-done
+	again := open(t, p.URL())
+	for _, statement := range []string{`BEGIN`, `INSERT INTO things VALUES (3)`, `COMMIT`} {
+		exec1(t, again, statement)
+	}
+	if n := count(t, past, `SELECT sum(n) FROM things`); n != 3 {
+		t.Errorf("the rows come to %d, want the last one alone", n)
+	}
+}
+
 // Whatever pieces the network makes of them, messages are the same.
 func TestScanner(t *testing.T) {
 	t.Parallel()
