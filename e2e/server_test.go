@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,6 +23,8 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/client"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
@@ -31,8 +34,14 @@ var kills = flag.Int("kills", 25, "how often a server is killed")
 // program is the built crosswalk.
 var program string
 
+const programVariable = "CROSSWALK_E2E_PROGRAM"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// A test in another process, for the sake of its disk, has the program already.
+	if program = os.Getenv(programVariable); program != "" {
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "crosswalk-e2e-")
 	if err != nil {
 		log.Fatal(err)
@@ -43,15 +52,22 @@ func TestMain(m *testing.M) {
 	if err := build.Run(); err != nil {
 		log.Fatalf("build crosswalk: %v", err)
 	}
+	if err := os.Setenv(programVariable, program); err != nil {
+		log.Fatal(err)
+	}
 	code := m.Run()
 	_ = os.RemoveAll(dir) // it is in the temporary folder anyway
 	os.Exit(code)
 }
 
-// site is a data folder with whatever serves it.
+// site is a database with a process that serves it. Several sites may share a PostgreSQL.
 type site struct {
 	t    *testing.T
-	data string
+	data string // the folder of an embedded database
+	// database are the flags that lead the process to the database; admins lead everybody else there.
+	database, admins []string
+	// open opens the database, past whatever stands between it and the process.
+	open func(ctx context.Context) (store.Store, error)
 	url  string
 	// program is what serves and administers.
 	program string
@@ -78,8 +94,33 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// newSite has an embedded database.
 func newSite(t *testing.T) *site {
-	s := &site{t: t, data: filepath.Join(t.TempDir(), "data"), program: program, log: &lockedBuffer{}}
+	return newSiteIn(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// newSiteIn has an embedded database in a folder.
+func newSiteIn(t *testing.T, dir string) *site {
+	s := newProcess(t, "--data", dir)
+	s.data = dir
+	s.open = func(ctx context.Context) (store.Store, error) {
+		return sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(dir, "crosswalk.db")})
+	}
+	return s
+}
+
+// newSiteOn has a PostgreSQL. The process may be given another way to it.
+func newSiteOn(t *testing.T, url, way string) *site {
+	s := newProcess(t, "--database", url)
+	s.database = []string{"--database", way, "--database-connections", "8"}
+	s.open = func(ctx context.Context) (store.Store, error) {
+		return postgres.Open(ctx, postgres.Options{URL: url, Conns: 2})
+	}
+	return s
+}
+
+func newProcess(t *testing.T, database ...string) *site {
+	s := &site{t: t, database: database, admins: database, program: program, log: &lockedBuffer{}}
 	t.Cleanup(func() {
 		if s.cmd != nil {
 			_ = s.cmd.Process.Kill() // it may have ended
@@ -101,7 +142,7 @@ func (s *site) begin(flags ...string) *bufio.Reader {
 	if s.url != "" {
 		listen = s.url[len("http://"):]
 	}
-	s.cmd = exec.Command(s.program, append([]string{"serve", "--listen", listen, "--data", s.data}, flags...)...)
+	s.cmd = exec.Command(s.program, slices.Concat([]string{"serve", "--listen", listen}, s.database, flags)...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -178,7 +219,7 @@ func (s *site) terminate() time.Duration {
 // admin runs a command on the database and returns a field of what it prints.
 func (s *site) admin(field string, args ...string) string {
 	s.t.Helper()
-	cmd := exec.Command(s.program, append(args, "--data", s.data, "--json")...)
+	cmd := exec.Command(s.program, slices.Concat(args, s.admins, []string{"--json"})...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -210,7 +251,7 @@ func (s *site) client(settings ...string) *client.Client {
 func (s *site) tool(integration string) map[string]sandbox.Record {
 	s.t.Helper()
 	ctx := context.Background()
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(s.data, "crosswalk.db")})
+	db, err := s.open(ctx)
 	if err != nil {
 		s.t.Fatal(err)
 	}

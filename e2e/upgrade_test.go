@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -415,7 +416,7 @@ func makeFixture(t *testing.T) {
 // run runs a command on the database and returns what it prints.
 func (s *site) run(args ...string) []byte {
 	s.t.Helper()
-	cmd := exec.Command(s.program, append(args, "--data", s.data, "--json")...)
+	cmd := exec.Command(s.program, slices.Concat(args, s.admins, []string{"--json"})...)
 	out, err := cmd.Output()
 	if err != nil {
 		s.t.Fatalf("%v: %v", args, err)
