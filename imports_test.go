@@ -45,11 +45,11 @@ var allowed = map[string][]string{
 	"internal/store/postgres/dbq":      {},
 	"internal/store/postgres/pgtest":   {"internal/store/postgres"},
 	"internal/testdisk":                {},
-	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq"},
+	"bench":                            {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq", "internal/store/postgres/pgtest"},
 }
 
-// testOnly are packages that must not be in the program.
-var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk"}
+// testOnly are packages that must not be in the program, and those that may use them.
+var testOnly = []string{"connector/connectortest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk", "bench"}
 
 func TestImportsPointDownwards(t *testing.T) {
 	files := token.NewFileSet()

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -26,20 +25,25 @@ import (
 
 // server is a crosswalk process with a key.
 type server struct {
-	b       *bench
-	data    string
-	address string
-	key     string
-	cmd     *exec.Cmd
+	b        *bench
+	name     string // of its database, within the run
+	database string // its address, or file
+	address  string
+	key      string
+	cmd      *exec.Cmd
 }
 
 var serves = regexp.MustCompile(`serves http://(\S+)`)
 
-// start starts a process on a data folder and returns how long it took to be ready.
-func (b *bench) start(data string) (*server, time.Duration, error) {
-	s := &server{b: b, data: filepath.Join(b.dir, data)}
+// start starts a process on a database, made if it is not there, and returns how long it took to be ready.
+func (b *bench) start(name string) (*server, time.Duration, error) {
+	database, err := b.product.database(b.ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := &server{b: b, name: name, database: database}
 	began := time.Now()
-	s.cmd = exec.CommandContext(b.ctx, b.program, "serve", "--listen", "127.0.0.1:0", "--data", s.data, "--log-level", "warn")
+	s.cmd = exec.CommandContext(b.ctx, b.program, append([]string{"serve", "--listen", "127.0.0.1:0", "--log-level", "warn"}, b.flags(database)...)...)
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -80,8 +84,11 @@ func (s *server) stop() error {
 	return s.cmd.Wait()
 }
 
+// end stops the server and removes its database.
+func (s *server) end() error { return errors.Join(s.stop(), s.b.forget(s.name)) }
+
 func (s *server) admin(field string, args ...string) (string, error) {
-	out, err := exec.CommandContext(s.b.ctx, s.b.program, append(args, "--data", s.data, "--json")...).Output()
+	out, err := exec.CommandContext(s.b.ctx, s.b.program, append(append(args, "--json"), s.b.flags(s.database)...)...).Output()
 	if err != nil {
 		return "", fmt.Errorf("%v: %w", args, err)
 	}

@@ -18,8 +18,8 @@ import (
 	store "github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
-// rawDatabase is what the database alone does on this machine at this moment, with the store's own driver and pragmas.
-type rawDatabase struct {
+// rawSQLite uses the store's own driver and pragmas.
+type rawSQLite struct {
 	db   *sql.DB
 	rows int // of a statement: the fastest
 	bulk *sql.Stmt
@@ -29,7 +29,7 @@ type rawDatabase struct {
 	update      *sql.Stmt
 }
 
-func openRaw(ctx context.Context, path string) (*rawDatabase, error) {
+func openRawSQLite(ctx context.Context, path string) (*rawSQLite, error) {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func openRaw(ctx context.Context, path string) (*rawDatabase, error) {
 			return nil, err
 		}
 	}
-	r := &rawDatabase{db: db}
+	r := &rawSQLite{db: db}
 	if r.insert, err = db.PrepareContext(ctx, `INSERT INTO tasks (id, body) VALUES (?, ?)`); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func openRaw(ctx context.Context, path string) (*rawDatabase, error) {
 	return r, nil
 }
 
-func (r *rawDatabase) prepare(ctx context.Context, rows int) error {
+func (r *rawSQLite) prepare(ctx context.Context, rows int) error {
 	values := strings.TrimSuffix(strings.Repeat("(?,?,?,?,?,?),", rows), ",")
 	stmt, err := r.db.PrepareContext(ctx, `INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
 		SELECT ?, ?, ?, column1, column2, column3, column4, column5, column6 FROM (VALUES `+values+`) WHERE true
@@ -72,7 +72,7 @@ func (r *rawDatabase) prepare(ctx context.Context, rows int) error {
 }
 
 // fastest finds the number of rows a statement that this machine likes best.
-func (r *rawDatabase) fastest(ctx context.Context, items []skill.Item) error {
+func (r *rawSQLite) fastest(ctx context.Context, items []skill.Item) error {
 	best, bestTime := 0, time.Hour
 	for _, rows := range []int{50, 100, 200, 500} {
 		if err := r.prepare(ctx, rows); err != nil {
@@ -93,8 +93,14 @@ func (r *rawDatabase) fastest(ctx context.Context, items []skill.Item) error {
 	return r.prepare(ctx, best)
 }
 
-// upsert writes the items as new rows in one transaction.
-func (r *rawDatabase) upsert(ctx context.Context, items []skill.Item) (time.Duration, error) {
+func (r *rawSQLite) close() error { return r.db.Close() }
+
+func (r *rawSQLite) upsert(ctx context.Context, items []skill.Item) (time.Duration, error) {
+	if r.bulk == nil {
+		if err := r.fastest(ctx, items); err != nil {
+			return 0, err
+		}
+	}
 	r.integration++
 	ids := skill.NewIDs(time.Now(), len(items))
 	began := time.Now()
@@ -123,8 +129,7 @@ func (r *rawDatabase) upsert(ctx context.Context, items []skill.Item) (time.Dura
 	return took, err
 }
 
-// transactions runs bare insert+update transactions for a while and returns how many a second.
-func (r *rawDatabase) transactions(ctx context.Context, d time.Duration) (float64, error) {
+func (r *rawSQLite) transactions(ctx context.Context, d time.Duration) (float64, error) {
 	body := strings.Repeat("x", 700) // ten skills
 	began := time.Now()
 	n := 0
@@ -149,20 +154,15 @@ func (r *rawDatabase) transactions(ctx context.Context, d time.Duration) (float6
 // serveYardstick is the bare handler: it looks the same row up with the same statement and writes the same bytes, and
 // does nothing else. It runs in a process of its own, as the server does.
 func serveYardstick(args []string) error {
-	path := args[0]
-	db, err := sql.Open("sqlite", store.DSN(path, "query_only(1)", "cache_size(-2048)"))
+	database, environment := args[0], args[1]
+	open := openSQLiteLookUp
+	if strings.HasPrefix(database, "postgres") {
+		open = openPostgresLookUp
+	}
+	find, err := open(database)
 	if err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
-	stmt, err := db.Prepare(`SELECT t.id, t.status, t.items, t.done, t.written, t.unchanged, t.failed, t.created_at, t.document
-		FROM tasks t JOIN integrations i ON i.seq = t.integration
-		WHERE t.id = ? AND i.id = ? AND i.environment_id = ?`)
-	if err != nil {
-		return err
-	}
-	environment := args[1]
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -170,11 +170,8 @@ func serveYardstick(args []string) error {
 	fmt.Fprintf(os.Stdout, "serves http://%s\n", listen.Addr())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/hris/skills/bulk/{task_id}", func(w http.ResponseWriter, r *http.Request) {
-		var id string
-		var status, items, done, written, unchanged, failed, created int64
-		var document []byte
-		row := stmt.QueryRowContext(r.Context(), r.PathValue("task_id"), r.Header.Get("X-Integration-Id"), environment)
-		if err := row.Scan(&id, &status, &items, &done, &written, &unchanged, &failed, &created, &document); err != nil {
+		document, err := find(r.Context(), r.PathValue("task_id"), r.Header.Get("X-Integration-Id"), environment)
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -183,4 +180,28 @@ func serveYardstick(args []string) error {
 		_, _ = w.Write(document) // the client has gone: there is nobody to tell
 	})
 	return http.Serve(listen, mux)
+}
+
+// lookUp finds the document of an ended task.
+type lookUp func(ctx context.Context, task, integration, environment string) ([]byte, error)
+
+func openSQLiteLookUp(path string) (lookUp, error) {
+	db, err := sql.Open("sqlite", store.DSN(path, "query_only(1)", "cache_size(-2048)"))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(4)
+	db.SetMaxIdleConns(4)
+	stmt, err := db.Prepare(`SELECT t.id, t.status, t.items, t.done, t.written, t.unchanged, t.failed, t.created_at, t.document
+		FROM tasks t JOIN integrations i ON i.seq = t.integration
+		WHERE t.id = ? AND i.id = ? AND i.environment_id = ?`)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, task, integration, environment string) (document []byte, err error) {
+		var id string
+		var status, items, done, written, unchanged, failed, created int64
+		row := stmt.QueryRowContext(ctx, task, integration, environment)
+		return document, row.Scan(&id, &status, &items, &done, &written, &unchanged, &failed, &created, &document)
+	}, nil
 }

@@ -65,7 +65,8 @@ func Database(tb testing.TB) string {
 //
 //nolint:gochecknoglobals // made once a test binary
 var template = sync.OnceValues(func() (*owner, error) {
-	s, err := find()
+	// What is thrown away need not be synced.
+	s, err := find(Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": "200"}})
 	if err != nil {
 		return nil, err
 	}

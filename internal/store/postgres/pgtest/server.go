@@ -66,8 +66,19 @@ func (s server) check() error {
 	return nil
 }
 
+// Server finds the server on which Database makes its databases, or starts one with these options, which ends with the
+// process. It returns the address of a database that is there already. It is for the benchmarks, which are no tests and
+// make their databases themselves.
+func Server(options Options) (string, error) {
+	s, err := find(options)
+	if err != nil {
+		return "", err
+	}
+	return s.url(""), nil
+}
+
 // find finds the server for the fresh databases, or starts one, which ends with the process.
-func find() (server, error) {
+func find(otherwise Options) (server, error) {
 	if named := os.Getenv("TEST_DATABASE_URL"); named != "" {
 		address, err := url.Parse(named)
 		if err != nil || address.Scheme != "postgres" && address.Scheme != "postgresql" {
@@ -83,8 +94,7 @@ func find() (server, error) {
 	if notLocal == nil {
 		return local, nil
 	}
-	// What is thrown away need not be synced.
-	c, err := newCluster(Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": "200"}})
+	c, err := newCluster(otherwise)
 	if err != nil {
 		return server{}, fmt.Errorf("pgtest: no PostgreSQL for the tests. Install one with: sudo apt-get install -y postgresql. "+
 			"Or name one: TEST_DATABASE_URL=postgres://user:password@host:5432/postgres. "+
