@@ -25,6 +25,7 @@ type serveCommand struct {
 	TLSCert        string        `name:"tls-cert" help:"PEM file with the certificate and its chain; with it the server speaks HTTPS. Read again when it changes." env:"CROSSWALK_TLS_CERT" type:"path" placeholder:"FILE"`
 	TLSKey         string        `name:"tls-key" help:"PEM file with the certificate's private key." env:"CROSSWALK_TLS_KEY" type:"path" placeholder:"FILE"`
 	TrustedProxies []string      `help:"Addresses and networks of proxies; the X-Forwarded-For of nobody else is believed." env:"CROSSWALK_TRUSTED_PROXIES" placeholder:"CIDR"`
+	MaxConnections int           `help:"Most connections of clients; beyond it those without a request are closed." default:"4096" env:"CROSSWALK_MAX_CONNECTIONS" placeholder:"N"`
 	MaxItems       int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
 	MaxWaiting     int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
 	TaskTimeout    time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
@@ -43,6 +44,8 @@ func (c *serveCommand) Help() string {
 
 func (c *serveCommand) Validate() error {
 	switch {
+	case c.MaxConnections < 1:
+		return errors.New("--max-connections must be at least 1")
 	case c.MaxItems < 1:
 		return errors.New("--max-items must be at least 1")
 	case c.MaxWaiting < c.MaxItems:
@@ -67,7 +70,7 @@ func (c *serveCommand) Run(a *app) error {
 	log := c.logger(a.err)
 	s, err := server.Start(a.ctx, server.Config{
 		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Database: c.where(), MasterKey: c.source(), MaxItems: c.MaxItems,
-		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
+		MaxConnections: c.MaxConnections, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting,

@@ -57,6 +57,8 @@ type Config struct {
 	MaxBody int
 	// BodyMemory bounds the bytes that bodies being read may take together. 16 MiB if zero; at least MaxBody.
 	BodyMemory int
+	// AnswerMemory bounds the bytes that large answers being sent may take together. 16 MiB if zero.
+	AnswerMemory int
 	// StoreTime is how long the store may take for one request in all; then the answer is 503. 4 s if zero.
 	StoreTime time.Duration
 	// Clients tells where requests come from.
@@ -69,8 +71,9 @@ type Config struct {
 // none of them matches is answered in the contract's envelope.
 type API struct {
 	Config
-	mux    *http.ServeMux
-	bodies *bodies
+	mux     *http.ServeMux
+	bodies  *bodies
+	answers *answers
 }
 
 // New makes the handler.
@@ -87,13 +90,16 @@ func New(c Config) *API {
 	if c.BodyMemory == 0 {
 		c.BodyMemory = 16 << 20
 	}
+	if c.AnswerMemory == 0 {
+		c.AnswerMemory = 16 << 20
+	}
 	if c.StoreTime == 0 {
 		c.StoreTime = 4 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, c.BodyMemory)}
+	a := &API{Config: c, mux: http.NewServeMux(), bodies: newBodies(c.MaxBody, c.BodyMemory), answers: newAnswers(c.AnswerMemory)}
 	if c.Engine == nil {
 		return a
 	}
@@ -253,16 +259,6 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	body := append([]byte(nil), `{"status":"error","error":`...)
 	body = skill.AppendError(body, told.Code, told.Message, "")
 	send(w, status, append(body, '}'))
-}
-
-// send writes a JSON answer.
-func send(w http.ResponseWriter, status int, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client has gone: there is nobody to tell
 }
 
 const (

@@ -28,16 +28,19 @@ type bodies struct {
 	// desks bounds how many large bodies are decoded and stored at once: what a body is decoded into takes several times
 	// its size, and more of them at once than there are processors would end no sooner.
 	desks *semaphore.Weighted
-	pool  sync.Pool
+	// first and free hold buffers of firstBody and freeBody.
+	first, free sync.Pool
 }
 
 const (
+	// firstBody is what a body gets before anything of it has come: many connections that say they will send cost little.
+	firstBody = 4 << 10
 	// freeBody is what a body may take without standing in line.
 	freeBody = 64 << 10
 	// lineTime bounds the wait for memory, and for a desk.
 	lineTime = 20 * time.Second
 	// smallTime bounds the time in which a small body arrives; one that takes memory from others has largeTime, and more
-	// the larger it is, at slowest bytes a second.
+	// the larger it is, at slowest bytes a second. So has every answer.
 	smallTime = 60 * time.Second
 	largeTime = 10 * time.Second
 	slowest   = 256 << 10
@@ -55,14 +58,16 @@ func (b *bodies) desk(ctx context.Context, body []byte) (leave func(), err error
 	if len(body) <= freeBody {
 		return func() {}, nil
 	}
-	if err := wait(ctx, b.desks, 1); err != nil {
+	if err := wait(ctx, b.desks, 1, fullOfBodies); err != nil {
 		return nil, err
 	}
 	return func() { b.desks.Release(1) }, nil
 }
 
-// wait stands in line, for a while.
-func wait(ctx context.Context, line *semaphore.Weighted, n int64) error {
+const fullOfBodies = "The server takes in as many large requests as it has memory for. Nothing of this one was kept."
+
+// wait stands in line, for a while; full is what the caller is told when that was not enough.
+func wait(ctx context.Context, line *semaphore.Weighted, n int64, full string) error {
 	ctx, cancel := context.WithTimeout(ctx, lineTime)
 	defer cancel()
 	err := line.Acquire(ctx, n)
@@ -70,8 +75,7 @@ func wait(ctx context.Context, line *semaphore.Weighted, n int64) error {
 		return nil
 	}
 	return &skill.Error{
-		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: 2 * time.Second, Err: err,
-		Message: "The server takes in as many large requests as it has memory for. Nothing of this one was kept.",
+		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: 2 * time.Second, Err: err, Message: full,
 	}
 }
 
@@ -105,17 +109,11 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 }
 
 func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arrive func(time.Duration)) (body []byte, release func(), err error) {
-	buf, _ := b.pool.Get().([]byte)
-	if buf == nil {
-		buf = make([]byte, 0, freeBody)
-	}
-	buf = buf[:0]
+	buf := take(&b.first, firstBody)
 	told := expected >= 0
 	var reserved int64
 	free := func() {
-		if cap(buf) == freeBody { // larger ones are rare, and not worth keeping
-			b.pool.Put(buf) //nolint:staticcheck // a slice header is small against what it holds
-		}
+		b.give(buf)
 		b.memory.Release(reserved)
 	}
 	defer func() {
@@ -128,11 +126,17 @@ func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arri
 			if len(buf) > b.most {
 				return nil, nil, b.tooLarge()
 			}
+			if cap(buf) < freeBody {
+				larger := append(take(&b.free, freeBody), buf...)
+				b.give(buf)
+				buf = larger
+				continue
+			}
 			if reserved == 0 {
 				if expected < 0 || expected > int64(b.most) {
 					expected = int64(b.most)
 				}
-				if err := wait(ctx, b.memory, expected); err != nil {
+				if err := wait(ctx, b.memory, expected, fullOfBodies); err != nil {
 					return nil, nil, err
 				}
 				reserved = expected
@@ -146,9 +150,7 @@ func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arri
 			}
 			grown := make([]byte, len(buf), min(size, b.most+1))
 			copy(grown, buf)
-			if cap(buf) == freeBody {
-				b.pool.Put(buf[:0]) //nolint:staticcheck // as above
-			}
+			b.give(buf)
 			buf = grown
 		}
 		n, err := in.Read(buf[len(buf):cap(buf)])
@@ -162,6 +164,24 @@ func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arri
 		if err != nil {
 			return nil, nil, b.broken(err, "the gzip stream is damaged")
 		}
+	}
+}
+
+// take returns an empty buffer.
+func take(pool *sync.Pool, size int) []byte {
+	if buf, ok := pool.Get().([]byte); ok {
+		return buf[:0]
+	}
+	return make([]byte, 0, size)
+}
+
+// give keeps a buffer for the next body. Large ones are rare, and not worth keeping.
+func (b *bodies) give(buf []byte) {
+	switch cap(buf) {
+	case firstBody:
+		b.first.Put(buf) //nolint:staticcheck // a slice header is small against what it holds
+	case freeBody:
+		b.free.Put(buf) //nolint:staticcheck // likewise
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,9 @@ func TestBodyMemory(t *testing.T) {
 		}
 		if _, err := read(freeBody-1, freeBody-1); err != nil {
 			t.Errorf("a small body: %v", err)
+		}
+		if body, _, err := b.collect(t.Context(), strings.NewReader("{}"), freeBody, nil); err != nil || cap(body) != firstBody {
+			t.Errorf("%d bytes are taken for 2, %v; want %d", cap(body), err, firstBody)
 		}
 		var e *skill.Error
 		if _, err := read(100<<10, 100<<10); !errors.As(err, &e) || e.Kind != skill.Unavailable {

@@ -141,7 +141,8 @@ func (a *API) skillsTask(w http.ResponseWriter, r *http.Request) error {
 	if !skill.IsTaskID(taskID) {
 		return a.noTask(r, who, integrationID, taskID)
 	}
-	view, err := a.Store.Task(r.Context(), who.EnvironmentID, integrationID, taskID)
+	view, release, err := a.task(r, who, integrationID, taskID)
+	defer release()
 	if expired, ok := errors.AsType[*store.ExpiredError](err); ok {
 		return skill.Errorf(skill.NotFound, skill.CodeInputInvalid,
 			"The task %s expired at %s: ended tasks are kept for a time, and then removed with their results. What it wrote is not undone.",

@@ -21,7 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 )
 
@@ -287,7 +286,7 @@ func TestFailedRequestNamesItsClient(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.http.Handler.(*api.API).Handle("GET /fails", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }))
+			s.api.Handle("GET /fails", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }))
 			run(t, s)
 			r := request(t, s, "/fails")
 			r.Header.Set("X-Forwarded-For", "1.1.1.1, 198.51.100.7")

@@ -54,6 +54,8 @@ type Config struct {
 	// MasterKey is where the key is found; its Own is the server's to set.
 	MasterKey auth.MasterKeySource
 	MaxItems  int
+	// MaxConnections of clients at a time. 4,096 if zero.
+	MaxConnections int
 	// TLSCert and TLSKey are PEM files; without them the server speaks plain HTTP.
 	TLSCert, TLSKey string
 	// TrustedProxies are the addresses and networks whose X-Forwarded-For is believed.
@@ -72,6 +74,7 @@ type Server struct {
 	Address string
 
 	config Config
+	api    *api.API
 	http   *http.Server
 	listen net.Listener
 	engine *engine.Engine
@@ -85,6 +88,9 @@ const (
 	idleTime   = 2 * time.Minute
 	// answerTime covers the longest way of a large body: it arrives, stands in line twice, and is stored.
 	answerTime = 4 * time.Minute
+	// A connection of HTTP/2 may have so many requests under way, and so many bytes that nobody has read yet.
+	streams      = 64
+	streamMemory = 256 << 10
 	// stopTime is how long a server takes at most to end once it is told to: calls of tools get 8 s of it.
 	stopTime = 9500 * time.Millisecond
 )
@@ -125,7 +131,11 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 			_ = listen.Close() // the first error is the one to tell
 		}
 	}()
-	s := &Server{config: c, listen: listen, Address: listen.Addr().String(), certificate: own}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 4096
+	}
+	crowd := newCrowd(listen, c.MaxConnections)
+	s := &Server{config: c, listen: crowd, Address: listen.Addr().String(), certificate: own}
 	s.URL = strings.TrimRight(c.PublicURL, "/")
 	if s.URL == "" {
 		s.URL = scheme + reachable(s.Address)
@@ -157,13 +167,17 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Role != Worker {
 		served.Engine, served.Store, served.Keys = s.engine, s.Store, &auth.Keys{Store: s.Store}
 	}
-	handler := api.New(served)
-	handler.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
-	handler.Handle("GET /readyz", plain(s.readiness))
-	handler.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	s.api = api.New(served)
+	s.api.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
+	s.api.Handle("GET /readyz", plain(s.readiness))
+	s.api.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	s.http = &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
+		Handler: crowd.handler(s.api), ConnContext: crowd.context, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streams, MaxReceiveBufferPerConnection: streamMemory, MaxReceiveBufferPerStream: streamMemory,
+			SendPingTimeout: idleTime / 4, WriteByteTimeout: idleTime / 4,
+		},
 	}
 	if own != nil {
 		s.http.TLSConfig = own.config()
