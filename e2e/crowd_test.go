@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/client"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
 const (
@@ -201,8 +202,16 @@ func percentile(took []time.Duration, p int) time.Duration {
 // TestCrowd lets 2,000 clients submit at the same moment. Each is accepted or cleanly refused, every accepted task is carried
 // out, and the memory stays bounded.
 func TestCrowd(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { comeTogether(t, newSite(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		url := pgtest.Database(t)
+		comeTogether(t, newSiteOn(t, url, url))
+	})
+}
+
+func comeTogether(t *testing.T, s *site) {
+	t.Helper()
 	const clients = 2000
-	s := newSite(t)
 	s.start()
 	var integrations []*client.Client
 	for range 5 {
