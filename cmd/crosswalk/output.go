@@ -65,11 +65,14 @@ func count(n int) string {
 }
 
 // skills writes "1 skill", "2 skills".
-func skills(n int) string {
+func skills(n int) string { return counted(n, "skill") }
+
+// counted writes a number with what it counts.
+func counted(n int, one string) string {
 	if n == 1 {
-		return "1 skill"
+		return "1 " + one
 	}
-	return count(n) + " skills"
+	return count(n) + " " + one + "s"
 }
 
 // seconds writes a duration as people time things.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 //	jsonenv NAME KEY          set a variable to a field of the JSON object that the last command printed
 //	startserver ARG…          start crosswalk serve on a free port and set CROSSWALK_URL
 //	stopserver                end it by SIGTERM; it must exit with 0 within 10 s
+//	killserver                end it by SIGKILL
+//	cluster                   start a PostgreSQL of the script's own, as safe as by default, and set CROSSWALK_DATABASE
+//	sql QUERY                 run a statement on the database
 //	interrupt CODE TEXT PROGRAM ARG…  run a program, send it SIGINT once it has printed a line with that text on stderr,
 //	                          and want that code; what it printed is in the file interrupted
 //
@@ -55,6 +59,7 @@ func runScripts(t *testing.T, dir, on string) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CROSSWALK_DATA", filepath.Join(env.WorkDir, "data"))
 			env.Values[serverKey{}] = &process{}
+			env.Values[testKey{}] = env.T()
 			if on == "postgres" {
 				env.Setenv("CROSSWALK_DATABASE", pgtest.Database(env.T().(testing.TB)))
 				env.Setenv("CROSSWALK_DATABASE_CONNECTIONS", "4")
@@ -69,6 +74,7 @@ func runScripts(t *testing.T, dir, on string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "jsonenv": jsonenv, "startserver": startServer, "stopserver": stopServer, "interrupt": interrupt,
+			"killserver": killServer, "cluster": cluster, "sql": statement,
 		},
 	})
 }
@@ -108,6 +114,24 @@ func jsonenv(ts *testscript.TestScript, _ bool, args []string) {
 type process struct{ ended chan error }
 
 type serverKey struct{}
+
+type testKey struct{}
+
+func cluster(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("CROSSWALK_DATABASE", pgtest.NewCluster(ts.Value(testKey{}).(testing.TB), pgtest.Options{}).Database("crosswalk"))
+}
+
+func statement(ts *testscript.TestScript, _ bool, args []string) {
+	driver, source := "pgx", ts.Getenv("CROSSWALK_DATABASE")
+	if source == "" {
+		driver, source = "sqlite", filepath.Join(ts.Getenv("CROSSWALK_DATA"), "crosswalk.db")
+	}
+	db, err := sql.Open(driver, source)
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec(strings.Join(args, " "))
+	ts.Check(err)
+}
 
 var address = regexp.MustCompile(`serves (http://\S+)`)
 
@@ -150,6 +174,13 @@ func stopServer(ts *testscript.TestScript, _ bool, _ []string) {
 	case <-time.After(10 * time.Second):
 		ts.Fatalf("the server did not stop within 10 s")
 	}
+}
+
+func killServer(ts *testscript.TestScript, _ bool, _ []string) {
+	pid, err := strconv.Atoi(ts.Getenv("SERVER_PID"))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	<-ts.Value(serverKey{}).(*process).ended //nolint:errcheck // killed: it cannot end well
 }
 
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
@@ -241,6 +272,7 @@ func TestHelp(t *testing.T) {
 		{"integrations", "delete"},
 		{"master-key", "new"},
 		{"master-key", "status"},
+		{"doctor"},
 		{"tools"},
 		{"version"},
 	} {

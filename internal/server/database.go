@@ -61,9 +61,30 @@ func (d Database) Open(ctx context.Context, serve bool, label string, log *slog.
 	if path, embedded := d.File(); embedded && path != "" {
 		return sqlite.Open(ctx, sqlite.Options{Path: path, Serve: serve, Label: label, Logger: log, Committed: m.Committed})
 	}
-	if strings.HasPrefix(d.URL, "postgres://") || strings.HasPrefix(d.URL, "postgresql://") {
+	if d.IsPostgres() {
 		return postgres.Open(ctx, postgres.Options{URL: d.URL, Serve: serve, Pooler: d.Pooler, Conns: d.Conns, Logger: log})
 	}
-	return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+	return nil, d.unknown()
+}
+
+// IsPostgres reports whether the URL is that of a PostgreSQL.
+func (d Database) IsPostgres() bool {
+	return strings.HasPrefix(d.URL, "postgres://") || strings.HasPrefix(d.URL, "postgresql://")
+}
+
+func (d Database) unknown() error {
+	return skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
 		"--database %q: give postgres://USER:PASSWORD@HOST/DATABASE, sqlite:FILE, or nothing for the file in --data", d)
+}
+
+// Versions tells at which version the tables are, 0 if there are none, and which one this program knows. It changes
+// nothing; the error of an embedded database that does not exist is an fs.ErrNotExist.
+func (d Database) Versions(ctx context.Context) (have, known int64, err error) {
+	if path, embedded := d.File(); embedded && path != "" {
+		return sqlite.Versions(ctx, path)
+	}
+	if d.IsPostgres() {
+		return postgres.Versions(ctx, postgres.Options{URL: d.URL, Pooler: d.Pooler})
+	}
+	return 0, 0, d.unknown()
 }

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
@@ -338,6 +340,36 @@ type Health struct {
 	Leases        int       // live ones
 	// Unattended integrations have work, no wait left and no live lease. A few that are gone at the next look are normal.
 	Unattended int
+	Stale      int // those of them whose last lease ran out: its holder has died, or is suspended
+	Overdue    int // unfinished tasks whose time was up more than 10 s ago
+}
+
+// Finding is what a look at a database has found.
+type Finding struct {
+	Check string // what was looked at, in a word
+	Grade Grade
+	Found string
+	Do    string // what to do about it; empty when it is Fine
+}
+
+// Grade of a Finding.
+type Grade uint8
+
+// The grades.
+const (
+	Fine    Grade = iota
+	Warning       // it works, and may not for long, or not as it should
+	Wrong         // a promise is broken, or about to be
+)
+
+// Bytes writes a size for people.
+func Bytes(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB"}
+	at, size := 0, float64(n)
+	for ; size >= 999.95 && at < len(units)-1; at++ {
+		size /= 1000
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(size, 'f', 1, 64), ".0") + " " + units[at]
 }
 
 // MasterKey identifies the key that credentials are sealed under, without saying what it is.
@@ -454,6 +486,8 @@ type Upkeep interface {
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
 	// Health tells how the database and the queue are.
 	Health(ctx context.Context) (Health, error)
+	// Examine looks at what is particular to this kind of database: its settings, its disk, the state of its tables.
+	Examine(ctx context.Context) ([]Finding, error)
 	// KeepMasterKey notes which master key this database's credentials are sealed under, if none was noted yet, and returns
 	// the one that is noted.
 	KeepMasterKey(ctx context.Context, key MasterKey) (MasterKey, error)

@@ -477,3 +477,67 @@ func TestSchema(t *testing.T) {
 		}
 	}
 }
+
+func TestExamine(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 2})
+	conn := raw(t, address)
+	find := func(check string) store.Finding {
+		t.Helper()
+		found, err := s.Examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if f.Found == "" || (f.Do != "") != (f.Grade != store.Fine) {
+				t.Errorf("finding = %+v", f)
+			}
+			if f.Check == check {
+				return f
+			}
+		}
+		t.Fatalf("nothing about %s in %+v", check, found)
+		return store.Finding{}
+	}
+	if f := find("partitions"); f.Grade != store.Fine {
+		t.Errorf("with all of them: %+v", f)
+	}
+	exec(t, conn, "DROP TABLE results_"+time.Now().UTC().AddDate(0, 0, 2).Format("20060102"))
+	if f := find("partitions"); f.Grade != store.Warning || !strings.Contains(f.Found, "1 days ahead only") {
+		t.Errorf("with a day missing: %+v", f)
+	}
+	exec(t, conn, "ALTER TABLE sandbox_scripts SET (autovacuum_enabled = off)")
+	exec(t, conn, "INSERT INTO sandbox_scripts SELECT 1, n::text, 1 FROM generate_series(1, 200001) n")
+	exec(t, conn, "DELETE FROM sandbox_scripts")
+	// What has died is told a second or so after the fact; on the test's server autovacuum itself may be off.
+	for limit := time.Now().Add(time.Minute); !strings.Contains(find("vacuum").Found, "sandbox_scripts has 200001 dead rows"); {
+		if f := find("vacuum"); f.Found == "autovacuum is off" {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("dead rows are not found: %+v", find("vacuum"))
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	have, known, err := postgres.Versions(t.Context(), postgres.Options{URL: address})
+	if err != nil || have != known || known < 1 {
+		t.Errorf("%d, %d, %v", have, known, err)
+	}
+	conn := raw(t, address)
+	exec(t, conn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)")
+	if have, known, err := postgres.Versions(t.Context(), postgres.Options{URL: address, Pooler: true}); err != nil || have != 9999 || known >= have {
+		t.Errorf("of newer tables: %d, %d, %v", have, known, err)
+	}
+	exec(t, conn, "DROP TABLE goose_db_version")
+	if have, _, err := postgres.Versions(t.Context(), postgres.Options{URL: address}); err != nil || have != 0 {
+		t.Errorf("without any: %d, %v", have, err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM pg_tables WHERE tablename = 'goose_db_version'"); n != 0 {
+		t.Error("looking made the table")
+	}
+}

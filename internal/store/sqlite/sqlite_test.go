@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"database/sql"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
 	"github.com/crosswalk-hr/crosswalk/internal/store/storetest"
+	"github.com/crosswalk-hr/crosswalk/internal/testdisk"
 )
 
 func TestStore(t *testing.T) {
@@ -269,5 +271,56 @@ func TestLargeTasksExpireBitByBit(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{2, 2, 2, 1, 0}, got); diff != "" {
 		t.Errorf("expired by each call (-want +got):\n%s", diff)
+	}
+}
+
+func TestExamine(t *testing.T) {
+	t.Parallel()
+	testdisk.Run(t, 64<<20, func(t *testing.T, disk *testdisk.Disk) {
+		s := open(t, sqlite.Options{Path: filepath.Join(disk.Path, "crosswalk.db"), Serve: true})
+		grades := func() map[string]store.Grade {
+			t.Helper()
+			found, err := s.Examine(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			by := map[string]store.Grade{}
+			for _, f := range found {
+				by[f.Check] = f.Grade
+				if f.Found == "" || (f.Do != "") != (f.Grade != store.Fine) {
+					t.Errorf("finding = %+v", f)
+				}
+			}
+			return by
+		}
+		if diff := cmp.Diff(map[string]store.Grade{"disk": store.Wrong, "log": store.Fine, "file": store.Fine}, grades()); diff != "" {
+			t.Errorf("with less than 100 MB of room (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	if _, _, err := sqlite.Versions(t.Context(), path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Fatal("it was made")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	have, known, err := sqlite.Versions(t.Context(), path)
+	if err != nil || have != 0 || known < 2 {
+		t.Errorf("of an empty one: %d, %d, %v", have, known, err)
+	}
+	s := open(t, sqlite.Options{Path: path})
+	have, known, err = sqlite.Versions(t.Context(), path)
+	if err != nil || have != known {
+		t.Errorf("%d, %d, %v", have, known, err)
+	}
+	if h, err := s.Health(t.Context()); err != nil || h.Schema != have {
+		t.Errorf("health has the version %d, %v", h.Schema, err)
 	}
 }

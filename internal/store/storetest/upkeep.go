@@ -396,8 +396,13 @@ func health(t *testing.T, f *fixture) {
 	state.Leases, state.Unattended = 1, 0
 	want("a drain ends its tasks", state)
 	f.clock.advance(ttl)
-	state.Leases, state.Unattended = 0, 1
+	state.Leases, state.Unattended, state.Stale = 0, 1, 1
 	want("its lease ran out", state)
+	f.clock.advance(first.CreatedAt.Add(timeout + 10*time.Second).Sub(f.clock.Now()))
+	want("its time is up", state)
+	f.clock.advance(time.Millisecond)
+	state.Overdue = 1
+	want("nobody ended it", state)
 }
 
 func masterKey(t *testing.T, f *fixture) {

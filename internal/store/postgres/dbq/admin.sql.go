@@ -404,7 +404,10 @@ func (q *Queries) OldestPending(ctx context.Context) (time.Time, error) {
 const queueHealth = `-- name: QueueHealth :one
 SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 0)::bigint AS waiting,
   count(*) FILTER (WHERE d.until > clock()) AS leases,
-  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended
+  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended,
+  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
+    AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
+  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
 
@@ -413,6 +416,8 @@ type QueueHealthRow struct {
 	Waiting    int64
 	Leases     int64
 	Unattended int64
+	Stale      int64
+	Overdue    int64
 }
 
 func (q *Queries) QueueHealth(ctx context.Context) (QueueHealthRow, error) {
@@ -423,6 +428,8 @@ func (q *Queries) QueueHealth(ctx context.Context) (QueueHealthRow, error) {
 		&i.Waiting,
 		&i.Leases,
 		&i.Unattended,
+		&i.Stale,
+		&i.Overdue,
 	)
 	return i, err
 }

@@ -81,7 +81,10 @@ SELECT clock()::timestamptz AS now, current_setting('server_version')::text AS v
 -- name: QueueHealth :one
 SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 0)::bigint AS waiting,
   count(*) FILTER (WHERE d.until > clock()) AS leases,
-  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended
+  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended,
+  count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
+    AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
+  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 
 -- name: OldestPending :one

@@ -121,7 +121,10 @@ const queueHealth = `-- name: QueueHealth :one
 SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(sum(d.waiting), 0) AS INTEGER) AS waiting,
   count(CASE WHEN d.owner IS NOT NULL AND d.until > ?1 THEN 1 END) AS leases,
   count(CASE WHEN d.wanted = 1 AND d.until <= ?1 AND d.resume_at <= ?1
-    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended
+    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended,
+  count(CASE WHEN d.wanted = 1 AND d.until <= ?1 AND d.resume_at <= ?1 AND d.owner IS NOT NULL
+    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
+  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < ?1 - 10000) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
 
@@ -130,6 +133,8 @@ type QueueHealthRow struct {
 	Waiting    int64
 	Leases     int64
 	Unattended int64
+	Stale      int64
+	Overdue    int64
 }
 
 func (q *Queries) QueueHealth(ctx context.Context, now int64) (QueueHealthRow, error) {
@@ -140,6 +145,8 @@ func (q *Queries) QueueHealth(ctx context.Context, now int64) (QueueHealthRow, e
 		&i.Waiting,
 		&i.Leases,
 		&i.Unattended,
+		&i.Stale,
+		&i.Overdue,
 	)
 	return i, err
 }

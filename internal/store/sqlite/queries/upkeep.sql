@@ -14,7 +14,10 @@ DELETE FROM expired_tasks WHERE id IN (
 SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(sum(d.waiting), 0) AS INTEGER) AS waiting,
   count(CASE WHEN d.owner IS NOT NULL AND d.until > sqlc.arg(now) THEN 1 END) AS leases,
   count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now)
-    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended
+    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended,
+  count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now) AND d.owner IS NOT NULL
+    AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
+  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < sqlc.arg(now) - 10000) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 
 -- name: OldestPending :one
