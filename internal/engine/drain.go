@@ -23,6 +23,8 @@ type drain struct {
 	session connector.Session
 	limits  connector.Limits
 	pace    pace
+
+	turn *turn // the last one
 }
 
 var (
@@ -50,30 +52,43 @@ func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (t
 		log: e.log.With("integration", integrationID),
 	}
 	d.pace.notBefore(time.Now().Add(next.Paced))
-	defer e.leases.drop(d.lease)
+	if held.Stolen {
+		e.metrics.LeaseStolen()
+	}
+	then, err = d.run(next)
+	over := context.Cause(d.lease.ctx) // before it is ended for good
+	e.leases.drop(d.lease)
+	e.metrics.Drained(time.Since(asked))
+	lost := errors.Is(err, store.ErrLeaseLost) || errors.Is(over, store.ErrLeaseLost)
+	switch {
+	case err == nil:
+		return then
+	case lost || errors.Is(over, errLeaseOver):
+		e.metrics.LeaseLost()
+		d.log.Warn("drain lost its lease; another one goes on", "error", err)
+	case errors.Is(err, errCut):
+		d.log.Info("a call was not answered in time; its intent stays open for the next drain")
+		return again{}
+	case ctx.Err() != nil: // stopped
+		return again{}
+	default:
+		d.log.Error("drain failed; another one goes on", "error", err)
+	}
+	e.schedule.beside(func() { d.afterwards(ctx, lost) })
+	return again{}
+}
+
+// run goes from task to task.
+func (d *drain) run(next store.Next) (then again, err error) {
 	defer func() {
-		e.metrics.Drained(time.Since(asked))
 		if p := recover(); p != nil {
-			d.log.Error("drain panicked; another one takes over when its lease has run out", "panic", p)
+			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	for next.Task != nil && then == (again{}) && err == nil {
 		next, then, err = d.step(d.lease.ctx, next)
 	}
-	switch {
-	case err == nil:
-		return then
-	case errors.Is(err, errCut):
-		d.log.Info("a call was not answered in time; its intent stays open for the next drain")
-	case errors.Is(err, store.ErrLeaseLost) || errors.Is(context.Cause(d.lease.ctx), errLeaseOver):
-		e.metrics.LeaseLost()
-		d.log.Warn("drain lost its lease; another one goes on", "error", err)
-	case ctx.Err() != nil:
-		// stopped
-	default:
-		d.log.Error("drain failed; another one goes on when its lease has run out", "error", err)
-	}
-	return again{}
+	return then, err
 }
 
 // batchHint guesses how many skills the integration takes in one call, before its settings were read.
@@ -192,6 +207,6 @@ func (d *drain) endTask(ctx context.Context, next store.Next, code skill.Code, m
 		return next, again{}, err
 	}
 	t.end(code, message)
-	after, err := t.finish(ctx, store.Step{Task: t.task.Ref})
+	after, err := t.finish(ctx)
 	return after, again{}, err
 }

@@ -119,7 +119,7 @@ type Engine struct {
 // New makes an engine. It accepts tasks at once and drains while Run runs.
 func New(c Config) *Engine {
 	e := &Engine{
-		store: c.Store, connectors: c.Connectors, log: c.Logger, metrics: c.Metrics, set: c.Settings.withDefaults(),
+		store: bounded{c.Store}, connectors: c.Connectors, log: c.Logger, metrics: c.Metrics, set: c.Settings.withDefaults(),
 		owner: skill.NewID(time.Now()),
 	}
 	if e.log == nil {
@@ -182,9 +182,17 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // sweeps is the safety net under all wake-ups, and ends tasks whose time is up while no drain has them.
 func (e *Engine) sweeps(ctx context.Context) {
+	failing := false
 	for {
-		if err := e.sweep(ctx); err != nil && ctx.Err() == nil {
-			e.log.Warn("sweep failed; the next one will do", "error", err)
+		switch err := e.sweep(ctx); {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			failing = true
+			e.log.Warn("sweep failed; it is tried again until it does not", "error", err)
+		case err == nil && failing:
+			failing = false
+			e.log.Info("sweep succeeded again")
 		}
 		// Jitter keeps replicas from asking in step.
 		if !sleep(ctx, e.set.Sweep-rand.N(e.set.Sweep/4+1)) {

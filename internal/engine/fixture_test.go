@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -37,6 +38,9 @@ type fixture struct {
 	tools []connector.Connector
 	// around wraps the store for engines started from now on.
 	around func(engine.Store) engine.Store
+
+	// log is where engines started from now on log to; the test's output if nil.
+	log io.Writer
 
 	engine *engine.Engine
 	stop   func()
@@ -131,9 +135,13 @@ func (f *fixture) start(set engine.Settings) {
 	if f.around != nil {
 		st = f.around(st)
 	}
+	log := f.log
+	if log == nil {
+		log = f.t.Output()
+	}
 	e := engine.New(engine.Config{
 		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set,
-		Logger: slog.New(slog.NewTextHandler(f.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -367,7 +375,40 @@ func (f *fixture) writes(in store.Integration) int {
 	return n
 }
 
-// mortal is a store that its engine loses at some point, as if the process had died: from then on nothing works.
+// gate lets everybody pass until it is closed; who comes then waits, whatever its context says.
+type gate struct {
+	mu     sync.Mutex
+	closed chan struct{}
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed == nil {
+		g.closed = make(chan struct{})
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed != nil {
+		close(g.closed)
+		g.closed = nil
+	}
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	closed := g.closed
+	g.mu.Unlock()
+	if closed != nil {
+		<-closed
+	}
+}
+
+// mortal is a store that its engine loses at some point, as if the process had died: from then on nothing works. It may
+// also be suspended for a while.
 type mortal struct {
 	engine.Store
 	dead atomic.Bool
@@ -375,11 +416,35 @@ type mortal struct {
 	before atomic.Pointer[func(op string) bool]
 	// after is asked after every operation that was done; true kills, and the caller never learns of it.
 	after atomic.Pointer[func(op string) bool]
+
+	// suspended holds up whatever the process does; asks what a connector asks its tool before it checks whether it may
+	// send; writes what it is sending, the check being behind it.
+	suspended, asks, writes gate
 }
 
 var errDead = errors.New("this process is dead")
 
+// suspend stops the process where it is: SIGSTOP.
+func (m *mortal) suspend() {
+	m.suspended.close()
+	m.asks.close()
+	m.writes.close()
+}
+
+// resume has the process go on: what was about to be written is, then come all the timers that are late.
+func (m *mortal) resume() {
+	m.writes.open()
+	m.asks.open()
+	synctest.Wait()
+	m.suspended.open()
+}
+
 func (m *mortal) alive(op string) error {
+	m.suspended.pass()
+	return m.begin(op)
+}
+
+func (m *mortal) begin(op string) error {
 	if f := m.before.Load(); f != nil && (*f)(op) {
 		m.dead.Store(true)
 	}
@@ -430,6 +495,13 @@ func (m *mortal) Items(ctx context.Context, task int64, start int) ([]skill.Item
 	return m.Store.Items(ctx, task, start)
 }
 
+func (m *mortal) Outcomes(ctx context.Context, task int64) ([]store.Run, error) {
+	if err := m.alive("outcomes"); err != nil {
+		return nil, err
+	}
+	return m.Store.Outcomes(ctx, task)
+}
+
 func (m *mortal) Skills(ctx context.Context, lease store.Lease, ids []string) ([]store.SkillState, error) {
 	if err := m.alive("skills"); err != nil {
 		return nil, err
@@ -437,18 +509,79 @@ func (m *mortal) Skills(ctx context.Context, lease store.Lease, ids []string) ([
 	return m.Store.Skills(ctx, lease, ids)
 }
 
+func (m *mortal) Contents(ctx context.Context, lease store.Lease, ids []string) ([]skill.Item, error) {
+	if err := m.alive("contents"); err != nil {
+		return nil, err
+	}
+	return m.Store.Contents(ctx, lease, ids)
+}
+
+func (m *mortal) Doubt(ctx context.Context, d store.Doubt) error {
+	if err := m.alive("doubt"); err != nil {
+		return err
+	}
+	return m.done("doubt", m.Store.Doubt(ctx, d))
+}
+
 func (m *mortal) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
-	if m.dead.Load() {
-		return nil, errDead
+	if err := m.alive("due"); err != nil {
+		return nil, err
 	}
 	return m.Store.Due(ctx, limit)
 }
 
+func (m *mortal) Overdue(ctx context.Context, limit int) ([]store.WaitingTask, time.Time, error) {
+	if err := m.alive("overdue"); err != nil {
+		return nil, time.Time{}, err
+	}
+	return m.Store.Overdue(ctx, limit)
+}
+
+func (m *mortal) Waiting(ctx context.Context, lease store.Lease, limit int) ([]store.WaitingTask, error) {
+	if err := m.alive("waiting"); err != nil {
+		return nil, err
+	}
+	return m.Store.Waiting(ctx, lease, limit)
+}
+
 func (m *mortal) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int64, error) {
-	if m.dead.Load() {
-		return nil, errDead
+	if err := m.alive("fail"); err != nil {
+		return nil, err
 	}
 	return m.Store.FailTasks(ctx, tasks)
+}
+
+// reach is the sandbox's catalogue as a mortal process gets at it.
+type reach struct {
+	sandbox.Catalogue
+	m *mortal
+	// note is told what was written.
+	note func(rows []sandbox.Row)
+}
+
+func (c *reach) Write(ctx context.Context, account string, rows []sandbox.Row) ([]int64, error) {
+	c.m.writes.pass() // the request is on its way, whatever the context says now
+	if err := c.m.begin("write"); err != nil {
+		return nil, err
+	}
+	seqs, err := c.Catalogue.Write(context.WithoutCancel(ctx), account, rows)
+	c.note(rows)
+	return seqs, c.m.done("write", err)
+}
+
+func (c *reach) Holders(ctx context.Context, account string, names []string) (map[string]string, error) {
+	c.m.asks.pass()
+	return c.Catalogue.Holders(ctx, account, names)
+}
+
+func (c *reach) Admit(ctx context.Context, account string, limit int, window time.Duration) (time.Duration, error) {
+	c.m.asks.pass()
+	return c.Catalogue.Admit(ctx, account, limit, window)
+}
+
+func (c *reach) Steps(ctx context.Context, account string, ids []string) ([]int, error) {
+	c.m.asks.pass()
+	return c.Catalogue.Steps(ctx, account, ids)
 }
 
 type engineStore = engine.Store

@@ -74,27 +74,16 @@ type process struct {
 	stop   func()
 }
 
-// told notes everything the tool is told, and lets a dead process tell nothing.
-type told struct {
-	sandbox.Catalogue
-	h      *history
-	mortal *mortal
-}
-
-func (c *told) Write(ctx context.Context, account string, rows []sandbox.Row) ([]int64, error) {
-	if err := c.mortal.alive("write"); err != nil {
-		return nil, err
-	}
-	seqs, err := c.Catalogue.Write(ctx, account, rows)
-	c.h.mu.Lock()
+// told notes what the tool is told.
+func (h *history) told(rows []sandbox.Row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, row := range rows {
-		if c.h.written[row.ExternalID] == nil {
-			c.h.written[row.ExternalID] = map[string]bool{}
+		if h.written[row.ExternalID] == nil {
+			h.written[row.ExternalID] = map[string]bool{}
 		}
-		c.h.written[row.ExternalID][row.Name] = true
+		h.written[row.ExternalID][row.Name] = true
 	}
-	c.h.mu.Unlock()
-	return seqs, c.mortal.done("write", err)
 }
 
 func (h *history) begin() {
@@ -114,7 +103,7 @@ func (h *history) begin() {
 func (h *history) start() {
 	m := &mortal{Store: deaf{h.store}}
 	e := engine.New(engine.Config{
-		Store: m, Connectors: connector.NewRegistry(sandbox.New(&told{h.store.Sandbox(), h, m})),
+		Store: m, Connectors: connector.NewRegistry(sandbox.New(&reach{h.store.Sandbox(), m, h.told})),
 		Settings: engine.Settings{
 			TaskTimeout: 20 * time.Minute, Sweep: 3 * time.Second, Attempts: 3, Backoff: time.Second, BackoffMost: 4 * time.Second,
 			CallTimeout: 30 * time.Second, Slice: 7 * time.Second,
@@ -126,6 +115,7 @@ func (h *history) start() {
 	var once sync.Once
 	p := &process{engine: e, mortal: m, stop: func() {
 		once.Do(func() {
+			m.resume()
 			cancel()
 			<-done //nolint:errcheck // the history says what must hold
 		})
@@ -199,6 +189,14 @@ func (h *history) run() {
 			wait(rapid.SampledFrom([]time.Duration{time.Second, 20 * time.Second}).Draw(r, "for"))
 			h.start()
 		},
+		"suspend": func(r *rapid.T) {
+			h.current.mortal.suspend()
+			wait(rapid.SampledFrom([]time.Duration{0, time.Second, 20 * time.Second}).Draw(r, "for"))
+			h.start()
+		},
+		"resume": func(r *rapid.T) {
+			rapid.SampledFrom(h.all).Draw(r, "which").mortal.resume()
+		},
 		// The tool has written and nobody knows: then the task ends without another try.
 		"half done": func(r *rapid.T) {
 			h.mood(rapid.SampledFrom([]string{`{}`, `{"batch_limit":2}`, `{"lose_answers":1}`, `{"lose_answers":1,"batch_limit":2}`}).Draw(r, "mood"))
@@ -248,11 +246,15 @@ func (h *history) mood(settings string) {
 func (h *history) check() {
 	ctx := context.Background()
 	h.calm()
+	for _, p := range h.all {
+		p.mortal.resume()
+	}
 	h.start()
 	results := make([]result, len(h.tasks))
 	for i, task := range h.tasks {
 		results[i] = h.ended(task)
 	}
+	h.settled()
 	tool := h.tool()
 	for i := range 10 {
 		origin := fmt.Sprint("s", i)
@@ -289,12 +291,29 @@ func (h *history) check() {
 	if r := h.ended(submitted{task.ID, all}); r.Status != "COMPLETED" || strings.Join(r.codes(), "") != "" {
 		h.r.Fatalf("the last upload: %+v", r)
 	}
+	h.settled()
 	tool = h.tool()
 	for _, it := range all {
 		if tool[it.OriginID] != it {
 			h.r.Errorf("after the last upload the tool holds %+v, want %+v", tool[it.OriginID], it)
 		}
 	}
+}
+
+// settled waits until nothing is left to be done, for instance to be written once more.
+func (h *history) settled() {
+	wait(time.Minute) // what a process that was suspended has yet to say
+	for step := time.Millisecond; step < 2*time.Hour; step *= 2 {
+		health, err := h.store.Health(context.Background())
+		if err != nil {
+			h.r.Fatal(err)
+		}
+		if health.Pending == 0 {
+			return
+		}
+		wait(step)
+	}
+	h.r.Fatal("something is pending for ever")
 }
 
 func (h *history) calm() {

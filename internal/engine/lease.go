@@ -109,9 +109,11 @@ func (ls *leases) list() []*lease {
 	return list
 }
 
-// heartbeats prolongs all leases of this process together.
+// heartbeats prolongs all leases of this process together. One that fails, or hangs, leaves time for another.
 func (e *Engine) heartbeats(ctx context.Context) {
-	for sleep(ctx, e.set.Heartbeat) {
+	failing := false
+	for pause := e.set.Heartbeat; sleep(ctx, pause); {
+		pause = e.set.Heartbeat
 		held := e.leases.list()
 		if len(held) == 0 {
 			continue
@@ -121,15 +123,18 @@ func (e *Engine) heartbeats(ctx context.Context) {
 			refs[i] = store.Held{Ref: l.Ref, Epoch: l.Epoch}
 		}
 		asked := time.Now()
-		beat, cancel := context.WithTimeout(ctx, e.set.LeaseTTL)
+		beat, cancel := within(ctx, e.set.Heartbeat)
 		states, err := e.store.Extend(beat, e.owner, refs, e.set.LeaseTTL)
 		cancel()
 		if err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !failing {
 				e.log.Warn("leases could not be prolonged; drains stop when they run out", "error", err, "leases", len(held))
 			}
+			failing = true
+			pause /= 8
 			continue
 		}
+		failing = false
 		for _, l := range held {
 			state, ours := states[l.Ref]
 			if !ours {

@@ -92,11 +92,25 @@ func (p *plan) lookUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.task.Rewrite {
+		// What the task was made with may be older than what was written since.
+		contents, err := p.store.Contents(ctx, p.lease, ids)
+		if err != nil {
+			return err
+		}
+		for n, i := range open {
+			items[i] = contents[n]
+		}
+	}
 	block := make([]work, 0, len(open))
 	fresh := 0
 	for n, i := range open {
 		w := work{at: p.at + i, item: items[i], state: states[n], hash: skill.ContentHash(p.rendering, items[i])}
-		if w.state.Known && !w.state.Unsure && w.state.Hash == w.hash {
+		unchanged := w.state.Known && !w.state.Unsure && w.state.Hash == w.hash
+		if p.task.Rewrite {
+			unchanged = w.item.Name == "" // nothing was ever confirmed, so there is nothing to restore: it stays unsure
+		}
+		if unchanged {
 			p.outcomes[w.at] = skill.Outcome{Kind: skill.Unchanged, SkillID: w.state.ID}
 			continue
 		}

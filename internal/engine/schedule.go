@@ -75,6 +75,9 @@ func (s *schedule) full() bool {
 	return s.places == 0 || s.soft == nil || s.soft.Err() != nil
 }
 
+// beside does something that takes no place, for a drain that ends: stop waits for it likewise.
+func (s *schedule) beside(do func()) { s.group.Go(do) }
+
 // urgency is how much a wake-up knows.
 type urgency uint8
 

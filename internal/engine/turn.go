@@ -24,8 +24,9 @@ type turn struct {
 	outcomes []skill.Outcome // by position; a zero Kind is none yet
 	saved    []bool          // the outcome is on disk
 
-	flying  int      // calls under way
-	waiting []*chunk // to be sent again, or for the first time
+	step    store.Step // what is not written down yet
+	flying  int        // calls under way
+	waiting []*chunk   // to be sent again, or for the first time
 	answers chan answer
 	attempt int       // failed calls in a row
 	notYet  time.Time // no call before that: the tool asked for patience, or deserves some
@@ -44,6 +45,8 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 		outcomes: make([]skill.Outcome, task.Items), saved: make([]bool, task.Items),
 		attempt: task.Attempt,
 	}
+	d.turn = t
+	t.step.Task = task.Ref
 	t.notYet = t.at.Add(next.Hold)
 	if task.Counts.Total() > 0 {
 		runs, err := d.e.store.Outcomes(ctx, task.Ref)
@@ -85,28 +88,25 @@ func (d *drain) work(ctx context.Context, next store.Next) (store.Next, again, e
 
 // run is the loop of a turn: send what may be sent, plan ahead while calls are under way, write down what came back.
 func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
-	step := store.Step{Task: t.task.Ref}
 	leaving := false
 	for {
 		leaving = leaving || t.lapsed || t.d.over() || t.d.lease.stale()
 		var ready []*chunk
 		if !leaving && t.code == "" {
-			ready = t.ready(&step)
+			ready = t.ready()
 		}
 		if t.flying == 0 && len(ready) == 0 && !t.more() {
-			after, err := t.finish(ctx, step)
+			after, err := t.finish(ctx)
 			return after, again{}, err
 		}
 		if t.flying == 0 && len(ready) == 0 && (leaving || t.code == "" && t.rest() > t.d.e.set.Patience) {
-			return t.leave(ctx, step)
+			return t.leave(ctx)
 		}
-		if dirty(step) {
-			step.Attempt = t.attempt
-			after, err := t.advance(ctx, step)
+		if dirty(t.step) {
+			after, err := t.advance(ctx)
 			if err != nil {
 				return after, again{}, err
 			}
-			step = store.Step{Task: t.task.Ref}
 			for _, c := range ready {
 				c.opened = true
 			}
@@ -134,7 +134,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 				}
 			}
 		}
-		switch err := t.wait(ctx, calls, leaving, &step); {
+		switch err := t.wait(ctx, calls, leaving); {
 		case errors.Is(err, errLeave):
 			leaving = true
 		case err != nil:
@@ -145,13 +145,13 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 
 // ready takes chunks off the line, up to what the tool takes at once and as fast as it takes them, and adds their intents
 // to the step. Chunks with nothing to send are settled here.
-func (t *turn) ready(step *store.Step) []*chunk {
+func (t *turn) ready() []*chunk {
 	var ready []*chunk
 	for len(t.waiting) > 0 {
 		c := t.waiting[0]
 		if len(c.work) == 0 {
 			t.waiting = t.waiting[1:]
-			t.settle(c, step)
+			t.settle(c)
 			continue
 		}
 		if t.flying+len(ready) == cap(t.answers) || t.rest() > 0 {
@@ -161,10 +161,10 @@ func (t *turn) ready(step *store.Step) []*chunk {
 		if !taken {
 			break
 		}
-		step.Pace = every
+		t.step.Pace = every
 		t.waiting = t.waiting[1:]
 		if !c.opened {
-			step.Open = append(step.Open, c.span)
+			t.step.Open = append(t.step.Open, c.span)
 		}
 		ready = append(ready, c)
 	}
@@ -174,12 +174,17 @@ func (t *turn) ready(step *store.Step) []*chunk {
 // rest is how long the tool is to be left alone now.
 func (t *turn) rest() time.Duration { return max(time.Until(t.notYet), t.d.pace.left()) }
 
-// advance does a step. A wait that the tool asked for since the last one is on disk with it, for whoever drains next.
-func (t *turn) advance(ctx context.Context, step store.Step) (store.Next, error) {
-	if step.Hold > 0 { // some of it has passed
-		step.Hold = max(0, time.Until(t.notYet))
+// advance does the step. A wait that the tool asked for since the last one is on disk with it, for whoever drains next.
+func (t *turn) advance(ctx context.Context) (store.Next, error) {
+	if t.step.Hold > 0 { // some of it has passed
+		t.step.Hold = max(0, time.Until(t.notYet))
 	}
-	return t.d.e.store.Advance(ctx, t.d.lease.Lease, step)
+	t.step.Attempt = t.attempt
+	next, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, t.step)
+	if err == nil {
+		t.step = store.Step{Task: t.task.Ref}
+	}
+	return next, err
 }
 
 // more reports whether anything is left to be sent.
@@ -196,7 +201,7 @@ var errLeave = errors.New("leave")
 
 // wait returns when something has happened: answers have come and are in the step, a wait is over, the task's time is
 // up, or the drain should leave.
-func (t *turn) wait(ctx, calls context.Context, leaving bool, step *store.Step) error {
+func (t *turn) wait(ctx, calls context.Context, leaving bool) error {
 	var patience <-chan time.Time
 	soft := stopping(ctx)
 	var deadline <-chan struct{}
@@ -212,11 +217,11 @@ func (t *turn) wait(ctx, calls context.Context, leaving bool, step *store.Step) 
 	for {
 		select {
 		case a := <-t.answers:
-			t.take(a, step)
+			t.take(a)
 			for { // whatever else has come is written down with it
 				select {
 				case a := <-t.answers:
-					t.take(a, step)
+					t.take(a)
 				default:
 					return nil
 				}
@@ -249,7 +254,7 @@ func (t *turn) cut(ctx context.Context) error {
 }
 
 // take sorts an answer into outcomes. What may still succeed goes back in line.
-func (t *turn) take(a answer, step *store.Step) {
+func (t *turn) take(a answer) {
 	t.flying--
 	c := a.chunk
 	progress := false
@@ -261,10 +266,10 @@ func (t *turn) take(a answer, step *store.Step) {
 		case r == nil:
 			rest = append(rest, w)
 		case r.Err == nil:
-			t.written(w, r.RemoteID, step)
+			t.written(w, r.RemoteID)
 			progress = true
 		case isFinal(r.Err.Kind):
-			t.refused(w, r.Err, step)
+			t.refused(w, r.Err)
 			progress = true
 		default:
 			// Something is wrong beyond this item; the tool told it item by item.
@@ -276,13 +281,13 @@ func (t *turn) take(a answer, step *store.Step) {
 		t.attempt = 0
 	}
 	if len(rest) == 0 {
-		t.settle(c, step)
+		t.settle(c)
 		return
 	}
 	if failure == nil {
 		failure = connector.Errorf(connector.Ambiguous, "the tool's answer says nothing of this item")
 	}
-	t.failed(c, rest, failure, step)
+	t.failed(c, rest, failure)
 }
 
 // isFinal: the tool's word on one item, which no repetition would change.
@@ -290,14 +295,14 @@ func isFinal(k connector.Kind) bool {
 	return k == connector.Refused || k == connector.Unsupported || k == connector.Unexpected
 }
 
-func (t *turn) written(w *work, remoteID string, step *store.Step) {
+func (t *turn) written(w *work, remoteID string) {
 	t.outcomes[w.at] = skill.Outcome{Kind: skill.Written, SkillID: w.state.ID}
-	step.Written = append(step.Written, store.SkillWritten{
+	t.step.Written = append(t.step.Written, store.SkillWritten{
 		Ref: w.state.Ref, ID: w.state.ID, RemoteID: remoteID, Item: w.item, Hash: w.hash,
 	})
 }
 
-func (t *turn) refused(w *work, e *connector.Error, step *store.Step) {
+func (t *turn) refused(w *work, e *connector.Error) {
 	code := skill.CodeRemoteInput
 	switch e.Kind { //nolint:exhaustive // the others are the tool's plain refusal
 	case connector.Unsupported:
@@ -307,7 +312,7 @@ func (t *turn) refused(w *work, e *connector.Error, step *store.Step) {
 	}
 	message := words(e, "The tool refused this item.")
 	t.outcomes[w.at] = skill.Outcome{Kind: skill.Rejected, Code: code, Message: message}
-	step.Refused = append(step.Refused, store.SkillRefused{Ref: w.state.Ref, ID: w.state.ID, Item: w.item, Code: code, Message: message})
+	t.step.Refused = append(t.step.Refused, store.SkillRefused{Ref: w.state.Ref, ID: w.state.ID, Item: w.item, Code: code, Message: message})
 }
 
 // unsure returns what is in line and may have reached the tool already.
@@ -324,7 +329,7 @@ func (t *turn) unsure() []*work {
 }
 
 // failed deals with items that have no result of their own.
-func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.Step) {
+func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	if errors.Is(e, errNotSent) || errors.Is(e, errLeaseOver) { // no fault of the tool's
 		t.lapsed = true
 		c.work = rest
@@ -335,9 +340,9 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.St
 	case connector.Throttled, connector.Away: // time heals it
 	case connector.Refused, connector.Unsupported, connector.Unexpected:
 		for _, w := range rest {
-			t.refused(w, e, step)
+			t.refused(w, e)
 		}
-		t.settle(c, step)
+		t.settle(c)
 		return
 	case connector.Credentials:
 		t.invalid = words(e, "not accepted")
@@ -357,7 +362,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error, step *store.St
 		t.giveUp(e)
 	}
 	if e.Kind != connector.Credentials && e.Kind != connector.Permission {
-		t.hold(t.pause(e), step)
+		t.hold(t.pause(e))
 	}
 	c.work = rest
 	t.waiting = append([]*chunk{c}, t.waiting...)
@@ -384,10 +389,10 @@ func (t *turn) end(code skill.Code, message string) {
 }
 
 // hold leaves the tool alone for a while, whoever drains then. A wait that is longer already stands.
-func (t *turn) hold(pause time.Duration, step *store.Step) {
+func (t *turn) hold(pause time.Duration) {
 	if until := time.Now().Add(pause); until.After(t.notYet) {
 		t.notYet = until
-		step.Hold = pause
+		t.step.Hold = pause
 	}
 }
 
@@ -406,16 +411,16 @@ func (t *turn) pause(e *connector.Error) time.Duration {
 func (t *turn) timeLeft() time.Duration { return t.task.TimeLeft - time.Since(t.at) }
 
 // settle adds a chunk's new outcomes to the step and closes its intent.
-func (t *turn) settle(c *chunk, step *store.Step) {
+func (t *turn) settle(c *chunk) {
 	if c.opened {
-		step.Close = append(step.Close, c.span)
+		t.step.Close = append(t.step.Close, c.span)
 		c.opened = false
 	}
-	t.save(c.span, step)
+	t.save(c.span)
 }
 
 // save adds the outcomes within a span that are not on disk yet.
-func (t *turn) save(span store.Range, step *store.Step) {
+func (t *turn) save(span store.Range) {
 	for at := span.Start; at < span.Stop; {
 		from := at
 		for at < span.Stop && t.outcomes[at].Kind != 0 && !t.saved[at] {
@@ -423,7 +428,7 @@ func (t *turn) save(span store.Range, step *store.Step) {
 			at++
 		}
 		if at > from {
-			step.Outcomes = append(step.Outcomes, store.Run{Start: from, Outcomes: t.outcomes[from:at]})
+			t.step.Outcomes = append(t.step.Outcomes, store.Run{Start: from, Outcomes: t.outcomes[from:at]})
 		} else {
 			at++
 		}
@@ -431,31 +436,31 @@ func (t *turn) save(span store.Range, step *store.Step) {
 }
 
 // leave gives the lease back with the task unfinished. What is not certain is written down as such.
-func (t *turn) leave(ctx context.Context, step store.Step) (store.Next, again, error) {
+func (t *turn) leave(ctx context.Context) (store.Next, again, error) {
 	for _, w := range t.unsure() {
-		step.Unsure = append(step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
+		t.step.Unsure = append(t.step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 	}
 	for _, c := range t.waiting {
-		t.settle(c, &step)
+		t.settle(c)
 	}
 	// Not past the deadline: somebody has to be there to end the task.
-	step.Attempt, step.Then, step.ResumeIn = t.attempt, store.Leave, max(0, min(t.rest(), t.timeLeft()))
-	step.Pace = t.d.pace.left()
-	after, err := t.advance(ctx, step)
+	in := max(0, min(t.rest(), t.timeLeft()))
+	t.step.Then, t.step.ResumeIn, t.step.Pace = store.Leave, in, t.d.pace.left()
+	after, err := t.advance(ctx)
 	after.Task = nil
 	then := again{more: after.State.Enabled || after.State.Deleted}
-	if step.ResumeIn > 0 { // the database keeps milliseconds, rounded up
-		then.in = step.ResumeIn + 2*time.Millisecond
+	if in > 0 { // the database keeps milliseconds, rounded up
+		then.in = in + 2*time.Millisecond
 	}
 	return after, then, err
 }
 
 // finish ends the task: of an item that has no outcome yet either nobody can say whether the tool has it, or it was not
 // attempted.
-func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) {
+func (t *turn) finish(ctx context.Context) (store.Next, error) {
 	for _, w := range t.unsure() {
 		t.outcomes[w.at] = t.unknown()
-		step.Unsure = append(step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
+		t.step.Unsure = append(t.step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 	}
 	if t.code != "" && t.task.Touched {
 		if err := t.doubts(ctx); err != nil {
@@ -470,6 +475,11 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 		case skill.Written, skill.Unknown:
 			written = true
 		case skill.Unchanged, skill.Rejected, skill.NotAttempted:
+		}
+	}
+	if t.task.Rewrite {
+		if err := t.doubtAgain(ctx); err != nil {
+			return store.Next{}, err
 		}
 	}
 	f := &store.Finish{Status: skill.Completed, CompletedAt: t.now.Add(time.Since(t.at))}
@@ -488,17 +498,21 @@ func (t *turn) finish(ctx context.Context, step store.Step) (store.Next, error) 
 			return store.Next{}, err
 		}
 	}
-	step.Finish, step.Invalid, step.Then = f, t.invalid, store.Proceed
+	t.step.Finish, t.step.Invalid, t.step.Then = f, t.invalid, store.Proceed
 	if !t.d.over() && t.rest() <= 0 {
-		step.OpenUpTo = t.d.openUpTo()
+		t.step.OpenUpTo = t.d.openUpTo()
 	}
-	next, err := t.advance(ctx, step)
+	next, err := t.advance(ctx)
 	if err != nil {
 		return next, err
 	}
-	t.d.e.metrics.TaskEnded(f.Status.String(), 1)
-	for kind, n := range kinds {
-		t.d.e.metrics.Items(kind.String(), n)
+	if t.task.Rewrite { // nobody asked for it, so nobody should count it
+		t.d.e.metrics.Rewritten(f.Counts.Written)
+	} else {
+		t.d.e.metrics.TaskEnded(f.Status.String(), 1)
+		for kind, n := range kinds {
+			t.d.e.metrics.Items(kind.String(), n)
+		}
 	}
 	t.d.log.Info("task ended", "task", t.task.ID, "status", f.Status.String(), "items", t.task.Items,
 		"written", f.Counts.Written, "unchanged", f.Counts.Unchanged, "failed", f.Counts.Failed)
@@ -539,6 +553,27 @@ func (t *turn) doubts(ctx context.Context) error {
 			}
 		}
 		at += len(items)
+	}
+	return nil
+}
+
+// doubtAgain makes unsure, as a rewrite ends, what it should have written and has not: a step of the drain that was under
+// way when the doubt came may have ended it.
+func (t *turn) doubtAgain(ctx context.Context) error {
+	for at := 0; at < t.task.Items; {
+		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		if err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			return errShort
+		}
+		for _, it := range items {
+			if o := t.outcomes[at]; !o.Succeeded() {
+				t.step.Unsure = append(t.step.Unsure, store.SkillUnsure{Item: it})
+			}
+			at++
+		}
 	}
 	return nil
 }

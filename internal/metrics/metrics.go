@@ -18,6 +18,9 @@ type Metrics struct {
 	drains    prometheus.Histogram
 	wakes     *prometheus.CounterVec
 	lost      prometheus.Counter
+	stolen    prometheus.Counter
+	doubted   prometheus.Counter
+	rewritten prometheus.Counter
 	commits   prometheus.Counter
 	together  prometheus.Counter
 	responses *prometheus.HistogramVec
@@ -59,6 +62,15 @@ func New(reg prometheus.Registerer) *Metrics {
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crosswalk_leases_lost_total", Help: "Drains that found their lease taken over or run out.",
 		}),
+		stolen: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_leases_stolen_total", Help: "Drains that took over from one that had not given its lease back.",
+		}),
+		doubted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_skills_doubted_total", Help: "Skills that may have reached a tool after another drain had taken over, so they are written once more.",
+		}),
+		rewritten: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_skills_rewritten_total", Help: "Of these, the ones that were written once more.",
+		}),
 		commits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crosswalk_commits_total", Help: "Commits of the embedded database.",
 		}),
@@ -70,7 +82,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		}, []string{"route", "status"}),
 	}
 	reg.MustRegister(
-		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.commits, m.together, m.responses,
+		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.commits, m.together, m.responses,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -128,6 +140,27 @@ func (m *Metrics) Woken(by string) {
 func (m *Metrics) LeaseLost() {
 	if m != nil {
 		m.lost.Inc()
+	}
+}
+
+// LeaseStolen counts a drain that took over from one that had not ended as it should.
+func (m *Metrics) LeaseStolen() {
+	if m != nil {
+		m.stolen.Inc()
+	}
+}
+
+// Doubted counts skills that are written once more.
+func (m *Metrics) Doubted(skills int) {
+	if m != nil {
+		m.doubted.Add(float64(skills))
+	}
+}
+
+// Rewritten counts skills that were written once more.
+func (m *Metrics) Rewritten(skills int) {
+	if m != nil {
+		m.rewritten.Add(float64(skills))
 	}
 }
 

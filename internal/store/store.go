@@ -457,11 +457,11 @@ type Drains interface {
 	// Skills looks the origin_ids of one integration up, in their order.
 	Skills(ctx context.Context, lease Lease, originIDs []string) ([]SkillState, error)
 
-	// Contents are what the catalogue says of skills, in the order of their origin_ids: the content last written, or last
-	// asked for while nothing was. An origin_id without a row gives an Item without a name.
+	// Contents are what the catalogue says that the tool holds, in the order of the origin_ids: the content that the tool
+	// confirmed last. A skill of which it never confirmed any gives an Item without a name.
 	Contents(ctx context.Context, lease Lease, originIDs []string) ([]skill.Item, error)
-	// Doubt makes the skills unsure that have a row, and adds a task that writes them again (DrainTask.Rewrite). It needs no
-	// lease.
+	// Doubt makes the skills unsure that have a row, and adds a task that writes them again (DrainTask.Rewrite), which only a
+	// drain may end: FailTasks leaves it alone. It needs no lease.
 	Doubt(ctx context.Context, d Doubt) error
 
 	// Due names integrations with work and no live lease: the safety net.

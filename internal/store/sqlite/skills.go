@@ -71,7 +71,7 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		{
 			&b.findContents, read,
 			`SELECT v.column1, s.name, s.status FROM (VALUES `,
-			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2`,
+			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2 AND s.written_at IS NOT NULL`,
 			2,
 		},
 		{

@@ -418,8 +418,8 @@ const insertRewrite = `-- name: InsertRewrite :exec
 WITH d AS (
   UPDATE drains SET wanted = true, pending = pending + 1, waiting = waiting + $3::integer WHERE drains.integration = $4
 ), t AS (
-  INSERT INTO tasks (id, integration, key_id, items, rewrite, created_at, deadline)
-  VALUES ($5, $4, '', $3::integer, true, clock(), clock() + $6::interval)
+  INSERT INTO tasks (id, integration, key_id, items, rewrite, started, created_at, deadline)
+  VALUES ($5, $4, '', $3::integer, true, true, clock(), clock() + $6::interval)
   RETURNING seq
 )
 INSERT INTO task_items (task, start, block)
@@ -435,6 +435,7 @@ type InsertRewriteParams struct {
 	Timeout     time.Duration
 }
 
+// It counts as started: only a drain may end it.
 func (q *Queries) InsertRewrite(ctx context.Context, arg InsertRewriteParams) error {
 	_, err := q.db.Exec(ctx, insertRewrite,
 		arg.Starts,
@@ -754,7 +755,8 @@ func (q *Queries) SetHasSkills(ctx context.Context, integration int64) error {
 }
 
 const skillContents = `-- name: SkillContents :many
-SELECT origin_id, name, status FROM skills WHERE integration = $1 AND origin_id = ANY ($2::text[])
+SELECT origin_id, name, status FROM skills
+WHERE integration = $1 AND origin_id = ANY ($2::text[]) AND written_at IS NOT NULL
 `
 
 type SkillContentsParams struct {

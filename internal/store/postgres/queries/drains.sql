@@ -114,7 +114,8 @@ SELECT start, block FROM task_items WHERE task = @task AND start <= @position OR
 SELECT origin_id, id, remote_id, hash, unsure FROM skills WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]);
 
 -- name: SkillContents :many
-SELECT origin_id, name, status FROM skills WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]);
+SELECT origin_id, name, status FROM skills
+WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]) AND written_at IS NOT NULL;
 
 -- name: UpsertSkills :exec
 INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
@@ -145,11 +146,12 @@ UPDATE skills SET hash = NULL, unsure = true WHERE integration = @integration AN
 RETURNING origin_id, name, status;
 
 -- name: InsertRewrite :exec
+-- It counts as started: only a drain may end it.
 WITH d AS (
   UPDATE drains SET wanted = true, pending = pending + 1, waiting = waiting + @items::integer WHERE drains.integration = @integration
 ), t AS (
-  INSERT INTO tasks (id, integration, key_id, items, rewrite, created_at, deadline)
-  VALUES (@id, @integration, '', @items::integer, true, clock(), clock() + @timeout::interval)
+  INSERT INTO tasks (id, integration, key_id, items, rewrite, started, created_at, deadline)
+  VALUES (@id, @integration, '', @items::integer, true, true, clock(), clock() + @timeout::interval)
   RETURNING seq
 )
 INSERT INTO task_items (task, start, block)

@@ -63,8 +63,9 @@ func (q *Queries) FailUnstartedTask(ctx context.Context, arg FailUnstartedTaskPa
 }
 
 const insertTask = `-- name: InsertTask :one
-INSERT INTO tasks (seq, id, integration, key_id, items, created_at, deadline, rewrite)
-VALUES (1 + max(coalesce((SELECT max(seq) FROM tasks), 0), (SELECT used FROM task_numbers)), ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tasks (seq, id, integration, key_id, items, created_at, deadline, rewrite, started)
+VALUES (1 + max(coalesce((SELECT max(seq) FROM tasks), 0), (SELECT used FROM task_numbers)), ?1, ?2,
+  ?3, ?4, ?5, ?6, ?7, ?7)
 RETURNING seq
 `
 
@@ -78,6 +79,7 @@ type InsertTaskParams struct {
 	Rewrite     int64
 }
 
+// A rewrite counts as started: only a drain may end it.
 func (q *Queries) InsertTask(ctx context.Context, arg InsertTaskParams) (int64, error) {
 	row := q.queryRow(ctx, q.insertTaskStmt, insertTask,
 		arg.ID,

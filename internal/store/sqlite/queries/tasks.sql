@@ -4,8 +4,10 @@ FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
 
 -- name: InsertTask :one
-INSERT INTO tasks (seq, id, integration, key_id, items, created_at, deadline, rewrite)
-VALUES (1 + max(coalesce((SELECT max(seq) FROM tasks), 0), (SELECT used FROM task_numbers)), ?, ?, ?, ?, ?, ?, ?)
+-- A rewrite counts as started: only a drain may end it.
+INSERT INTO tasks (seq, id, integration, key_id, items, created_at, deadline, rewrite, started)
+VALUES (1 + max(coalesce((SELECT max(seq) FROM tasks), 0), (SELECT used FROM task_numbers)), sqlc.arg(id), sqlc.arg(integration),
+  sqlc.arg(key_id), sqlc.arg(items), sqlc.arg(created_at), sqlc.arg(deadline), sqlc.arg(rewrite), sqlc.arg(rewrite))
 RETURNING seq;
 
 -- name: InsertTaskItems :exec

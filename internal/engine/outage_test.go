@@ -1,0 +1,186 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// remote is a store behind a connection that can be cut.
+type remote struct {
+	engine.Store
+	mu  sync.Mutex
+	cut func(context.Context) error // instead of an operation
+}
+
+var errCutOff = errors.New("the database cannot be reached")
+
+// refusing: the other side says at once that nobody is there. halfOpen: nothing comes back, not even when the other side is
+// there again.
+func refusing(context.Context) error { return errCutOff }
+
+func halfOpen(ctx context.Context) error {
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+func (r *remote) set(cut func(context.Context) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = cut
+}
+
+func (r *remote) pass(ctx context.Context) error {
+	r.mu.Lock()
+	cut := r.cut
+	r.mu.Unlock()
+	if cut == nil {
+		return nil
+	}
+	return cut(ctx)
+}
+
+func (r *remote) Claim(ctx context.Context, c store.Claim) (store.Lease, store.Next, error) {
+	if err := r.pass(ctx); err != nil {
+		return store.Lease{}, store.Next{}, err
+	}
+	return r.Store.Claim(ctx, c)
+}
+
+func (r *remote) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Extend(ctx, owner, held, ttl)
+}
+
+func (r *remote) Advance(ctx context.Context, lease store.Lease, step store.Step) (store.Next, error) {
+	if err := r.pass(ctx); err != nil {
+		return store.Next{}, err
+	}
+	return r.Store.Advance(ctx, lease, step)
+}
+
+func (r *remote) Items(ctx context.Context, task int64, start int) ([]skill.Item, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Items(ctx, task, start)
+}
+
+func (r *remote) Outcomes(ctx context.Context, task int64) ([]store.Run, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Outcomes(ctx, task)
+}
+
+func (r *remote) Skills(ctx context.Context, lease store.Lease, ids []string) ([]store.SkillState, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Skills(ctx, lease, ids)
+}
+
+func (r *remote) Contents(ctx context.Context, lease store.Lease, ids []string) ([]skill.Item, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Contents(ctx, lease, ids)
+}
+
+func (r *remote) Doubt(ctx context.Context, d store.Doubt) error {
+	if err := r.pass(ctx); err != nil {
+		return err
+	}
+	return r.Store.Doubt(ctx, d)
+}
+
+func (r *remote) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Due(ctx, limit)
+}
+
+func (r *remote) Overdue(ctx context.Context, limit int) ([]store.WaitingTask, time.Time, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, time.Time{}, err
+	}
+	return r.Store.Overdue(ctx, limit)
+}
+
+func (r *remote) Waiting(ctx context.Context, lease store.Lease, limit int) ([]store.WaitingTask, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.Waiting(ctx, lease, limit)
+}
+
+func (r *remote) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int64, error) {
+	if err := r.pass(ctx); err != nil {
+		return nil, err
+	}
+	return r.Store.FailTasks(ctx, tasks)
+}
+
+// While the database is away nothing goes on, and once it is back everything does, by itself and within 5 s: tasks that
+// were under way, tasks that waited, and those whose time was up meanwhile.
+func TestDatabaseAway(t *testing.T) {
+	for name, cut := range map[string]func(context.Context) error{"refusing": refusing, "half open": halfOpen} {
+		for _, outage := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 5 * time.Second, 11 * time.Second, 10 * time.Minute} {
+			t.Run(fmt.Sprint(name, " for ", outage), func(t *testing.T) {
+				set := settings()
+				set.Sweep, set.TaskTimeout, set.Drains = time.Second, time.Hour, 3
+				run(t, nil, func(t *testing.T, f *fixture) {
+					r := &remote{}
+					f.around = func(s engineStore) engineStore {
+						r.Store = s
+						return r
+					}
+					tool := f.watch()
+					f.start(set)
+					slow := f.integration(`{"latency":"2s","batch_limit":2,"concurrency":2}`)
+					quick := f.integration(`{"latency":"150ms","batch_limit":1}`)
+					idle := f.integration(`{}`)
+					items := many(200)
+					tasks := map[string]store.Integration{f.submit(slow, items...): slow, f.submit(quick, items...): quick}
+					wait(4321 * time.Millisecond)
+					r.set(cut)
+					// Another process accepts it.
+					f.engine = engine.New(engine.Config{Store: f.store, Settings: engine.Settings{Passive: true}})
+					tasks[f.submit(idle, items...)] = idle
+					wait(outage)
+					before := len(tool.seen())
+					r.set(nil)
+					back := time.Now()
+					wait(5 * time.Second)
+					for id, in := range tasks {
+						if in.ID == idle.ID && f.view(in, id).Status != skill.Completed {
+							t.Error("the task that waited was not done 5 s later")
+						}
+					}
+					first := map[bool]int{}
+					for _, c := range tool.seen()[before:] {
+						first[c.at.After(back)]++
+					}
+					// The slow one makes two calls every two seconds, the quick one seven a second.
+					if first[true] < 3+5 {
+						t.Errorf("%d calls in the 5 s after the database was back", first[true])
+					}
+					for id, in := range tasks {
+						f.ended(in, id).want(t, "COMPLETED", make([]string, len(items))...)
+						f.holds(in, items)
+					}
+				})
+			})
+		}
+	}
+}
