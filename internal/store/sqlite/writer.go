@@ -55,7 +55,10 @@ const (
 	abandoned
 )
 
-var errClosed = errors.New("the database is closed")
+var (
+	errClosed = errors.New("the database is closed")
+	errBegin  = errors.New("begin")
+)
 
 func newWriter(db *sql.DB, queries *dbq.Queries, now func() int64, committed func(int)) *writer {
 	w := &writer{
@@ -134,8 +137,11 @@ func (w *writer) run(batch []*request) {
 		}
 		return
 	}
-	if len(begun) == 1 {
-		begun[0].result <- err
+	// Without a transaction nothing failed but the wait for one, which is not to be repeated for each.
+	if len(begun) == 1 || errors.Is(err, errBegin) {
+		for _, r := range begun {
+			r.result <- err
+		}
 		return
 	}
 	// One of them failed and may have left something half done, so nothing was kept. Each has a transaction of its own
@@ -156,7 +162,7 @@ func (w *writer) together(batch []*request) (errs []error, err error) {
 	ctx := context.Background()
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, fault(fmt.Errorf("begin: %w", err))
+		return nil, fmt.Errorf("%w: %w", errBegin, fault(err))
 	}
 	defer func() {
 		if err != nil {

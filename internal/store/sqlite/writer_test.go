@@ -3,13 +3,16 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
 )
 
@@ -164,4 +167,52 @@ func TestClosedWriterRefuses(t *testing.T) {
 	if err := s.writer.do(t.Context(), insert("x")); !errors.Is(err, errClosed) {
 		t.Errorf("error = %v", err)
 	}
+}
+
+// While another process keeps the file to itself, all who wait are told after one wait, not after one wait each.
+func TestFileThatIsTakenIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	var stores [2]*Store
+	for i := range stores {
+		s, err := Open(t.Context(), Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		stores[i] = s
+	}
+	taken, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		if err := stores[0].writer.do(t.Context(), func(context.Context, *transaction) error {
+			close(taken)
+			<-release
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-taken
+	began := time.Now()
+	var waiting sync.WaitGroup
+	for i := range 8 {
+		waiting.Go(func() {
+			err := stores[1].writer.do(t.Context(), insert(fmt.Sprintf("environment-%d", i)))
+			if skill.KindOf(err) != skill.Unavailable {
+				t.Errorf("%v; want unavailable", err)
+			}
+		})
+	}
+	waiting.Wait()
+	// The first of them may have gone alone, before the others came.
+	if took := time.Since(began); took > 2*busyTimeout+2*time.Second {
+		t.Errorf("eight changes failed after %s; want two waits of %s at most", took, busyTimeout)
+	}
+	close(release)
+	group.Wait()
 }
