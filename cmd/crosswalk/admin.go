@@ -11,10 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/account"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
@@ -37,7 +40,12 @@ func (d database) with(a *app, f func(ctx context.Context, s store.Store) error)
 			fmt.Fprintf(a.err, "a new database is made in %s\n", filepath.Dir(path))
 		}
 	}
-	s, err := d.where().Open(a.ctx, false, "", nil, nil)
+	return d.withAlone(a, false, f)
+}
+
+// withAlone is with for what a server must not run beside, if alone: then it is refused while one has the embedded database.
+func (d database) withAlone(a *app, alone bool, f func(ctx context.Context, s store.Store) error) error {
+	s, err := d.where().Open(a.ctx, alone, "administers it", nil, nil)
 	if err != nil {
 		return err
 	}
@@ -286,34 +294,79 @@ func state(in store.Integration) string {
 
 // settingFlags is embedded in commands that set settings.
 type settingFlags struct {
-	Set []string `help:"A setting of the tool as NAME=VALUE; may be given several times. crosswalk tools lists them." placeholder:"NAME=VALUE" sep:"none"`
+	masterKey
+	Set     []string `help:"A setting of the tool as NAME=VALUE; may be given several times. crosswalk tools lists them." placeholder:"NAME=VALUE" sep:"none"`
+	SetFile []string `help:"A setting whose value is in a file, for secrets: other users of the machine can see flags. - reads standard input." placeholder:"NAME=FILE" sep:"none"`
 }
 
-// apply changes settings and asks the connector whether they can be used.
-func (f settingFlags) apply(s store.Store, id, tool string, settings map[string]json.RawMessage) ([]byte, error) {
+// apply changes values, asks the connector whether they can be used, and returns what is to be kept.
+func (f settingFlags) apply(
+	ctx context.Context, a *app, s store.Store, keys *account.Keyring, id, tool string, values account.Values,
+) (settings, credentials []byte, err error) {
 	c, ok := server.Connectors(s.Sandbox()).Find(tool)
 	if !ok {
-		return nil, misuse("there is no connector for %q; crosswalk tools lists those there are", tool)
+		return nil, nil, misuse("there is no connector for %q; crosswalk tools lists those there are", tool)
+	}
+	set := func(flag, name, value string) error {
+		parsed, err := c.Describe().ParseSetting(name, value)
+		if err != nil {
+			return misuse("%s %s: %w", flag, name, err)
+		}
+		values[name] = parsed
+		return nil
 	}
 	for _, pair := range f.Set {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, misuse("--set %q: write it as NAME=VALUE", pair)
+			return nil, nil, misuse("--set: write it as NAME=VALUE") // the text may be a secret
 		}
-		parsed, err := c.Describe().ParseSetting(name, value)
-		if err != nil {
-			return nil, misuse("--set %s: %w", name, err)
+		if err := set("--set", name, value); err != nil {
+			return nil, nil, err
 		}
-		settings[name] = parsed
 	}
-	encoded, err := json.Marshal(settings)
+	for _, pair := range f.SetFile {
+		name, file, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, nil, misuse("--set-file %q: write it as NAME=FILE", pair)
+		}
+		value, err := readValue(a.in, file)
+		if err != nil {
+			return nil, nil, misuse("--set-file %s: %w", name, err)
+		}
+		if err := set("--set-file", name, value); err != nil {
+			return nil, nil, err
+		}
+	}
+	encoded, err := json.Marshal(values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := c.Open(connector.Account{ID: id, Settings: encoded}); err != nil {
-		return nil, &exitError{exitMisuse, err}
+		return nil, nil, &exitError{exitMisuse, err}
 	}
-	return encoded, nil
+	if keys == nil && len(account.Secrets(c.Describe(), values)) > 0 {
+		if keys, err = f.source().Ring(ctx, s); err != nil {
+			return nil, nil, err
+		}
+	}
+	return account.Keep(c.Describe(), keys, id, values)
+}
+
+// mostValue is more than any setting takes.
+const mostValue = 1 << 20
+
+// readValue reads a setting from a file, without the line's end behind it.
+func readValue(in io.Reader, name string) (string, error) {
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer file.Close()
+		in = file
+	}
+	value, err := io.ReadAll(io.LimitReader(in, mostValue))
+	return strings.TrimRight(string(value), "\r\n"), err
 }
 
 type integrationsCreate struct {
@@ -343,12 +396,14 @@ func (c *integrationsCreate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		settings, err := c.apply(s, "", c.Tool, map[string]json.RawMessage{})
+		c.own = c.where().MasterKeyFile()
+		id := skill.NewIntegrationID(c.Tool, time.Now()) // what is sealed is bound to it
+		settings, credentials, err := c.apply(ctx, a, s, nil, id, c.Tool, account.Values{})
 		if err != nil {
 			return err
 		}
 		in, err := s.CreateIntegration(ctx, store.Integration{
-			EnvironmentID: env.ID, Tool: c.Tool, Settings: settings,
+			ID: id, EnvironmentID: env.ID, Tool: c.Tool, Settings: settings, Credentials: credentials,
 			EndUser: store.EndUser{OrganisationName: c.Name, CreatorEmail: c.Email, OriginID: c.OriginID},
 		})
 		if err != nil {
@@ -426,6 +481,9 @@ func (c *integrationsShow) Run(a *app) error {
 			for _, name := range slices.Sorted(maps.Keys(settings)) {
 				rows = append(rows, []string{"setting " + name, string(settings[name])})
 			}
+			if len(in.Credentials) > 0 {
+				rows = append(rows, []string{"credentials", "sealed under the master key " + auth.SealedUnder(in.Credentials)})
+			}
 			table(w, []string{"id", in.ID}, rows)
 		})
 	})
@@ -452,18 +510,25 @@ func (c *integrationsUpdate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		settings := map[string]json.RawMessage{}
-		if err := json.Unmarshal(in.Settings, &settings); err != nil {
-			return fmt.Errorf("settings of %s: %w", c.ID, err)
+		c.own = c.where().MasterKeyFile()
+		var keys *account.Keyring
+		if len(in.Credentials) > 0 {
+			if keys, err = c.source().Ring(ctx, s); err != nil {
+				return err
+			}
+		}
+		values, err := account.Open(keys, in)
+		if err != nil {
+			return &exitError{exitMisuse, err}
 		}
 		for _, name := range c.Unset {
-			delete(settings, name)
+			delete(values, name)
 		}
-		encoded, err := c.apply(s, in.ID, in.Tool, settings)
+		settings, credentials, err := c.apply(ctx, a, s, keys, in.ID, in.Tool, values)
 		if err != nil {
 			return err
 		}
-		if in, err = s.SetSettings(ctx, c.ID, encoded); err != nil {
+		if in, err = s.SetAccount(ctx, c.ID, settings, credentials); err != nil {
 			return err
 		}
 		return c.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", in.ID, in.Settings) })

@@ -13,16 +13,22 @@ import (
 
 // masterKey is embedded in commands that need the key that credentials are sealed under.
 type masterKey struct {
+	own string // where the embedded database keeps its key
+
 	MasterKeyFile string `help:"File with the master key, which seals the credentials of tools. The key itself can be given as CROSSWALK_MASTER_KEY." env:"CROSSWALK_MASTER_KEY_FILE" type:"path" placeholder:"FILE"`
 }
 
 func (k masterKey) source() auth.MasterKeySource {
-	return auth.MasterKeySource{Value: os.Getenv(auth.MasterKeyVariable), File: k.MasterKeyFile}
+	return auth.MasterKeySource{
+		Value: os.Getenv(auth.MasterKeyVariable), File: k.MasterKeyFile, Own: k.own,
+		OtherValue: os.Getenv(auth.OtherKeyVariable), OtherFile: os.Getenv(auth.OtherKeyFileVariable),
+	}
 }
 
 type masterKeyCommand struct {
 	New    masterKeyNew    `cmd:"" help:"Make a master key and print it. Nothing keeps it but you."`
 	Status masterKeyStatus `cmd:"" help:"Show which master key a database has noted, and whether the given one is it."`
+	Rotate masterKeyRotate `cmd:"" help:"Seal all credentials under another key."`
 }
 
 type masterKeyNew struct{ asJSON }
@@ -59,9 +65,8 @@ func (c *masterKeyStatus) Help() string {
 
 // Run ends with exitMisuse when the given key is not the one that is noted.
 func (c *masterKeyStatus) Run(a *app) error {
-	source := c.source()
-	source.Own = c.where().MasterKeyFile()
-	key, from, err := source.Given()
+	c.own = c.where().MasterKeyFile()
+	key, from, err := c.source().Given()
 	if err != nil {
 		return err
 	}
@@ -103,6 +108,65 @@ func (c *masterKeyStatus) Run(a *app) error {
 			return &exitError{code: exitMisuse}
 		}
 		return err
+	})
+}
+
+type masterKeyRotate struct {
+	database
+	masterKey
+	asJSON
+}
+
+func (c *masterKeyRotate) Help() string {
+	return "The next key is given as " + auth.OtherKeyVariable + " or " + auth.OtherKeyFileVariable + ". Give it to every server first, beside the one in use, and restart them: " +
+		"so each can open what is sealed under either. Then rotate; then give the servers the next key alone. An embedded database makes its " +
+		"next key itself; its server has to be stopped.\n\n" +
+		examplesOf("crosswalk master-key rotate", auth.OtherKeyFileVariable+"=next.key crosswalk master-key rotate --master-key-file master.key --database postgres://crosswalk@db.example.com/crosswalk")
+}
+
+func (c *masterKeyRotate) Run(a *app) error {
+	c.own = c.where().MasterKeyFile()
+	source := c.source()
+	own := c.own != "" && source.Value == "" && source.File == ""
+	return c.withAlone(a, own, func(ctx context.Context, s store.Store) error {
+		if own && source.OtherValue == "" && source.OtherFile == "" {
+			if err := source.MakeNext(); err != nil {
+				return err
+			}
+		}
+		keys, err := source.Ring(ctx, s)
+		if err != nil {
+			return err
+		}
+		if keys == nil || keys.Other == nil {
+			return misuse("the master key in use and the next one are needed: give the next one as %s or %s", auth.OtherKeyVariable, auth.OtherKeyFileVariable)
+		}
+		next, err := source.Other()
+		if err != nil {
+			return err
+		}
+		n, err := s.Reseal(ctx, next.Noted(), func(id string, sealed []byte) ([]byte, error) {
+			opened, err := keys.Open(id, sealed)
+			if err != nil {
+				return nil, err
+			}
+			return next.Seal(id, opened), nil
+		})
+		if err != nil {
+			return err
+		}
+		if own {
+			if err := source.UseNext(); err != nil {
+				return err
+			}
+		}
+		out := struct {
+			Key          string `json:"key"`
+			Integrations int    `json:"integrations"`
+		}{next.ID(), n}
+		return c.print(a, out, func(w io.Writer) {
+			fmt.Fprintf(w, "The credentials of %d integrations are sealed under the master key %s now.\n", n, next.ID())
+		})
 	})
 }
 

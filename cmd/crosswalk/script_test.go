@@ -222,7 +222,7 @@ func lookPath(ts *testscript.TestScript, program string) string {
 
 func environment(ts *testscript.TestScript) []string {
 	env := []string{}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_DATABASE", "CROSSWALK_DATABASE_CONNECTIONS", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_DATABASE", "CROSSWALK_DATABASE_CONNECTIONS", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY", "CROSSWALK_MASTER_KEY_FILE"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

@@ -19,23 +19,24 @@ import (
 type serveCommand struct {
 	database
 	masterKey
-	Role           string        `help:"all, api (takes requests alone) or worker (works off tasks alone)." enum:"all,api,worker" default:"all" env:"CROSSWALK_ROLE" placeholder:"ROLE"`
-	Listen         string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
-	PublicURL      string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
-	TLSCert        string        `name:"tls-cert" help:"PEM file with the certificate and its chain; with it the server speaks HTTPS. Read again when it changes." env:"CROSSWALK_TLS_CERT" type:"path" placeholder:"FILE"`
-	TLSKey         string        `name:"tls-key" help:"PEM file with the certificate's private key." env:"CROSSWALK_TLS_KEY" type:"path" placeholder:"FILE"`
-	TrustedProxies []string      `help:"Addresses and networks of proxies; the X-Forwarded-For of nobody else is believed." env:"CROSSWALK_TRUSTED_PROXIES" placeholder:"CIDR"`
-	MaxConnections int           `help:"Most connections of clients; beyond it those without a request are closed." default:"4096" env:"CROSSWALK_MAX_CONNECTIONS" placeholder:"N"`
-	MaxItems       int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
-	MaxWaiting     int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
-	TaskTimeout    time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
-	Drains         int           `help:"Integrations worked on at once." default:"64" env:"CROSSWALK_DRAINS" placeholder:"N"`
-	Attempts       int           `help:"Failed calls in a row after which a task is given up." default:"10" env:"CROSSWALK_ATTEMPTS" placeholder:"N"`
-	Backoff        time.Duration `help:"Wait after the first failed call; it doubles, up to --backoff-most." default:"500ms" env:"CROSSWALK_BACKOFF"`
-	BackoffMost    time.Duration `help:"Longest wait between two calls, unless the tool asks for more." default:"1m" env:"CROSSWALK_BACKOFF_MOST"`
-	CallTimeout    time.Duration `help:"Longest call of a tool." default:"2m" env:"CROSSWALK_CALL_TIMEOUT"`
-	LogLevel       slog.Level    `help:"debug, info, warn or error." default:"info" env:"CROSSWALK_LOG_LEVEL" placeholder:"LEVEL"`
-	LogFormat      string        `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto" env:"CROSSWALK_LOG_FORMAT"`
+	Role              string        `help:"all, api (takes requests alone) or worker (works off tasks alone)." enum:"all,api,worker" default:"all" env:"CROSSWALK_ROLE" placeholder:"ROLE"`
+	Listen            string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
+	PublicURL         string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
+	TLSCert           string        `name:"tls-cert" help:"PEM file with the certificate and its chain; with it the server speaks HTTPS. Read again when it changes." env:"CROSSWALK_TLS_CERT" type:"path" placeholder:"FILE"`
+	TLSKey            string        `name:"tls-key" help:"PEM file with the certificate's private key." env:"CROSSWALK_TLS_KEY" type:"path" placeholder:"FILE"`
+	TrustedProxies    []string      `help:"Addresses and networks of proxies; the X-Forwarded-For of nobody else is believed." env:"CROSSWALK_TRUSTED_PROXIES" placeholder:"CIDR"`
+	MaxConnections    int           `help:"Most connections of clients; beyond it those without a request are closed." default:"4096" env:"CROSSWALK_MAX_CONNECTIONS" placeholder:"N"`
+	MaxItems          int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
+	MaxWaiting        int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
+	TaskTimeout       time.Duration `help:"How long after its submission a task ends, come what may." default:"24h" env:"CROSSWALK_TASK_TIMEOUT"`
+	Drains            int           `help:"Integrations worked on at once." default:"64" env:"CROSSWALK_DRAINS" placeholder:"N"`
+	Attempts          int           `help:"Failed calls in a row after which a task is given up." default:"10" env:"CROSSWALK_ATTEMPTS" placeholder:"N"`
+	Backoff           time.Duration `help:"Wait after the first failed call; it doubles, up to --backoff-most." default:"500ms" env:"CROSSWALK_BACKOFF"`
+	BackoffMost       time.Duration `help:"Longest wait between two calls, unless the tool asks for more." default:"1m" env:"CROSSWALK_BACKOFF_MOST"`
+	CallTimeout       time.Duration `help:"Longest call of a tool." default:"2m" env:"CROSSWALK_CALL_TIMEOUT"`
+	AllowPrivateTools bool          `help:"Let tools be at private and loopback addresses, on one's own network." env:"CROSSWALK_ALLOW_PRIVATE_TOOLS"`
+	LogLevel          slog.Level    `help:"debug, info, warn or error." default:"info" env:"CROSSWALK_LOG_LEVEL" placeholder:"LEVEL"`
+	LogFormat         string        `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto" env:"CROSSWALK_LOG_FORMAT"`
 }
 
 func (c *serveCommand) Help() string {
@@ -70,7 +71,7 @@ func (c *serveCommand) Run(a *app) error {
 	log := c.logger(a.err)
 	s, err := server.Start(a.ctx, server.Config{
 		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Database: c.where(), MasterKey: c.source(), MaxItems: c.MaxItems,
-		MaxConnections: c.MaxConnections, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
+		MaxConnections: c.MaxConnections, AllowPrivateTools: c.AllowPrivateTools, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting,

@@ -70,6 +70,7 @@ type Settings struct {
 	UniqueNames       bool                `json:"unique_names"`
 	RefuseBatch       bool                `json:"refuse_batch"`
 	Outage            bool                `json:"outage"`
+	APIKey            string              `json:"api_key"`
 	RefuseCredentials bool                `json:"refuse_credentials"`
 	RefusePermission  bool                `json:"refuse_permission"`
 	LoseAnswers       int                 `json:"lose_answers"`
@@ -116,6 +117,7 @@ func (*sandbox) Describe() connector.Description {
 			{Name: "unique_names", Type: connector.Switch, Label: "Unique names", Help: "Refuse a name that another skill bears.", Default: "false"},
 			{Name: "refuse_batch", Type: connector.Switch, Label: "Refuse whole batches", Help: "Refuse the whole call if it would refuse one skill, without saying which.", Default: "false"},
 			{Name: "outage", Type: connector.Switch, Label: "Outage", Help: "The tool cannot be reached.", Default: "false"},
+			{Name: "api_key", Type: connector.Text, Label: "API key", Help: "Any is accepted, and so is none; but not one that begins with wrong.", Secret: true, Example: "sk_sandbox_123"},
 			{Name: "refuse_credentials", Type: connector.Switch, Label: "Refuse credentials", Help: "Every call is refused as not signed in.", Default: "false"},
 			{Name: "refuse_permission", Type: connector.Switch, Label: "Refuse permission", Help: "Every call is refused as not allowed.", Default: "false"},
 			{Name: "lose_answers", Type: connector.Number, Label: "Lose answers", Help: "Every so-manieth call is carried out but its answer is lost; 0 is never.", Default: "0", Example: "3"},
@@ -215,7 +217,7 @@ func (s *session) traffic(ctx context.Context, skills []connector.Skill) (steps 
 	switch {
 	case s.set.Outage:
 		return nil, false, connector.Errorf(connector.Away, "The sandbox is down for maintenance")
-	case s.set.RefuseCredentials:
+	case s.set.RefuseCredentials, strings.HasPrefix(s.set.APIKey, "wrong"):
 		return nil, false, connector.Errorf(connector.Credentials, "Invalid token")
 	case s.set.RefusePermission:
 		return nil, false, connector.Errorf(connector.Permission, "This user may not change skills")

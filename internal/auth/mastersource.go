@@ -16,6 +16,9 @@ import (
 const (
 	MasterKeyVariable     = "CROSSWALK_MASTER_KEY"
 	MasterKeyFileVariable = "CROSSWALK_MASTER_KEY_FILE"
+	// The second key, while the key is being changed.
+	OtherKeyVariable     = "CROSSWALK_MASTER_KEY_OTHER"
+	OtherKeyFileVariable = "CROSSWALK_MASTER_KEY_OTHER_FILE"
 )
 
 // MasterKeySource says where a process finds its master key.
@@ -24,6 +27,9 @@ type MasterKeySource struct {
 	Value string
 	// File holds the key.
 	File string
+	// OtherValue and OtherFile are the second key, while the key is being changed.
+	OtherValue string
+	OtherFile  string
 	// Own is the file in which an embedded database keeps its key if none is given; empty where there is none.
 	Own string
 }

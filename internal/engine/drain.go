@@ -34,6 +34,9 @@ var (
 	errCut = errors.New("stopped while a call was under way")
 )
 
+// notHere is how long an integration is left to other processes when this one cannot work on it.
+const notHere = 30 * time.Second
+
 // drain runs one turn. A turn that ends early for whatever reason leaves everything in the store such that another one
 // goes on from there.
 func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (then again) {
@@ -119,7 +122,10 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 		// The settings come with the claim, so new ones come with the next.
 		return d.leave(ctx, next, again{more: true, in: next.Hold})
 	}
-	if err := d.open(); err != nil {
+	if err := d.open(); errors.Is(err, ErrNotHere) {
+		d.log.Error("this process cannot work on the integration; it is left to others for a while", "error", err)
+		return d.leave(ctx, next, again{more: true, in: notHere})
+	} else if err != nil {
 		return d.endTask(ctx, next, skill.CodeSetupIncomplete, "The integration cannot be used: "+err.Error())
 	}
 	return d.work(ctx, next)
@@ -145,7 +151,11 @@ func (d *drain) open() error {
 	if !ok {
 		return fmt.Errorf("this server has no connector for %s", in.Tool)
 	}
-	session, err := c.Open(connector.Account{ID: in.ID, Settings: in.Settings})
+	account, err := d.e.account(in)
+	if err != nil {
+		return err
+	}
+	session, err := c.Open(account)
 	if err != nil {
 		return err
 	}

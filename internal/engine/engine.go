@@ -99,7 +99,13 @@ type Config struct {
 	Logger     *slog.Logger
 	Metrics    *metrics.Metrics // nil counts nothing
 	Settings   Settings
+	// Account makes a connector's account of an integration: its credentials opened, a client for its requests. The settings
+	// as they are if nil. ErrNotHere leaves the integration to another process.
+	Account func(in store.Integration) (connector.Account, error)
 }
+
+// ErrNotHere: this process cannot work on the integration, and another one may.
+var ErrNotHere = errors.New("not in this process")
 
 // Engine accepts tasks and drains integrations.
 type Engine struct {
@@ -108,6 +114,7 @@ type Engine struct {
 	log        *slog.Logger
 	metrics    *metrics.Metrics
 	set        Settings
+	account    func(in store.Integration) (connector.Account, error)
 	owner      string // this process, in leases
 
 	schedule *schedule
@@ -120,7 +127,12 @@ type Engine struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		store: bounded{c.Store}, connectors: c.Connectors, log: c.Logger, metrics: c.Metrics, set: c.Settings.withDefaults(),
-		owner: skill.NewID(time.Now()),
+		account: c.Account, owner: skill.NewID(time.Now()),
+	}
+	if e.account == nil {
+		e.account = func(in store.Integration) (connector.Account, error) {
+			return connector.Account{ID: in.ID, Settings: in.Settings}, nil
+		}
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

@@ -13,10 +13,12 @@ import (
 	"time"
 )
 
-// Client is what a client is made of.
+// Network is the way to all tools. Its connections are shared by the clients of all accounts, and kept open between
+// requests; CloseIdleConnections of any client ends those.
+type Network struct{ transport *http.Transport }
+
+// Client is what one account's client is made of.
 type Client struct {
-	// AllowPrivate lets it reach private, loopback and link-local addresses, for tools on one's own network.
-	AllowPrivate bool
 	// Record is told of every exchange, if it is not nil. It must not block.
 	Record func(Exchange)
 	// Secrets are taken out of what is recorded.
@@ -40,10 +42,10 @@ func (e *ForbiddenError) Error() string {
 	return fmt.Sprintf("%s is a private address; --allow-private-tools lets tools be there", e.Address)
 }
 
-// New makes a client. It keeps connections open between requests; CloseIdleConnections ends those.
-func New(c Client) *http.Client {
+// New makes a network. allowPrivate lets it reach private, loopback and link-local addresses, for tools on one's own.
+func New(allowPrivate bool) *Network {
 	dialer := &net.Dialer{Timeout: connectTime, KeepAlive: 15 * time.Second}
-	if !c.AllowPrivate {
+	if !allowPrivate {
 		// Asked with the address that is connected to, after names were resolved: a name may mean something else by now.
 		dialer.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
@@ -56,16 +58,21 @@ func New(c Client) *http.Client {
 			return nil
 		}
 	}
+	return &Network{&http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    connectTime,
+		ResponseHeaderTimeout:  headerTime,
+		IdleConnTimeout:        idleTime,
+		MaxIdleConnsPerHost:    8,
+		MaxResponseHeaderBytes: mostHeader,
+		ForceAttemptHTTP2:      true,
+	}}
+}
+
+// Client makes the client of one account.
+func (n *Network) Client(c Client) *http.Client {
 	return &http.Client{
-		Transport: &recording{record: c.Record, secrets: c.Secrets, next: &http.Transport{
-			DialContext:            dialer.DialContext,
-			TLSHandshakeTimeout:    connectTime,
-			ResponseHeaderTimeout:  headerTime,
-			IdleConnTimeout:        idleTime,
-			MaxIdleConnsPerHost:    8,
-			MaxResponseHeaderBytes: mostHeader,
-			ForceAttemptHTTP2:      true,
-		}},
+		Transport: &recording{record: c.Record, secrets: c.Secrets, next: n.transport},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			// Credentials must not follow to another host, nor a change be made twice.
 			from := via[len(via)-1]

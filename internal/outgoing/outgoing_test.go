@@ -51,7 +51,7 @@ func TestPrivateAddressesAreNotReached(t *testing.T) {
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	for _, address := range []string{server.URL, "http://localhost:" + port, "http://[::ffff:127.0.0.1]:" + port} {
-		_, _, err := get(t, New(Client{}), address)
+		_, _, err := get(t, New(false).Client(Client{}), address)
 		if _, ok := errors.AsType[*ForbiddenError](err); !ok {
 			t.Errorf("%s: %v", address, err)
 		}
@@ -75,7 +75,7 @@ func TestRedirectsStayOnTheHost(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c := New(Client{AllowPrivate: true})
+	c := New(true).Client(Client{})
 	defer c.CloseIdleConnections()
 	if response, _, err := get(t, c, server.URL+"/away"); err != nil || response.StatusCode != http.StatusTemporaryRedirect {
 		t.Errorf("to another host: %v", err)
@@ -111,7 +111,7 @@ func TestExchangesAreRecordedWithoutSecrets(t *testing.T) {
 	defer server.Close()
 	var mu sync.Mutex
 	var all []Exchange
-	c := New(Client{AllowPrivate: true, Secrets: []string{"hunter2"}, Record: func(x Exchange) {
+	c := New(true).Client(Client{Secrets: []string{"hunter2"}, Record: func(x Exchange) {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, x)
@@ -156,7 +156,7 @@ func TestExchangesAreRecordedWithoutSecrets(t *testing.T) {
 func TestAFailureIsRecorded(t *testing.T) {
 	t.Parallel()
 	var x Exchange
-	_, _, err := get(t, New(Client{Record: func(e Exchange) { x = e }}), "http://127.0.0.1:1/a")
+	_, _, err := get(t, New(false).Client(Client{Record: func(e Exchange) { x = e }}), "http://127.0.0.1:1/a")
 	if err == nil || x.Status != 0 || x.Error == "" || x.URL != "http://127.0.0.1:1/a" {
 		t.Errorf("%v, recorded %+v", err, x)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
+	"github.com/crosswalk-hr/crosswalk/internal/outgoing"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/openapi"
@@ -51,6 +52,8 @@ type Config struct {
 	Listen    string // host:port; port 0 takes a free one
 	PublicURL string // made from the listening address if empty
 	Database  Database
+	// AllowPrivateTools lets tools be at private addresses.
+	AllowPrivateTools bool
 	// MasterKey is where the key is found; its Own is the server's to set.
 	MasterKey auth.MasterKeySource
 	MaxItems  int
@@ -151,15 +154,18 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		}
 	}()
 	c.MasterKey.Own = c.Database.MasterKeyFile()
-	master, err := c.MasterKey.Take(ctx, s.Store)
+	keys, err := c.MasterKey.Ring(ctx, s.Store)
 	switch {
 	case err != nil:
 		return nil, err
-	case master == nil:
+	case keys == nil:
 		c.Logger.Warn("no master key is given: credentials of tools can be neither stored nor used", "variable", auth.MasterKeyVariable)
 	}
 	connectors := Connectors(s.Store.Sandbox())
-	s.engine = engine.New(engine.Config{Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine})
+	s.engine = engine.New(engine.Config{
+		Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine,
+		Account: accounts(connectors, keys, outgoing.New(c.AllowPrivateTools)),
+	})
 	served := api.Config{
 		Connectors: connectors, PublicURL: s.URL, Spec: openapi.Spec,
 		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Clients: clients, Logger: c.Logger, Metrics: m,

@@ -89,6 +89,7 @@ type Integration struct {
 	Tool            string
 	EndUser         EndUser
 	Settings        []byte // a JSON object; the tool's connector knows its fields
+	Credentials     []byte // the secret settings, sealed; nil: none
 	SettingsVersion int64
 	Enabled         bool
 	InvalidReason   string // the tool refused the credentials; empty while they are good
@@ -416,7 +417,8 @@ type Admin interface {
 	// RevokeKey is idempotent: a revoked key keeps its first date.
 	RevokeKey(ctx context.Context, id string) (Key, error)
 
-	// CreateIntegration keeps an integration; ID, SettingsVersion, CreatedAt are set by the store.
+	// CreateIntegration keeps an integration; SettingsVersion, CreatedAt are set by the store, and the ID if it is empty:
+	// whoever seals credentials needs it before.
 	CreateIntegration(ctx context.Context, integration Integration) (Integration, error)
 	// Integrations of one environment, or of all when it is empty, oldest first, without the deleted ones.
 	Integrations(ctx context.Context, environmentID string) ([]Integration, error)
@@ -426,6 +428,8 @@ type Admin interface {
 	SetEnabled(ctx context.Context, id string, enabled bool) (Integration, error)
 	// SetSettings replaces the settings, and forgets that credentials were refused.
 	SetSettings(ctx context.Context, id string, settings []byte) (Integration, error)
+	// SetAccount is SetSettings for the credentials, too.
+	SetAccount(ctx context.Context, id string, settings, credentials []byte) (Integration, error)
 	// DeleteIntegration is for ever. Its waiting tasks are ended by the next drain.
 	DeleteIntegration(ctx context.Context, id string) (Integration, error)
 }
@@ -493,4 +497,7 @@ type Upkeep interface {
 	KeepMasterKey(ctx context.Context, key MasterKey) (MasterKey, error)
 	// MasterKey returns the one that is noted, or ErrNotFound.
 	MasterKey(ctx context.Context) (MasterKey, error)
+	// Reseal hands all credentials there are to reseal, keeps what it returns, and notes the key that they are sealed under
+	// from now on: all or nothing. It returns how many there were.
+	Reseal(ctx context.Context, under MasterKey, reseal func(integrationID string, sealed []byte) ([]byte, error)) (int, error)
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -108,13 +109,14 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 			return err
 		}
 		row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
-			ID:              skill.NewIntegrationID(in.Tool, now),
+			ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, now)),
 			EnvironmentID:   in.EnvironmentID,
 			Tool:            in.Tool,
 			Name:            in.EndUser.OrganisationName,
 			EndUserEmail:    nullText(in.EndUser.CreatorEmail),
 			EndUserOriginID: nullText(in.EndUser.OriginID),
 			Settings:        in.Settings,
+			Credentials:     in.Credentials,
 		})
 		out = integration(dbq.Integration(row))
 		return err
@@ -154,6 +156,13 @@ func (s *Store) SetEnabled(ctx context.Context, id string, enabled bool) (store.
 func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
 		return tx.SetIntegrationSettings(ctx, dbq.SetIntegrationSettingsParams{ID: id, Settings: settings})
+	})
+}
+
+// SetAccount implements store.Admin.
+func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials []byte) (store.Integration, error) {
+	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: settings, Credentials: credentials})
 	})
 }
 
@@ -206,6 +215,7 @@ func integration(row dbq.Integration) store.Integration {
 			OrganisationName: row.Name, CreatorEmail: text(row.EndUserEmail), OriginID: text(row.EndUserOriginID),
 		},
 		Settings:        row.Settings,
+		Credentials:     row.Credentials,
 		SettingsVersion: row.SettingsVersion,
 		Enabled:         row.Enabled,
 		InvalidReason:   text(row.InvalidReason),

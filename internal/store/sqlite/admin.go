@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -90,13 +91,14 @@ func (s *Store) RevokeKey(ctx context.Context, id string) (k store.Key, err erro
 func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (out store.Integration, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
-			ID:              skill.NewIntegrationID(in.Tool, fromMillis(tx.now)),
+			ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, fromMillis(tx.now))),
 			EnvironmentID:   in.EnvironmentID,
 			Tool:            in.Tool,
 			Name:            in.EndUser.OrganisationName,
 			EndUserEmail:    nullText(in.EndUser.CreatorEmail),
 			EndUserOriginID: nullText(in.EndUser.OriginID),
 			Settings:        string(in.Settings),
+			Credentials:     in.Credentials,
 			CreatedAt:       tx.now,
 		})
 		if err != nil {
@@ -140,6 +142,13 @@ func (s *Store) SetEnabled(ctx context.Context, id string, enabled bool) (store.
 func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
 		return tx.SetIntegrationSettings(ctx, dbq.SetIntegrationSettingsParams{ID: id, Settings: string(settings)})
+	})
+}
+
+// SetAccount implements store.Admin.
+func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials []byte) (store.Integration, error) {
+	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: string(settings), Credentials: credentials})
 	})
 }
 
@@ -188,6 +197,7 @@ func integration(row dbq.Integration) store.Integration {
 			OrganisationName: row.Name, CreatorEmail: row.EndUserEmail.String, OriginID: row.EndUserOriginID.String,
 		},
 		Settings:        []byte(row.Settings),
+		Credentials:     row.Credentials,
 		SettingsVersion: row.SettingsVersion,
 		Enabled:         row.Enabled != 0,
 		InvalidReason:   row.InvalidReason.String,

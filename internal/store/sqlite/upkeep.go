@@ -172,3 +172,28 @@ func (s *Store) MasterKey(ctx context.Context) (store.MasterKey, error) {
 	}
 	return store.MasterKey{ID: row.ID, Check: row.Evidence}, nil
 }
+
+// Reseal implements store.Upkeep.
+func (s *Store) Reseal(ctx context.Context, under store.MasterKey, reseal func(string, []byte) ([]byte, error)) (n int, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		rows, err := tx.Sealed(ctx)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			sealed, err := reseal(row.ID, row.Credentials)
+			if err != nil {
+				return fmt.Errorf("integration %s: %w", row.ID, err)
+			}
+			if err := tx.Reseal(ctx, dbq.ResealParams{ID: row.ID, Credentials: sealed}); err != nil {
+				return err
+			}
+		}
+		n = len(rows)
+		return tx.NoteMasterKey(ctx, dbq.NoteMasterKeyParams{ID: under.ID, Evidence: under.Check})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("seal credentials anew: %w", err)
+	}
+	return n, nil
+}

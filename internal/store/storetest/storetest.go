@@ -61,6 +61,7 @@ func Run(t *testing.T, open Opener) {
 		{"tasks expire and leave tombstones", expired},
 		{"health", health},
 		{"the master key's note", masterKey},
+		{"credentials", credentials},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {

@@ -414,3 +414,63 @@ func masterKey(t *testing.T, f *fixture) {
 		}
 	}
 }
+
+func credentials(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, err := f.CreateIntegration(ctx, store.Integration{
+		ID: skill.NewIntegrationID("sandbox", f.clock.Now()), EnvironmentID: f.env, Tool: "sandbox", Settings: []byte(`{}`), Credentials: []byte("sealed"),
+	})
+	if err != nil || string(in.Credentials) != "sealed" {
+		t.Fatalf("created %+v, %v", in, err)
+	}
+	without := f.integration(t)
+	if without.Credentials != nil {
+		t.Errorf("credentials of nobody: %q", without.Credentials)
+	}
+	read := func(id string) string {
+		t.Helper()
+		got, err := f.Integration(ctx, f.env, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got.Credentials)
+	}
+	if got, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); err != nil || string(got.Credentials) != "sealed" {
+		t.Errorf("other settings touched the credentials: %+v, %v", got, err)
+	}
+	got, err := f.SetAccount(ctx, in.ID, []byte(`{"b":1}`), []byte("sealed anew"))
+	if err != nil || string(got.Credentials) != "sealed anew" || string(got.Settings) != `{"b":1}` || got.SettingsVersion != 3 {
+		t.Errorf("set %+v, %v", got, err)
+	}
+	_, err = f.SetAccount(ctx, without.ID+"x", []byte(`{}`), nil)
+	wantError(t, err, store.ErrNotFound)
+	// A drain gets them with its lease.
+	f.submit(t, in, items("a")...)
+	lease, _ := f.claim(t, in, "x", 0)
+	if string(lease.Integration.Credentials) != "sealed anew" {
+		t.Errorf("the lease has %q", lease.Integration.Credentials)
+	}
+
+	first, second := store.MasterKey{ID: "first", Check: []byte("1")}, store.MasterKey{ID: "second", Check: []byte("2")}
+	if _, err := f.KeepMasterKey(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("does not open")
+	_, err = f.Reseal(ctx, second, func(string, []byte) ([]byte, error) { return nil, failed })
+	wantError(t, err, failed)
+	if noted, err := f.MasterKey(ctx); err != nil || cmp.Diff(first, noted) != "" || read(in.ID) != "sealed anew" {
+		t.Errorf("after a failure: %+v, %v, %q", noted, err, read(in.ID))
+	}
+	n, err := f.Reseal(ctx, second, func(id string, sealed []byte) ([]byte, error) {
+		return []byte(id + " " + string(sealed) + " twice"), nil
+	})
+	if err != nil || n != 1 || read(in.ID) != in.ID+" sealed anew twice" {
+		t.Errorf("resealed %d, %v: %q", n, err, read(in.ID))
+	}
+	if noted, err := f.MasterKey(ctx); err != nil || cmp.Diff(second, noted) != "" {
+		t.Errorf("noted %+v, %v", noted, err)
+	}
+	if got, err := f.SetAccount(ctx, in.ID, []byte(`{}`), nil); err != nil || got.Credentials != nil {
+		t.Errorf("taken away: %+v, %v", got, err)
+	}
+}

@@ -29,7 +29,7 @@ func (q *Queries) DatabaseHealth(ctx context.Context) (DatabaseHealthRow, error)
 
 const deleteIntegration = `-- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = clock() WHERE id = $1 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration, error) {
@@ -50,6 +50,7 @@ func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -107,13 +108,13 @@ func (q *Queries) InsertEnvironment(ctx context.Context, arg InsertEnvironmentPa
 
 const insertIntegration = `-- name: InsertIntegration :one
 WITH i AS (
-  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, clock())
-  RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock())
+  RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
 )
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM i
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM i
 `
 
 type InsertIntegrationParams struct {
@@ -124,6 +125,7 @@ type InsertIntegrationParams struct {
 	EndUserEmail    *string
 	EndUserOriginID *string
 	Settings        []byte
+	Credentials     []byte
 }
 
 type InsertIntegrationRow struct {
@@ -141,6 +143,7 @@ type InsertIntegrationRow struct {
 	InvalidAt       *time.Time
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	Credentials     []byte
 }
 
 func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationParams) (InsertIntegrationRow, error) {
@@ -152,6 +155,7 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		arg.EndUserEmail,
 		arg.EndUserOriginID,
 		arg.Settings,
+		arg.Credentials,
 	)
 	var i InsertIntegrationRow
 	err := row.Scan(
@@ -169,6 +173,7 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -200,7 +205,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time
 }
 
 const integration = `-- name: Integration :one
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations WHERE id = $1 AND ($2::text = '' OR environment_id = $2::text)
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations WHERE id = $1 AND ($2::text = '' OR environment_id = $2::text)
 `
 
 type IntegrationParams struct {
@@ -226,12 +231,13 @@ func (q *Queries) Integration(ctx context.Context, arg IntegrationParams) (Integ
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
 
 const integrations = `-- name: Integrations :many
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
 WHERE ($1::text = '' OR environment_id = $1::text) AND deleted_at IS NULL
 ORDER BY seq
 `
@@ -260,6 +266,7 @@ func (q *Queries) Integrations(ctx context.Context, environment string) ([]Integ
 			&i.InvalidAt,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.Credentials,
 		); err != nil {
 			return nil, err
 		}
@@ -379,6 +386,21 @@ func (q *Queries) MasterKey(ctx context.Context) (MasterKeyRow, error) {
 	return i, err
 }
 
+const noteMasterKey = `-- name: NoteMasterKey :exec
+INSERT INTO master_key (id, check_value, noted_at) VALUES ($1, $2, clock())
+ON CONFLICT (one) DO UPDATE SET id = excluded.id, check_value = excluded.check_value, noted_at = excluded.noted_at
+`
+
+type NoteMasterKeyParams struct {
+	ID         string
+	CheckValue []byte
+}
+
+func (q *Queries) NoteMasterKey(ctx context.Context, arg NoteMasterKeyParams) error {
+	_, err := q.db.Exec(ctx, noteMasterKey, arg.ID, arg.CheckValue)
+	return err
+}
+
 const now = `-- name: Now :one
 SELECT clock()
 `
@@ -434,6 +456,20 @@ func (q *Queries) QueueHealth(ctx context.Context) (QueueHealthRow, error) {
 	return i, err
 }
 
+const reseal = `-- name: Reseal :exec
+UPDATE integrations SET credentials = $1, settings_version = settings_version + 1 WHERE id = $2
+`
+
+type ResealParams struct {
+	Credentials []byte
+	ID          string
+}
+
+func (q *Queries) Reseal(ctx context.Context, arg ResealParams) error {
+	_, err := q.db.Exec(ctx, reseal, arg.Credentials, arg.ID)
+	return err
+}
+
 const reviveDrain = `-- name: ReviveDrain :exec
 UPDATE drains SET resume_at = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
 WHERE drains.integration = $1
@@ -472,13 +508,78 @@ func (q *Queries) RevokeKey(ctx context.Context, id string) (RevokeKeyRow, error
 	return i, err
 }
 
+const sealed = `-- name: Sealed :many
+SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL ORDER BY seq FOR UPDATE
+`
+
+type SealedRow struct {
+	ID          string
+	Credentials []byte
+}
+
+func (q *Queries) Sealed(ctx context.Context) ([]SealedRow, error) {
+	rows, err := q.db.Query(ctx, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SealedRow
+	for rows.Next() {
+		var i SealedRow
+		if err := rows.Scan(&i.ID, &i.Credentials); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const setIntegrationAccount = `-- name: SetIntegrationAccount :one
+UPDATE integrations
+SET settings = $1, credentials = $2, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
+WHERE id = $3 AND deleted_at IS NULL
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+`
+
+type SetIntegrationAccountParams struct {
+	Settings    []byte
+	Credentials []byte
+	ID          string
+}
+
+func (q *Queries) SetIntegrationAccount(ctx context.Context, arg SetIntegrationAccountParams) (Integration, error) {
+	row := q.db.QueryRow(ctx, setIntegrationAccount, arg.Settings, arg.Credentials, arg.ID)
+	var i Integration
+	err := row.Scan(
+		&i.Seq,
+		&i.ID,
+		&i.EnvironmentID,
+		&i.Tool,
+		&i.Name,
+		&i.EndUserEmail,
+		&i.EndUserOriginID,
+		&i.Settings,
+		&i.SettingsVersion,
+		&i.Enabled,
+		&i.InvalidReason,
+		&i.InvalidAt,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.Credentials,
+	)
+	return i, err
+}
+
 const setIntegrationEnabled = `-- name: SetIntegrationEnabled :one
 UPDATE integrations
 SET enabled = $1::boolean,
     invalid_reason = CASE WHEN $1::boolean THEN NULL ELSE invalid_reason END,
     invalid_at = CASE WHEN $1::boolean THEN NULL ELSE invalid_at END
 WHERE id = $2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type SetIntegrationEnabledParams struct {
@@ -504,6 +605,7 @@ func (q *Queries) SetIntegrationEnabled(ctx context.Context, arg SetIntegrationE
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -512,7 +614,7 @@ const setIntegrationSettings = `-- name: SetIntegrationSettings :one
 UPDATE integrations
 SET settings = $1, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = $2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type SetIntegrationSettingsParams struct {
@@ -538,6 +640,7 @@ func (q *Queries) SetIntegrationSettings(ctx context.Context, arg SetIntegration
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }

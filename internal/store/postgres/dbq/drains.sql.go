@@ -165,7 +165,7 @@ func (q *Queries) DoubtSkills(ctx context.Context, arg DoubtSkillsParams) ([]Dou
 }
 
 const drainState = `-- name: DrainState :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, clock()::timestamptz AS now,
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, clock()::timestamptz AS now,
   greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = $1 AND d.owner = $2 AND d.epoch = $3
@@ -204,6 +204,7 @@ func (q *Queries) DrainState(ctx context.Context, arg DrainStateParams) (DrainSt
 		&i.Integration.InvalidAt,
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
+		&i.Integration.Credentials,
 		&i.Now,
 		&i.Hold,
 		&i.Paced,

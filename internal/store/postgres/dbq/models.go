@@ -29,4 +29,5 @@ type Integration struct {
 	InvalidAt       *time.Time
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
+	Credentials     []byte
 }

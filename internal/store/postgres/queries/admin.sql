@@ -28,8 +28,8 @@ RETURNING id, environment_id, name, prefix, created_at, revoked_at;
 
 -- name: InsertIntegration :one
 WITH i AS (
-  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
-  VALUES (@id, @environment_id, @tool, @name, sqlc.narg(end_user_email), sqlc.narg(end_user_origin_id), @settings, clock())
+  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
+  VALUES (@id, @environment_id, @tool, @name, sqlc.narg(end_user_email), sqlc.narg(end_user_origin_id), @settings, @credentials, clock())
   RETURNING *
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
@@ -61,6 +61,18 @@ SET settings = @settings, settings_version = settings_version + 1, invalid_reaso
 WHERE id = @id AND deleted_at IS NULL
 RETURNING *;
 
+-- name: SetIntegrationAccount :one
+UPDATE integrations
+SET settings = @settings, credentials = @credentials, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
+WHERE id = @id AND deleted_at IS NULL
+RETURNING *;
+
+-- name: Sealed :many
+SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL ORDER BY seq FOR UPDATE;
+
+-- name: Reseal :exec
+UPDATE integrations SET credentials = @credentials, settings_version = settings_version + 1 WHERE id = @id;
+
 -- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = clock() WHERE id = @id AND deleted_at IS NULL
 RETURNING *;
@@ -71,6 +83,10 @@ WHERE drains.integration = @integration;
 
 -- name: KeepMasterKey :exec
 INSERT INTO master_key (id, check_value, noted_at) VALUES (@id, @check_value, clock()) ON CONFLICT DO NOTHING;
+
+-- name: NoteMasterKey :exec
+INSERT INTO master_key (id, check_value, noted_at) VALUES (@id, @check_value, clock())
+ON CONFLICT (one) DO UPDATE SET id = excluded.id, check_value = excluded.check_value, noted_at = excluded.noted_at;
 
 -- name: MasterKey :one
 SELECT id, check_value FROM master_key;

@@ -12,7 +12,7 @@ import (
 
 const deleteIntegration = `-- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = ?1 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type DeleteIntegrationParams struct {
@@ -38,6 +38,7 @@ func (q *Queries) DeleteIntegration(ctx context.Context, arg DeleteIntegrationPa
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -105,9 +106,9 @@ func (q *Queries) InsertEnvironment(ctx context.Context, arg InsertEnvironmentPa
 }
 
 const insertIntegration = `-- name: InsertIntegration :one
-INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type InsertIntegrationParams struct {
@@ -118,6 +119,7 @@ type InsertIntegrationParams struct {
 	EndUserEmail    sql.NullString
 	EndUserOriginID sql.NullString
 	Settings        string
+	Credentials     []byte
 	CreatedAt       int64
 }
 
@@ -130,6 +132,7 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		arg.EndUserEmail,
 		arg.EndUserOriginID,
 		arg.Settings,
+		arg.Credentials,
 		arg.CreatedAt,
 	)
 	var i Integration
@@ -148,6 +151,7 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -178,7 +182,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
 }
 
 const integration = `-- name: Integration :one
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
 WHERE id = ?1 AND (CAST(?2 AS TEXT) = '' OR environment_id = CAST(?2 AS TEXT))
 `
 
@@ -205,12 +209,13 @@ func (q *Queries) Integration(ctx context.Context, arg IntegrationParams) (Integ
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
 
 const integrations = `-- name: Integrations :many
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
 WHERE (CAST(?1 AS TEXT) = '' OR environment_id = CAST(?1 AS TEXT)) AND deleted_at IS NULL
 ORDER BY seq
 `
@@ -239,6 +244,7 @@ func (q *Queries) Integrations(ctx context.Context, environment string) ([]Integ
 			&i.InvalidAt,
 			&i.CreatedAt,
 			&i.DeletedAt,
+			&i.Credentials,
 		); err != nil {
 			return nil, err
 		}
@@ -340,6 +346,20 @@ func (q *Queries) MarkIntegrationInvalid(ctx context.Context, arg MarkIntegratio
 	return err
 }
 
+const reseal = `-- name: Reseal :exec
+UPDATE integrations SET credentials = ?1, settings_version = settings_version + 1 WHERE id = ?2
+`
+
+type ResealParams struct {
+	Credentials []byte
+	ID          string
+}
+
+func (q *Queries) Reseal(ctx context.Context, arg ResealParams) error {
+	_, err := q.exec(ctx, q.resealStmt, reseal, arg.Credentials, arg.ID)
+	return err
+}
+
 const reviveDrain = `-- name: ReviveDrain :exec
 UPDATE drains SET resume_at = 0,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration AND tasks.status = 0)
@@ -384,13 +404,82 @@ func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (RevokeKey
 	return i, err
 }
 
+const sealed = `-- name: Sealed :many
+SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL
+`
+
+type SealedRow struct {
+	ID          string
+	Credentials []byte
+}
+
+func (q *Queries) Sealed(ctx context.Context) ([]SealedRow, error) {
+	rows, err := q.query(ctx, q.sealedStmt, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SealedRow
+	for rows.Next() {
+		var i SealedRow
+		if err := rows.Scan(&i.ID, &i.Credentials); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const setIntegrationAccount = `-- name: SetIntegrationAccount :one
+UPDATE integrations
+SET settings = ?1, credentials = ?2, settings_version = settings_version + 1,
+  invalid_reason = NULL, invalid_at = NULL
+WHERE id = ?3 AND deleted_at IS NULL
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+`
+
+type SetIntegrationAccountParams struct {
+	Settings    string
+	Credentials []byte
+	ID          string
+}
+
+func (q *Queries) SetIntegrationAccount(ctx context.Context, arg SetIntegrationAccountParams) (Integration, error) {
+	row := q.queryRow(ctx, q.setIntegrationAccountStmt, setIntegrationAccount, arg.Settings, arg.Credentials, arg.ID)
+	var i Integration
+	err := row.Scan(
+		&i.Seq,
+		&i.ID,
+		&i.EnvironmentID,
+		&i.Tool,
+		&i.Name,
+		&i.EndUserEmail,
+		&i.EndUserOriginID,
+		&i.Settings,
+		&i.SettingsVersion,
+		&i.Enabled,
+		&i.InvalidReason,
+		&i.InvalidAt,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.Credentials,
+	)
+	return i, err
+}
+
 const setIntegrationEnabled = `-- name: SetIntegrationEnabled :one
 UPDATE integrations
 SET enabled = ?1,
     invalid_reason = CASE WHEN ?1 = 1 THEN NULL ELSE invalid_reason END,
     invalid_at = CASE WHEN ?1 = 1 THEN NULL ELSE invalid_at END
 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type SetIntegrationEnabledParams struct {
@@ -416,6 +505,7 @@ func (q *Queries) SetIntegrationEnabled(ctx context.Context, arg SetIntegrationE
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }
@@ -424,7 +514,7 @@ const setIntegrationSettings = `-- name: SetIntegrationSettings :one
 UPDATE integrations
 SET settings = ?1, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
 `
 
 type SetIntegrationSettingsParams struct {
@@ -450,6 +540,7 @@ func (q *Queries) SetIntegrationSettings(ctx context.Context, arg SetIntegration
 		&i.InvalidAt,
 		&i.CreatedAt,
 		&i.DeletedAt,
+		&i.Credentials,
 	)
 	return i, err
 }

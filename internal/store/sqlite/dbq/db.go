@@ -159,6 +159,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.nextSandboxSeqStmt, err = db.PrepareContext(ctx, nextSandboxSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query NextSandboxSeq: %w", err)
 	}
+	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
+	}
 	if q.oldestOverdueTaskStmt, err = db.PrepareContext(ctx, oldestOverdueTask); err != nil {
 		return nil, fmt.Errorf("error preparing query OldestOverdueTask: %w", err)
 	}
@@ -189,6 +192,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.releaseDrainStmt, err = db.PrepareContext(ctx, releaseDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ReleaseDrain: %w", err)
 	}
+	if q.resealStmt, err = db.PrepareContext(ctx, reseal); err != nil {
+		return nil, fmt.Errorf("error preparing query Reseal: %w", err)
+	}
 	if q.resetLeasesStmt, err = db.PrepareContext(ctx, resetLeases); err != nil {
 		return nil, fmt.Errorf("error preparing query ResetLeases: %w", err)
 	}
@@ -209,6 +215,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.sandboxWindowStmt, err = db.PrepareContext(ctx, sandboxWindow); err != nil {
 		return nil, fmt.Errorf("error preparing query SandboxWindow: %w", err)
+	}
+	if q.sealedStmt, err = db.PrepareContext(ctx, sealed); err != nil {
+		return nil, fmt.Errorf("error preparing query Sealed: %w", err)
+	}
+	if q.setIntegrationAccountStmt, err = db.PrepareContext(ctx, setIntegrationAccount); err != nil {
+		return nil, fmt.Errorf("error preparing query SetIntegrationAccount: %w", err)
 	}
 	if q.setIntegrationEnabledStmt, err = db.PrepareContext(ctx, setIntegrationEnabled); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationEnabled: %w", err)
@@ -473,6 +485,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nextSandboxSeqStmt: %w", cerr)
 		}
 	}
+	if q.noteMasterKeyStmt != nil {
+		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
+		}
+	}
 	if q.oldestOverdueTaskStmt != nil {
 		if cerr := q.oldestOverdueTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing oldestOverdueTaskStmt: %w", cerr)
@@ -523,6 +540,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing releaseDrainStmt: %w", cerr)
 		}
 	}
+	if q.resealStmt != nil {
+		if cerr := q.resealStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealStmt: %w", cerr)
+		}
+	}
 	if q.resetLeasesStmt != nil {
 		if cerr := q.resetLeasesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing resetLeasesStmt: %w", cerr)
@@ -556,6 +578,16 @@ func (q *Queries) Close() error {
 	if q.sandboxWindowStmt != nil {
 		if cerr := q.sandboxWindowStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sandboxWindowStmt: %w", cerr)
+		}
+	}
+	if q.sealedStmt != nil {
+		if cerr := q.sealedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedStmt: %w", cerr)
+		}
+	}
+	if q.setIntegrationAccountStmt != nil {
+		if cerr := q.setIntegrationAccountStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setIntegrationAccountStmt: %w", cerr)
 		}
 	}
 	if q.setIntegrationEnabledStmt != nil {
@@ -697,6 +729,7 @@ type Queries struct {
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
+	noteMasterKeyStmt          *sql.Stmt
 	oldestOverdueTaskStmt      *sql.Stmt
 	oldestPendingStmt          *sql.Stmt
 	oldestTaskStmt             *sql.Stmt
@@ -707,6 +740,7 @@ type Queries struct {
 	overdueTasksStmt           *sql.Stmt
 	queueHealthStmt            *sql.Stmt
 	releaseDrainStmt           *sql.Stmt
+	resealStmt                 *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
 	revokeKeyStmt              *sql.Stmt
@@ -714,6 +748,8 @@ type Queries struct {
 	sandboxSkillSeqStmt        *sql.Stmt
 	sandboxSkillsStmt          *sql.Stmt
 	sandboxWindowStmt          *sql.Stmt
+	sealedStmt                 *sql.Stmt
+	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationSettingsStmt *sql.Stmt
 	setNotifiedStmt            *sql.Stmt
@@ -776,6 +812,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
+		noteMasterKeyStmt:          q.noteMasterKeyStmt,
 		oldestOverdueTaskStmt:      q.oldestOverdueTaskStmt,
 		oldestPendingStmt:          q.oldestPendingStmt,
 		oldestTaskStmt:             q.oldestTaskStmt,
@@ -786,6 +823,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		overdueTasksStmt:           q.overdueTasksStmt,
 		queueHealthStmt:            q.queueHealthStmt,
 		releaseDrainStmt:           q.releaseDrainStmt,
+		resealStmt:                 q.resealStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
 		revokeKeyStmt:              q.revokeKeyStmt,
@@ -793,6 +831,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sandboxSkillSeqStmt:        q.sandboxSkillSeqStmt,
 		sandboxSkillsStmt:          q.sandboxSkillsStmt,
 		sandboxWindowStmt:          q.sandboxWindowStmt,
+		sealedStmt:                 q.sealedStmt,
+		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationSettingsStmt: q.setIntegrationSettingsStmt,
 		setNotifiedStmt:            q.setNotifiedStmt,

@@ -86,7 +86,7 @@ func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) error {
 }
 
 const claimableDrain = `-- name: ClaimableDrain :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, d.owner, d.epoch, d.resume_at, d.paced_until
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, d.owner, d.epoch, d.resume_at, d.paced_until
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = ?1
   AND d.wanted = 1 AND d.until <= ?2 AND (d.resume_at <= ?2 OR ?3 = 1)
@@ -124,6 +124,7 @@ func (q *Queries) ClaimableDrain(ctx context.Context, arg ClaimableDrainParams) 
 		&i.Integration.InvalidAt,
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
+		&i.Integration.Credentials,
 		&i.Owner,
 		&i.Epoch,
 		&i.ResumeAt,

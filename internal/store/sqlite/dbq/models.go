@@ -29,4 +29,5 @@ type Integration struct {
 	InvalidAt       sql.NullInt64
 	CreatedAt       int64
 	DeletedAt       sql.NullInt64
+	Credentials     []byte
 }

@@ -106,6 +106,21 @@ func (q *Queries) MasterKey(ctx context.Context) (MasterKeyRow, error) {
 	return i, err
 }
 
+const noteMasterKey = `-- name: NoteMasterKey :exec
+INSERT INTO master_key (one, id, evidence) VALUES (1, ?1, ?2)
+ON CONFLICT (one) DO UPDATE SET id = excluded.id, evidence = excluded.evidence
+`
+
+type NoteMasterKeyParams struct {
+	ID       string
+	Evidence []byte
+}
+
+func (q *Queries) NoteMasterKey(ctx context.Context, arg NoteMasterKeyParams) error {
+	_, err := q.exec(ctx, q.noteMasterKeyStmt, noteMasterKey, arg.ID, arg.Evidence)
+	return err
+}
+
 const oldestPending = `-- name: OldestPending :one
 SELECT created_at FROM tasks WHERE status = 0 ORDER BY deadline LIMIT 1
 `

@@ -23,8 +23,8 @@ UPDATE api_keys SET revoked_at = coalesce(revoked_at, sqlc.arg(now)) WHERE id = 
 RETURNING id, environment_id, name, prefix, created_at, revoked_at;
 
 -- name: InsertIntegration :one
-INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING *;
 
 -- name: InsertDrain :exec
@@ -52,6 +52,19 @@ UPDATE integrations
 SET settings = sqlc.arg(settings), settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = sqlc.arg(id) AND deleted_at IS NULL
 RETURNING *;
+
+-- name: SetIntegrationAccount :one
+UPDATE integrations
+SET settings = sqlc.arg(settings), credentials = sqlc.arg(credentials), settings_version = settings_version + 1,
+  invalid_reason = NULL, invalid_at = NULL
+WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+RETURNING *;
+
+-- name: Sealed :many
+SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL;
+
+-- name: Reseal :exec
+UPDATE integrations SET credentials = sqlc.arg(credentials), settings_version = settings_version + 1 WHERE id = sqlc.arg(id);
 
 -- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = sqlc.arg(now) WHERE id = sqlc.arg(id) AND deleted_at IS NULL

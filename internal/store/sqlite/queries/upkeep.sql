@@ -28,3 +28,7 @@ INSERT INTO master_key (one, id, evidence) VALUES (1, ?, ?) ON CONFLICT (one) DO
 
 -- name: MasterKey :one
 SELECT id, evidence FROM master_key;
+
+-- name: NoteMasterKey :exec
+INSERT INTO master_key (one, id, evidence) VALUES (1, sqlc.arg(id), sqlc.arg(evidence))
+ON CONFLICT (one) DO UPDATE SET id = excluded.id, evidence = excluded.evidence;

@@ -1,0 +1,7 @@
+-- +goose Up
+
+ALTER TABLE integrations ADD COLUMN credentials bytea; -- the secret settings, sealed under the master key
+
+-- +goose Down
+
+ALTER TABLE integrations DROP COLUMN credentials;
