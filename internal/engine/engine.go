@@ -28,6 +28,8 @@ type Store interface {
 	store.Drains
 	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
 	Work(ctx context.Context, jobs store.Jobs) error
+	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
+	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.
@@ -58,6 +60,9 @@ type Settings struct {
 	CallTimeout time.Duration
 	// Grace is how long calls may go on once the engine is told to stop. 8 s.
 	Grace time.Duration
+	// KeepTasks is how long a task is kept after its end; for KeepTombstones after that it is known that there was one.
+	// What is too old is looked for every RetainEvery. 30 d, 365 d and 1 h.
+	KeepTasks, KeepTombstones, RetainEvery time.Duration
 }
 
 func (s Settings) withDefaults() Settings {
@@ -75,6 +80,9 @@ func (s Settings) withDefaults() Settings {
 		{&s.Patience, 2 * time.Second},
 		{&s.CallTimeout, 2 * time.Minute},
 		{&s.Grace, 8 * time.Second},
+		{&s.KeepTasks, 30 * 24 * time.Hour},
+		{&s.KeepTombstones, 365 * 24 * time.Hour},
+		{&s.RetainEvery, time.Hour},
 	} {
 		if *d.at == 0 {
 			*d.at = d.otherwise
@@ -177,7 +185,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		func() { e.heartbeats(background) },
 		func() { e.sweeps(background) },
 		func() {
-			listening = e.store.Work(background, store.Jobs{Wake: func(id string) { e.wake(id, whenever, metrics.WokenByQueue) }})
+			listening = e.store.Work(background, store.Jobs{
+				Wake:   func(id string) { e.wake(id, whenever, metrics.WokenByQueue) },
+				Retain: e.retain, RetainEvery: e.set.RetainEvery,
+			})
 		},
 	} {
 		group.Go(part)

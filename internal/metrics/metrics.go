@@ -21,6 +21,7 @@ type Metrics struct {
 	stolen    prometheus.Counter
 	doubted   prometheus.Counter
 	rewritten prometheus.Counter
+	expired   prometheus.Counter
 	commits   prometheus.Counter
 	together  prometheus.Counter
 	responses *prometheus.HistogramVec
@@ -71,6 +72,9 @@ func New(reg prometheus.Registerer) *Metrics {
 		rewritten: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crosswalk_skills_rewritten_total", Help: "Of these, the ones that were written once more.",
 		}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crosswalk_tasks_expired_total", Help: "Tasks removed since they ended long ago.",
+		}),
 		commits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crosswalk_commits_total", Help: "Commits of the embedded database.",
 		}),
@@ -82,7 +86,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		}, []string{"route", "status"}),
 	}
 	reg.MustRegister(
-		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.commits, m.together, m.responses,
+		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.commits, m.together, m.responses,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -161,6 +165,13 @@ func (m *Metrics) Doubted(skills int) {
 func (m *Metrics) Rewritten(skills int) {
 	if m != nil {
 		m.rewritten.Add(float64(skills))
+	}
+}
+
+// TasksExpired counts removed tasks.
+func (m *Metrics) TasksExpired(n int) {
+	if m != nil {
+		m.expired.Add(float64(n))
 	}
 }
 

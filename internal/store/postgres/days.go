@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 )
@@ -20,6 +21,9 @@ const (
 	daysAhead = 7
 	// aside is how long the making or dropping of a partition may keep others waiting for its lock; it is tried again.
 	aside = 500 * time.Millisecond
+	// buryLock lets one process at a time write tombstones: what another one has written and not yet committed cannot be
+	// seen, so a day would look done, and be dropped, before it is.
+	buryLock = migrationLock + 1
 )
 
 // partitions of one table.
@@ -172,13 +176,17 @@ func (s *Store) expire(ctx context.Context, keep time.Duration, limit int) (int,
 			break
 		}
 		aged, err := s.aged(ctx, day.name, "completed_at", keep)
+		if isGone(err) || err == nil && !aged {
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
-		if !aged {
+		n, err := s.bury(ctx, day, limit)
+		if isGone(err) {
 			continue
 		}
-		if n, err := s.bury(ctx, day, limit); n > 0 || err != nil {
+		if n > 0 || err != nil {
 			return n, err
 		}
 		if err := s.drop(ctx, day.name); err != nil {
@@ -186,6 +194,13 @@ func (s *Store) expire(ctx context.Context, keep time.Duration, limit int) (int,
 		}
 	}
 	return 0, nil
+}
+
+// isGone: another process has dropped the partition meanwhile, or is about to: then PostgreSQL finds the table and no
+// parent of it, and calls that an internal error.
+func isGone(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (e.Code == "42P01" || e.Code == "XX000" && strings.Contains(e.Message, "parent of relation"))
 }
 
 // aged reports whether everything in a partition is older than keep.
@@ -199,6 +214,9 @@ func (s *Store) aged(ctx context.Context, partition, column string, keep time.Du
 // themselves, so it goes on wherever another process left it.
 func (s *Store) bury(ctx context.Context, day span, limit int) (n int, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		if _, err := tx.sql.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(buryLock)); err != nil {
+			return err
+		}
 		tag, err := tx.sql.Exec(ctx, fmt.Sprintf(`INSERT INTO expired (id, integration, expired_at)
 			SELECT id, integration, clock() FROM %s
 			WHERE id > coalesce((SELECT max(id) FROM expired WHERE id >= $1 AND id < $2), '')
@@ -268,7 +286,7 @@ func (s *Store) Forget(ctx context.Context, keep time.Duration, limit int) (n in
 		if err == nil && aged {
 			err = s.drop(ctx, month.name)
 		}
-		if err != nil {
+		if err != nil && !isGone(err) {
 			return 0, fault(fmt.Errorf("forget tombstones: %w", err))
 		}
 	}

@@ -59,6 +59,7 @@ func Run(t *testing.T, open Opener) {
 		{"what the catalogue says of skills", contents},
 		{"doubted skills are written again", doubted},
 		{"tasks expire and leave tombstones", expired},
+		{"several processes remove old tasks at once", expiredAtOnce},
 		{"health", health},
 		{"the master key's note", masterKey},
 		{"credentials", credentials},

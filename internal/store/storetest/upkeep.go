@@ -3,6 +3,8 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +159,65 @@ func doubted(t *testing.T, f *fixture) {
 	if h, err := f.Health(ctx); err != nil || h.Pending != 2 {
 		t.Errorf("pending = %d, %v, want the two from before", h.Pending, err)
 	}
+}
+
+// Retention may be on its way in several processes: after a change of leader, or when it takes longer than it should.
+func expiredAtOnce(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	const tasks, keep = 60, 24 * time.Hour
+	var old []string
+	for range tasks {
+		s := submission(in, items("a")...)
+		s.TaskID = skill.NewTaskID(f.clock.Now())
+		if _, err := f.Submit(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		old = append(old, s.TaskID)
+	}
+	lease, next := f.claim(t, in, "x", 0)
+	for next.Task != nil {
+		end := finish(next.Task, "x")
+		end.CompletedAt = f.clock.Now()
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: end, Then: store.Proceed})
+	}
+	f.clock.advance(keep + 49*time.Hour) // of whole days, too
+	var removed atomic.Int64
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			for n := 1; n > 0; {
+				var err error
+				if n, err = f.Expire(ctx, keep, 7); err != nil {
+					t.Error(err)
+					return
+				}
+				removed.Add(int64(n))
+			}
+		})
+	}
+	group.Wait()
+	if n := removed.Load(); n != tasks {
+		t.Errorf("%d were removed, of %d", n, tasks)
+	}
+	for _, id := range old {
+		_, err := f.Task(ctx, f.env, in.ID, id)
+		if _, ok := errors.AsType[*store.ExpiredError](err); !ok {
+			t.Errorf("%s: %v, want its tombstone", id, err)
+		}
+	}
+	for range 6 { // tombstones likewise
+		group.Go(func() {
+			for n := 1; n > 0; {
+				var err error
+				if n, err = f.Forget(ctx, 0, 7); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // expireAll calls Expire until it returns 0.

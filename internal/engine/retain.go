@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// retainMost bounds one round of retention; the next one goes on.
+	retainMost = 20 * time.Minute
+	// retainTogether is how many tasks are removed in one transaction.
+	retainTogether = 500
+	// retainBatch bounds such a transaction. It may have to wait for a table that is in use.
+	retainBatch = 30 * time.Second
+)
+
+// retain removes the tasks that ended too long ago, then the tombstones of those that were removed too long ago. It may be
+// called by several processes at once.
+func (e *Engine) retain(ctx context.Context) error {
+	ctx, cancel := within(ctx, retainMost)
+	defer cancel()
+	tasks, err := inBatches(ctx, e.set.KeepTasks, e.store.Expire)
+	e.metrics.TasksExpired(tasks)
+	forgotten := 0
+	if err == nil {
+		forgotten, err = inBatches(ctx, e.set.KeepTombstones, e.store.Forget)
+	}
+	if tasks+forgotten > 0 {
+		e.log.Info("old tasks removed", "tasks", tasks, "tombstones", forgotten)
+	}
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn("old tasks could not be removed; it is tried again next time", "error", err)
+	}
+	return err
+}
+
+// inBatches removes what there is to remove. Between two batches it leaves the database alone for as long as the last one
+// took, so others have at least half of it.
+func inBatches(ctx context.Context, keep time.Duration, remove func(context.Context, time.Duration, int) (int, error)) (int, error) {
+	all := 0
+	for {
+		began := time.Now()
+		batch, cancel := within(ctx, retainBatch)
+		n, err := remove(batch, keep, retainTogether)
+		cancel()
+		all += n
+		if err != nil || n == 0 {
+			return all, err
+		}
+		if !sleep(ctx, time.Since(began)) {
+			return all, context.Cause(ctx)
+		}
+	}
+}
