@@ -257,6 +257,7 @@ type integrationsCommand struct {
 	Update  integrationsUpdate  `cmd:"" help:"Change settings. Running servers use them from the next chunk on."`
 	Enable  integrationsEnable  `cmd:"" help:"Switch one on again. Its waiting tasks go on."`
 	Disable integrationsDisable `cmd:"" help:"Switch one off. Its tasks wait, their deadlines run on."`
+	Doubt   integrationsDoubt   `cmd:"" help:"Forget what the tools hold: everything is written again with the next upload, nothing skipped."`
 	Delete  integrationsDelete  `cmd:"" help:"Delete one for ever. Its waiting tasks fail; all its tasks can still be read."`
 }
 
@@ -583,6 +584,53 @@ func (c *integrationsDelete) Run(a *app) error {
 			}
 		}
 		return s.DeleteIntegration(ctx, id)
+	})
+}
+
+type integrationsDoubt struct {
+	database
+	asJSON
+	ID  string `arg:"" optional:"" help:"The integration's id."`
+	All bool   `help:"All integrations, for example after a restore of the database."`
+}
+
+func (c *integrationsDoubt) Help() string {
+	return "For a tool that was restored or changed behind Crosswalk's back, and for a database that was restored to an earlier " +
+		"moment: what is known of the skills may not be true any more. Ids stay. Nothing is sent before the next upload.\n\n" +
+		examplesOf("crosswalk integrations doubt sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations doubt --all --database postgres://crosswalk@db.example.com/crosswalk")
+}
+
+func (c *integrationsDoubt) Run(a *app) error {
+	if c.All == (c.ID != "") {
+		return misuse("give the id of an integration, or --all")
+	}
+	type doubted struct {
+		ID     string `json:"id"`
+		Skills int    `json:"skills"`
+	}
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		ids := []string{c.ID}
+		if c.All {
+			list, err := s.Integrations(ctx, "")
+			if err != nil {
+				return err
+			}
+			ids = each(list, func(in store.Integration) string { return in.ID })
+		}
+		out := struct {
+			Integrations []doubted `json:"integrations"`
+		}{[]doubted{}}
+		for _, id := range ids {
+			n, err := s.DoubtAll(ctx, id)
+			if err != nil {
+				return err
+			}
+			out.Integrations = append(out.Integrations, doubted{id, n})
+			if !c.JSON {
+				fmt.Fprintf(a.out, "%s  %s will be written again\n", id, skills(n))
+			}
+		}
+		return c.print(a, out, func(io.Writer) {})
 	})
 }
 

@@ -270,6 +270,7 @@ func TestHelp(t *testing.T) {
 		{"integrations", "enable"},
 		{"integrations", "disable"},
 		{"integrations", "delete"},
+		{"integrations", "doubt"},
 		{"master-key", "new"},
 		{"master-key", "status"},
 		{"doctor"},

@@ -488,6 +488,10 @@ type Upkeep interface {
 	// Forget removes tombstones of tasks that expired longer than keep ago, likewise; a store may keep them up to a month
 	// longer, and need not count what it removes by the month.
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
+	// DoubtAll makes all skills of an integration unsure, and then takes its lease away, so that nothing that is decided from
+	// then on rests on what was known before. It returns how many skills there are. It works in steps that disturb nobody
+	// for long; one that failed halfway may be repeated.
+	DoubtAll(ctx context.Context, integrationID string) (int, error)
 	// Health tells how the database and the queue are.
 	Health(ctx context.Context) (Health, error)
 	// Examine looks at what is particular to this kind of database: its settings, its disk, the state of its tables.

@@ -392,6 +392,42 @@ func (s *Store) Doubt(ctx context.Context, d store.Doubt) error {
 	return nil
 }
 
+// doubtRows is how many skills DoubtAll takes on in one transaction.
+const doubtRows = 5000
+
+// DoubtAll implements store.Upkeep.
+func (s *Store) DoubtAll(ctx context.Context, integrationID string) (int, error) {
+	all, done := 0, false
+	for after := ""; !done; {
+		var n int64
+		var last string
+		err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
+			ref, err := tx.LockDrainByID(ctx, integrationID)
+			if err != nil {
+				return missing(err)
+			}
+			last, err = tx.NthSkill(ctx, dbq.NthSkillParams{Integration: ref, After: after, N: doubtRows - 1})
+			if done = errors.Is(err, pgx.ErrNoRows); done { // fewer are left
+				if n, err = tx.DoubtSkillsAfter(ctx, dbq.DoubtSkillsAfterParams{Integration: ref, After: after}); err != nil {
+					return err
+				}
+				return tx.RevokeLease(ctx, ref)
+			}
+			if err != nil {
+				return err
+			}
+			n, err = tx.DoubtSkillsUpTo(ctx, dbq.DoubtSkillsUpToParams{Integration: ref, After: after, Last: last})
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("doubt the skills of %q: %w", integrationID, err)
+		}
+		after = last
+		all += int(n)
+	}
+	return all, nil
+}
+
 // Due implements store.Drains.
 func (s *Store) Due(ctx context.Context, limit int) ([]store.DueDrain, error) {
 	ids, err := s.queries.DueDrains(ctx, int32(limit))

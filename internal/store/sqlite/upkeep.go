@@ -120,6 +120,39 @@ func (s *Store) Forget(ctx context.Context, keep time.Duration, limit int) (int,
 	return int(n), nil
 }
 
+// DoubtAll implements store.Upkeep.
+func (s *Store) DoubtAll(ctx context.Context, integrationID string) (int, error) {
+	all, done := 0, false
+	for after := ""; !done; {
+		var n int64
+		var last string
+		err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
+			ref, err := tx.IntegrationRef(ctx, integrationID)
+			if err != nil {
+				return missing(err)
+			}
+			last, err = tx.NthSkill(ctx, dbq.NthSkillParams{Integration: ref, After: after, N: upkeepRows - 1})
+			if done = errors.Is(err, sql.ErrNoRows); done { // fewer are left
+				if n, err = tx.DoubtSkillsAfter(ctx, dbq.DoubtSkillsAfterParams{Integration: ref, After: after}); err != nil {
+					return err
+				}
+				return tx.RevokeLease(ctx, ref)
+			}
+			if err != nil {
+				return err
+			}
+			n, err = tx.DoubtSkillsUpTo(ctx, dbq.DoubtSkillsUpToParams{Integration: ref, After: after, Last: last})
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("doubt the skills of %q: %w", integrationID, err)
+		}
+		after = last
+		all += int(n)
+	}
+	return all, nil
+}
+
 // Health implements store.Upkeep.
 func (s *Store) Health(ctx context.Context) (store.Health, error) {
 	now := s.now()

@@ -58,6 +58,7 @@ func Run(t *testing.T, open Opener) {
 		{"a context that has ended changes nothing", endedContext},
 		{"what the catalogue says of skills", contents},
 		{"doubted skills are written again", doubted},
+		{"a catalogue is doubted as a whole", doubtedAll},
 		{"tasks expire and leave tombstones", expired},
 		{"several processes remove old tasks at once", expiredAtOnce},
 		{"health", health},

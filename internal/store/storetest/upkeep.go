@@ -236,6 +236,65 @@ func (f *fixture) expireAll(t *testing.T, keep time.Duration, limit int) int {
 	}
 }
 
+func doubtedAll(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, other := f.integration(t), f.integration(t)
+	list := make([]skill.Item, 5001) // more than a step of any store, and not a multiple of it
+	for i := range list {
+		list[i] = items(fmt.Sprint(i))[0]
+	}
+	f.fill(t, in, list...)
+	f.fill(t, other, list[0])
+	f.submit(t, in, list...)
+	lease, next := f.claim(t, in, "x", 0)
+	open := store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 0, Stop: 1}}, Then: store.Stay}
+	f.advance(t, lease, open)
+	before, err := f.Skills(ctx, lease, []string{"id-0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.DoubtAll(ctx, in.ID); err != nil || n != len(list) {
+		t.Errorf("doubted %d, %v", n, err)
+	}
+	// What a drain has decided by what it knew is not kept, and nobody follows it before its calls have ended.
+	open.Open = []store.Range{{Start: 1, Stop: 2}}
+	_, err = f.Advance(ctx, lease, open)
+	wantError(t, err, store.ErrLeaseLost)
+	if held, err := f.Extend(ctx, "x", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, ttl); err != nil || len(held) != 0 {
+		t.Errorf("the lease is prolonged: %v, %v", held, err)
+	}
+	_, _, err = f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "y", TTL: ttl})
+	wantError(t, err, store.ErrIdle)
+	f.clock.advance(ttl)
+	lease, _ = f.claim(t, in, "y", 0)
+	if !lease.Stolen {
+		t.Error("nobody is told that the lease was taken away")
+	}
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].OriginID
+	}
+	states, err := f.Skills(ctx, lease, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, st := range states {
+		if st.Known || !st.Unsure || st.Ref == 0 || st.ID == "" || i == 0 && (st.ID != before[0].ID || st.RemoteID != before[0].RemoteID) {
+			t.Fatalf("skill %d = %+v", i, st)
+		}
+	}
+	f.submit(t, other, list[0])
+	lease, _ = f.claim(t, other, "y", 0)
+	if states, err := f.Skills(ctx, lease, ids[:1]); err != nil || states[0].Unsure || !states[0].Known {
+		t.Errorf("another integration's skill: %+v, %v", states, err)
+	}
+	if n, err := f.DoubtAll(ctx, f.integration(t).ID); err != nil || n != 0 {
+		t.Errorf("of an empty catalogue: %d, %v", n, err)
+	}
+	_, err = f.DoubtAll(ctx, "sandbox:none")
+	wantError(t, err, store.ErrNotFound)
+}
+
 func expired(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	const (

@@ -164,6 +164,41 @@ func (q *Queries) DoubtSkills(ctx context.Context, arg DoubtSkillsParams) ([]Dou
 	return items, nil
 }
 
+const doubtSkillsAfter = `-- name: DoubtSkillsAfter :execrows
+UPDATE skills SET hash = NULL, unsure = true WHERE integration = $1 AND origin_id > $2
+`
+
+type DoubtSkillsAfterParams struct {
+	Integration int64
+	After       string
+}
+
+func (q *Queries) DoubtSkillsAfter(ctx context.Context, arg DoubtSkillsAfterParams) (int64, error) {
+	result, err := q.db.Exec(ctx, doubtSkillsAfter, arg.Integration, arg.After)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const doubtSkillsUpTo = `-- name: DoubtSkillsUpTo :execrows
+UPDATE skills SET hash = NULL, unsure = true WHERE integration = $1 AND origin_id > $2 AND origin_id <= $3
+`
+
+type DoubtSkillsUpToParams struct {
+	Integration int64
+	After       string
+	Last        string
+}
+
+func (q *Queries) DoubtSkillsUpTo(ctx context.Context, arg DoubtSkillsUpToParams) (int64, error) {
+	result, err := q.db.Exec(ctx, doubtSkillsUpTo, arg.Integration, arg.After, arg.Last)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const drainState = `-- name: DrainState :one
 SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, clock()::timestamptz AS now,
   greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
@@ -517,6 +552,17 @@ func (q *Queries) LockDrain(ctx context.Context, integration int64) (LockDrainRo
 	return i, err
 }
 
+const lockDrainByID = `-- name: LockDrainByID :one
+SELECT integration FROM drains WHERE integration = (SELECT seq FROM integrations WHERE integrations.id = $1) FOR NO KEY UPDATE
+`
+
+func (q *Queries) LockDrainByID(ctx context.Context, id string) (int64, error) {
+	row := q.db.QueryRow(ctx, lockDrainByID, id)
+	var integration int64
+	err := row.Scan(&integration)
+	return integration, err
+}
+
 const markIntegrationInvalid = `-- name: MarkIntegrationInvalid :exec
 UPDATE integrations SET invalid_reason = $1, invalid_at = clock() WHERE seq = $2
 `
@@ -529,6 +575,23 @@ type MarkIntegrationInvalidParams struct {
 func (q *Queries) MarkIntegrationInvalid(ctx context.Context, arg MarkIntegrationInvalidParams) error {
 	_, err := q.db.Exec(ctx, markIntegrationInvalid, arg.Reason, arg.Seq)
 	return err
+}
+
+const nthSkill = `-- name: NthSkill :one
+SELECT origin_id FROM skills WHERE integration = $1 AND origin_id > $2 ORDER BY origin_id LIMIT 1 OFFSET $3
+`
+
+type NthSkillParams struct {
+	Integration int64
+	After       string
+	N           int32
+}
+
+func (q *Queries) NthSkill(ctx context.Context, arg NthSkillParams) (string, error) {
+	row := q.db.QueryRow(ctx, nthSkill, arg.Integration, arg.After, arg.N)
+	var origin_id string
+	err := row.Scan(&origin_id)
+	return origin_id, err
 }
 
 const oldestOverdueTask = `-- name: OldestOverdueTask :one
@@ -743,6 +806,16 @@ type ReleaseDrainParams struct {
 
 func (q *Queries) ReleaseDrain(ctx context.Context, arg ReleaseDrainParams) error {
 	_, err := q.db.Exec(ctx, releaseDrain, arg.Wanted, arg.ResumeIn, arg.Integration)
+	return err
+}
+
+const revokeLease = `-- name: RevokeLease :exec
+UPDATE drains SET epoch = epoch + 1 WHERE integration = $1
+`
+
+// Its holder is refused from now on; the next one waits until it has run out, since a call may be under way.
+func (q *Queries) RevokeLease(ctx context.Context, integration int64) error {
+	_, err := q.db.Exec(ctx, revokeLease, integration)
 	return err
 }
 

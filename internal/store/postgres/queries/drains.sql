@@ -171,3 +171,19 @@ LIMIT @most;
 SELECT DISTINCT i.id FROM tasks t JOIN integrations i ON i.seq = t.integration JOIN drains d ON d.integration = t.integration
 WHERE t.deadline <= clock() AND t.started AND d.until <= clock()
 LIMIT @most;
+
+-- name: NthSkill :one
+SELECT origin_id FROM skills WHERE integration = @integration AND origin_id > @after ORDER BY origin_id LIMIT 1 OFFSET @n;
+
+-- name: DoubtSkillsUpTo :execrows
+UPDATE skills SET hash = NULL, unsure = true WHERE integration = @integration AND origin_id > @after AND origin_id <= @last;
+
+-- name: DoubtSkillsAfter :execrows
+UPDATE skills SET hash = NULL, unsure = true WHERE integration = @integration AND origin_id > @after;
+
+-- name: RevokeLease :exec
+-- Its holder is refused from now on; the next one waits until it has run out, since a call may be under way.
+UPDATE drains SET epoch = epoch + 1 WHERE integration = @integration;
+
+-- name: LockDrainByID :one
+SELECT integration FROM drains WHERE integration = (SELECT seq FROM integrations WHERE integrations.id = @id) FOR NO KEY UPDATE;

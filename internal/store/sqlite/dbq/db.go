@@ -60,6 +60,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteOutcomesStmt, err = db.PrepareContext(ctx, deleteOutcomes); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteOutcomes: %w", err)
 	}
+	if q.doubtSkillsAfterStmt, err = db.PrepareContext(ctx, doubtSkillsAfter); err != nil {
+		return nil, fmt.Errorf("error preparing query DoubtSkillsAfter: %w", err)
+	}
+	if q.doubtSkillsUpToStmt, err = db.PrepareContext(ctx, doubtSkillsUpTo); err != nil {
+		return nil, fmt.Errorf("error preparing query DoubtSkillsUpTo: %w", err)
+	}
 	if q.dueDrainsStmt, err = db.PrepareContext(ctx, dueDrains); err != nil {
 		return nil, fmt.Errorf("error preparing query DueDrains: %w", err)
 	}
@@ -126,6 +132,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.integrationForSubmitStmt, err = db.PrepareContext(ctx, integrationForSubmit); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationForSubmit: %w", err)
 	}
+	if q.integrationRefStmt, err = db.PrepareContext(ctx, integrationRef); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationRef: %w", err)
+	}
 	if q.integrationsStmt, err = db.PrepareContext(ctx, integrations); err != nil {
 		return nil, fmt.Errorf("error preparing query Integrations: %w", err)
 	}
@@ -161,6 +170,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
+	}
+	if q.nthSkillStmt, err = db.PrepareContext(ctx, nthSkill); err != nil {
+		return nil, fmt.Errorf("error preparing query NthSkill: %w", err)
 	}
 	if q.oldestOverdueTaskStmt, err = db.PrepareContext(ctx, oldestOverdueTask); err != nil {
 		return nil, fmt.Errorf("error preparing query OldestOverdueTask: %w", err)
@@ -203,6 +215,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.revokeKeyStmt, err = db.PrepareContext(ctx, revokeKey); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokeKey: %w", err)
+	}
+	if q.revokeLeaseStmt, err = db.PrepareContext(ctx, revokeLease); err != nil {
+		return nil, fmt.Errorf("error preparing query RevokeLease: %w", err)
 	}
 	if q.sandboxAccountStmt, err = db.PrepareContext(ctx, sandboxAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SandboxAccount: %w", err)
@@ -320,6 +335,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteOutcomesStmt: %w", cerr)
 		}
 	}
+	if q.doubtSkillsAfterStmt != nil {
+		if cerr := q.doubtSkillsAfterStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing doubtSkillsAfterStmt: %w", cerr)
+		}
+	}
+	if q.doubtSkillsUpToStmt != nil {
+		if cerr := q.doubtSkillsUpToStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing doubtSkillsUpToStmt: %w", cerr)
+		}
+	}
 	if q.dueDrainsStmt != nil {
 		if cerr := q.dueDrainsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueDrainsStmt: %w", cerr)
@@ -430,6 +455,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing integrationForSubmitStmt: %w", cerr)
 		}
 	}
+	if q.integrationRefStmt != nil {
+		if cerr := q.integrationRefStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationRefStmt: %w", cerr)
+		}
+	}
 	if q.integrationsStmt != nil {
 		if cerr := q.integrationsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing integrationsStmt: %w", cerr)
@@ -488,6 +518,11 @@ func (q *Queries) Close() error {
 	if q.noteMasterKeyStmt != nil {
 		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
+		}
+	}
+	if q.nthSkillStmt != nil {
+		if cerr := q.nthSkillStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nthSkillStmt: %w", cerr)
 		}
 	}
 	if q.oldestOverdueTaskStmt != nil {
@@ -558,6 +593,11 @@ func (q *Queries) Close() error {
 	if q.revokeKeyStmt != nil {
 		if cerr := q.revokeKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeKeyStmt: %w", cerr)
+		}
+	}
+	if q.revokeLeaseStmt != nil {
+		if cerr := q.revokeLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revokeLeaseStmt: %w", cerr)
 		}
 	}
 	if q.sandboxAccountStmt != nil {
@@ -696,6 +736,8 @@ type Queries struct {
 	countSkillsStmt            *sql.Stmt
 	deleteIntegrationStmt      *sql.Stmt
 	deleteOutcomesStmt         *sql.Stmt
+	doubtSkillsAfterStmt       *sql.Stmt
+	doubtSkillsUpToStmt        *sql.Stmt
 	dueDrainsStmt              *sql.Stmt
 	endedTasksStmt             *sql.Stmt
 	environmentByNameOrIDStmt  *sql.Stmt
@@ -718,6 +760,7 @@ type Queries struct {
 	integrationStmt            *sql.Stmt
 	integrationDeletedStmt     *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
+	integrationRefStmt         *sql.Stmt
 	integrationsStmt           *sql.Stmt
 	itemsFromStmt              *sql.Stmt
 	keepMasterKeyStmt          *sql.Stmt
@@ -730,6 +773,7 @@ type Queries struct {
 	masterKeyStmt              *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
+	nthSkillStmt               *sql.Stmt
 	oldestOverdueTaskStmt      *sql.Stmt
 	oldestPendingStmt          *sql.Stmt
 	oldestTaskStmt             *sql.Stmt
@@ -744,6 +788,7 @@ type Queries struct {
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
 	revokeKeyStmt              *sql.Stmt
+	revokeLeaseStmt            *sql.Stmt
 	sandboxAccountStmt         *sql.Stmt
 	sandboxSkillSeqStmt        *sql.Stmt
 	sandboxSkillsStmt          *sql.Stmt
@@ -779,6 +824,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countSkillsStmt:            q.countSkillsStmt,
 		deleteIntegrationStmt:      q.deleteIntegrationStmt,
 		deleteOutcomesStmt:         q.deleteOutcomesStmt,
+		doubtSkillsAfterStmt:       q.doubtSkillsAfterStmt,
+		doubtSkillsUpToStmt:        q.doubtSkillsUpToStmt,
 		dueDrainsStmt:              q.dueDrainsStmt,
 		endedTasksStmt:             q.endedTasksStmt,
 		environmentByNameOrIDStmt:  q.environmentByNameOrIDStmt,
@@ -801,6 +848,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		integrationStmt:            q.integrationStmt,
 		integrationDeletedStmt:     q.integrationDeletedStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
+		integrationRefStmt:         q.integrationRefStmt,
 		integrationsStmt:           q.integrationsStmt,
 		itemsFromStmt:              q.itemsFromStmt,
 		keepMasterKeyStmt:          q.keepMasterKeyStmt,
@@ -813,6 +861,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		masterKeyStmt:              q.masterKeyStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
+		nthSkillStmt:               q.nthSkillStmt,
 		oldestOverdueTaskStmt:      q.oldestOverdueTaskStmt,
 		oldestPendingStmt:          q.oldestPendingStmt,
 		oldestTaskStmt:             q.oldestTaskStmt,
@@ -827,6 +876,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
 		revokeKeyStmt:              q.revokeKeyStmt,
+		revokeLeaseStmt:            q.revokeLeaseStmt,
 		sandboxAccountStmt:         q.sandboxAccountStmt,
 		sandboxSkillSeqStmt:        q.sandboxSkillSeqStmt,
 		sandboxSkillsStmt:          q.sandboxSkillsStmt,

@@ -10,6 +10,42 @@ import (
 	"database/sql"
 )
 
+const doubtSkillsAfter = `-- name: DoubtSkillsAfter :execrows
+UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = ?1 AND origin_id > ?2
+`
+
+type DoubtSkillsAfterParams struct {
+	Integration int64
+	After       string
+}
+
+func (q *Queries) DoubtSkillsAfter(ctx context.Context, arg DoubtSkillsAfterParams) (int64, error) {
+	result, err := q.exec(ctx, q.doubtSkillsAfterStmt, doubtSkillsAfter, arg.Integration, arg.After)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const doubtSkillsUpTo = `-- name: DoubtSkillsUpTo :execrows
+UPDATE skills SET hash = NULL, unsure = 1
+WHERE integration = ?1 AND origin_id > ?2 AND origin_id <= ?3
+`
+
+type DoubtSkillsUpToParams struct {
+	Integration int64
+	After       string
+	Last        string
+}
+
+func (q *Queries) DoubtSkillsUpTo(ctx context.Context, arg DoubtSkillsUpToParams) (int64, error) {
+	result, err := q.exec(ctx, q.doubtSkillsUpToStmt, doubtSkillsUpTo, arg.Integration, arg.After, arg.Last)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const endedTasks = `-- name: EndedTasks :many
 SELECT seq, items FROM tasks WHERE status <> 0 AND completed_at < ?1
 ORDER BY completed_at LIMIT ?2
@@ -67,6 +103,17 @@ func (q *Queries) ForgetExpired(ctx context.Context, arg ForgetExpiredParams) (i
 	return result.RowsAffected()
 }
 
+const integrationRef = `-- name: IntegrationRef :one
+SELECT seq FROM integrations WHERE id = ?1
+`
+
+func (q *Queries) IntegrationRef(ctx context.Context, id string) (int64, error) {
+	row := q.queryRow(ctx, q.integrationRefStmt, integrationRef, id)
+	var seq int64
+	err := row.Scan(&seq)
+	return seq, err
+}
+
 const keepMasterKey = `-- name: KeepMasterKey :exec
 INSERT INTO master_key (one, id, evidence) VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING
 `
@@ -121,6 +168,24 @@ func (q *Queries) NoteMasterKey(ctx context.Context, arg NoteMasterKeyParams) er
 	return err
 }
 
+const nthSkill = `-- name: NthSkill :one
+SELECT origin_id FROM skills WHERE integration = ?1 AND origin_id > ?2
+ORDER BY origin_id LIMIT 1 OFFSET ?3
+`
+
+type NthSkillParams struct {
+	Integration int64
+	After       string
+	N           int64
+}
+
+func (q *Queries) NthSkill(ctx context.Context, arg NthSkillParams) (string, error) {
+	row := q.queryRow(ctx, q.nthSkillStmt, nthSkill, arg.Integration, arg.After, arg.N)
+	var origin_id string
+	err := row.Scan(&origin_id)
+	return origin_id, err
+}
+
 const oldestPending = `-- name: OldestPending :one
 SELECT created_at FROM tasks WHERE status = 0 ORDER BY deadline LIMIT 1
 `
@@ -164,4 +229,14 @@ func (q *Queries) QueueHealth(ctx context.Context, now int64) (QueueHealthRow, e
 		&i.Overdue,
 	)
 	return i, err
+}
+
+const revokeLease = `-- name: RevokeLease :exec
+UPDATE drains SET epoch = epoch + 1 WHERE integration = ?1
+`
+
+// Its holder is refused from now on; the next one waits until it has run out, since a call may be under way.
+func (q *Queries) RevokeLease(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.revokeLeaseStmt, revokeLease, integration)
+	return err
 }

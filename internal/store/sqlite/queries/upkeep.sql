@@ -32,3 +32,21 @@ SELECT id, evidence FROM master_key;
 -- name: NoteMasterKey :exec
 INSERT INTO master_key (one, id, evidence) VALUES (1, sqlc.arg(id), sqlc.arg(evidence))
 ON CONFLICT (one) DO UPDATE SET id = excluded.id, evidence = excluded.evidence;
+
+-- name: NthSkill :one
+SELECT origin_id FROM skills WHERE integration = sqlc.arg(integration) AND origin_id > sqlc.arg(after)
+ORDER BY origin_id LIMIT 1 OFFSET sqlc.arg(n);
+
+-- name: DoubtSkillsUpTo :execrows
+UPDATE skills SET hash = NULL, unsure = 1
+WHERE integration = sqlc.arg(integration) AND origin_id > sqlc.arg(after) AND origin_id <= sqlc.arg(last);
+
+-- name: DoubtSkillsAfter :execrows
+UPDATE skills SET hash = NULL, unsure = 1 WHERE integration = sqlc.arg(integration) AND origin_id > sqlc.arg(after);
+
+-- name: RevokeLease :exec
+-- Its holder is refused from now on; the next one waits until it has run out, since a call may be under way.
+UPDATE drains SET epoch = epoch + 1 WHERE integration = sqlc.arg(integration);
+
+-- name: IntegrationRef :one
+SELECT seq FROM integrations WHERE id = sqlc.arg(id);
