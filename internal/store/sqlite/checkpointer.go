@@ -13,13 +13,16 @@ import (
 // do it on the way. A log that was copied whole is begun anew by the next commit.
 //
 // While commits follow each other without a pause, the copy never quite catches up and the log would grow; past mostPages
-// it is copied with the writer held off, which takes milliseconds since most of it was copied already.
+// it is copied with the writer held off, which takes milliseconds since most of it was copied already. Where somebody reads
+// for long, a backup for example, that cannot be done before he has ended: the log grows, and nobody waits for him.
 type checkpointer struct {
 	db     *sql.DB
 	logger *slog.Logger
 	wake   chan struct{}
 	stop   chan struct{}
 	done   sync.WaitGroup
+	// hindered is when the log could not be cut last.
+	hindered time.Time
 }
 
 const (
@@ -29,6 +32,9 @@ const (
 	mostPages = 16000
 	// lookEvery bounds how often the log is looked at.
 	lookEvery = 25 * time.Millisecond
+	// Cutting the log waits for those who read with the writer held off, so for cutWait only, and then not again for cutEvery.
+	cutWait  = 100 * time.Millisecond
+	cutEvery = 2 * time.Second
 )
 
 func newCheckpointer(dsn string, logger *slog.Logger) (*checkpointer, error) {
@@ -69,24 +75,26 @@ func (c *checkpointer) loop() {
 }
 
 func (c *checkpointer) look() error {
-	pages, copied, err := c.run("NOOP")
+	_, pages, copied, err := c.run("NOOP")
 	if err == nil && pages-copied >= somePages {
-		pages, _, err = c.run("PASSIVE")
+		_, pages, _, err = c.run("PASSIVE")
 	}
-	if err == nil && pages >= mostPages {
-		_, _, err = c.run("TRUNCATE")
+	if err == nil && pages >= mostPages && time.Since(c.hindered) > cutEvery {
+		var busy bool
+		if busy, _, _, err = c.run("TRUNCATE"); busy {
+			c.hindered = time.Now()
+		}
 	}
 	return err
 }
 
-// run returns how many pages the log holds, and how many of them were copied.
-func (c *checkpointer) run(mode string) (pages, copied int, err error) {
-	var busy int
+// run returns how many pages the log holds, and how many of them were copied; busy, if somebody was in the way.
+func (c *checkpointer) run(mode string) (busy bool, pages, copied int, err error) {
 	row := c.db.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint("+mode+")")
 	if err := row.Scan(&busy, &pages, &copied); err != nil {
-		return 0, 0, fmt.Errorf("checkpoint %s: %w", mode, err)
+		return false, 0, 0, fmt.Errorf("checkpoint %s: %w", mode, err)
 	}
-	return pages, copied, nil
+	return busy, pages, copied, nil
 }
 
 func (c *checkpointer) close() error {

@@ -157,9 +157,11 @@ func (s *Store) take() error {
 
 // DSN names a database file for database/sql, set up as every connection of a store is: durable commits, write
 // transactions that take their lock at once. More pragmas may be given as "name(value)".
-func DSN(path string, more ...string) string {
+func DSN(path string, more ...string) string { return dsn(path, busyTimeout, more...) }
+
+func dsn(path string, wait time.Duration, more ...string) string {
 	pragmas := append([]string{
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), // first: the others wait too
+		fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), // first: the others wait too
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(ON)",
@@ -201,7 +203,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.queue, err = queue.New(riversqlite.New(s.write), queue.Options{Logger: s.opts.Logger, PollOnly: true, PollEvery: queuePoll}); err != nil {
 		return err
 	}
-	if s.wal, err = newCheckpointer(DSN(s.opts.Path, "wal_autocheckpoint(0)"), s.opts.Logger); err != nil {
+	if s.wal, err = newCheckpointer(dsn(s.opts.Path, cutWait, "wal_autocheckpoint(0)"), s.opts.Logger); err != nil {
 		return err
 	}
 	now := func() int64 { return s.opts.Now().UnixMilli() }
