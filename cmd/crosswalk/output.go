@@ -143,6 +143,14 @@ func (p *progress) state() string {
 	return text
 }
 
+// of says how much there is to do, where that is not known from the start.
+func (p *progress) of(total int) {
+	p.total = total
+	if p.bar != nil {
+		p.bar.SetTotal(int64(total), false)
+	}
+}
+
 // set says how much is done. It may be called by one goroutine only.
 func (p *progress) set(done int) {
 	p.done = done

@@ -273,6 +273,8 @@ func TestHelp(t *testing.T) {
 		{"integrations", "doubt"},
 		{"master-key", "new"},
 		{"master-key", "status"},
+		{"backup"},
+		{"restore"},
 		{"doctor"},
 		{"tools"},
 		{"version"},

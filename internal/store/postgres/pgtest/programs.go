@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 )
 
 // programs are PostgreSQL's own, and the user that they run as.
@@ -32,7 +33,7 @@ func findPrograms() (programs, error) {
 	return p, err
 }
 
-// binaries finds the folder of initdb, postgres and pg_ctl: the one on the PATH, else the newest where packages put them.
+// binaries finds the folder of initdb, postgres, pg_ctl and pg_dump: the one on the PATH, else the newest where packages put them.
 func binaries() (string, error) {
 	var folders []string
 	if found, err := exec.LookPath("initdb"); err == nil {
@@ -48,14 +49,14 @@ func binaries() (string, error) {
 	slices.Reverse(packaged)
 	folders = append(folders, packaged...)
 	for _, folder := range folders {
-		if !slices.ContainsFunc([]string{"initdb", "postgres", "pg_ctl"}, func(name string) bool {
+		if !slices.ContainsFunc([]string{"initdb", "postgres", "pg_ctl", "pg_dump"}, func(name string) bool {
 			_, err := exec.LookPath(filepath.Join(folder, name))
 			return err != nil
 		}) {
 			return folder, nil
 		}
 	}
-	return "", errors.New("PostgreSQL's initdb, postgres and pg_ctl are not installed")
+	return "", errors.New("PostgreSQL's initdb, postgres, pg_ctl and pg_dump are not installed")
 }
 
 // somebody is who PostgreSQL runs as when the tests are root's.
@@ -130,4 +131,14 @@ func stat(pid int) []string {
 		return nil
 	}
 	return strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+}
+
+// Program is the path of one of PostgreSQL's programs, of the version that NewCluster starts.
+func Program(tb testing.TB, name string) string {
+	tb.Helper()
+	p, err := findPrograms()
+	if err != nil {
+		tb.Fatal(fmt.Errorf("pgtest: %w. PostgreSQL is installed with: sudo apt-get install -y postgresql", err))
+	}
+	return filepath.Join(p.bin, name)
 }
