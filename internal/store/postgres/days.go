@@ -21,7 +21,7 @@ const (
 	daysAhead = 7
 	// aside is how long the making or dropping of a partition may keep others waiting for its lock; it is tried again.
 	aside = 500 * time.Millisecond
-	// buryLock lets one process at a time write tombstones: what another one has written and not yet committed cannot be
+	// buryLock lets one process at a time write tombstones and drop days: what another one has written and not yet committed cannot be
 	// seen, so a day would look done, and be dropped, before it is.
 	buryLock = migrationLock + 1
 )
@@ -233,9 +233,15 @@ func (s *Store) drop(ctx context.Context, name string) error {
 		if _, err := tx.sql.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", aside.Milliseconds())); err != nil {
 			return err
 		}
+		if _, err := tx.sql.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(buryLock)); err != nil {
+			return err
+		}
 		_, err := tx.sql.Exec(ctx, "DROP TABLE IF EXISTS "+pgx.Identifier{name}.Sanitize())
 		return err
 	})
+	if isGone(err) {
+		return nil
+	}
 	if codeOf(err) == "55P03" {
 		s.log.Warn("a partition that has come of age could not be dropped yet, since its table is in use; it is tried again", "partition", name)
 		return nil
