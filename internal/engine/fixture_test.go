@@ -19,6 +19,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
@@ -41,6 +42,8 @@ type fixture struct {
 
 	// log is where engines started from now on log to; the test's output if nil.
 	log io.Writer
+	// metrics of engines started from now on; may be nil.
+	metrics *metrics.Metrics
 
 	engine *engine.Engine
 	stop   func()
@@ -140,7 +143,7 @@ func (f *fixture) start(set engine.Settings) {
 		log = f.t.Output()
 	}
 	e := engine.New(engine.Config{
-		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set,
+		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set, Metrics: f.metrics,
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -8,9 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -50,6 +53,24 @@ func (f *fixture) pausable(set engine.Settings) (*mortal, *written) {
 	return m, w
 }
 
+// count sums a counter.
+func count(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 // A process is suspended while a call of its own is under way. Meanwhile another one finishes the task, and writes newer
 // values with the next. Then the first one wakes up.
 func TestPausedProcess(t *testing.T) {
@@ -69,6 +90,8 @@ func TestPausedProcess(t *testing.T) {
 			set := settings()
 			set.Sweep = time.Second
 			run(t, nil, func(t *testing.T, f *fixture) {
+				counted := prometheus.NewRegistry()
+				f.metrics = metrics.New(counted)
 				first, its := f.pausable(set)
 				stop := f.stop
 				defer stop()
@@ -103,6 +126,16 @@ func TestPausedProcess(t *testing.T) {
 				first.resume()
 				wait(20 * time.Second)
 				f.holds(in, newer)
+				if n := count(t, counted, "crosswalk_leases_stolen_total"); n != 1 {
+					t.Errorf("%v leases are counted as stolen", n)
+				}
+				doubted, rewritten := count(t, counted, "crosswalk_skills_doubted_total"), count(t, counted, "crosswalk_skills_rewritten_total")
+				if test.late && doubted != 3 || doubted != rewritten {
+					t.Errorf("%v skills were doubted and %v written again", doubted, rewritten)
+				}
+				if n := count(t, counted, "crosswalk_tasks_ended_total"); n != 2 {
+					t.Errorf("%v tasks are counted", n)
+				}
 				// The catalogue is sure of it again: nothing is sent for the same.
 				writes := f.writes(in)
 				f.ended(in, f.submit(in, newer...)).want(t, "COMPLETED", ok, ok, ok)

@@ -363,6 +363,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	}
 	if e.Kind != connector.Credentials && e.Kind != connector.Permission {
 		t.hold(t.pause(e))
+		t.d.e.metrics.Held(t.d.lease.Integration.Tool, e.Kind.String())
 	}
 	c.work = rest
 	t.waiting = append([]*chunk{c}, t.waiting...)

@@ -2,14 +2,35 @@
 package metrics
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
+// Queue is how the database and the queue were found when somebody looked.
+type Queue struct {
+	Pending       int           // unfinished tasks
+	WaitingItems  int           // their items
+	OldestPending time.Duration // since the one whose deadline comes first was accepted; 0 without one
+	Leases        int           // integrations at work
+	Unattended    int           // integrations with work that nobody is at
+	Overdue       int           // unfinished tasks whose time is up
+	Bytes         int64         // the database's size
+}
+
+// seen is the last look that succeeded.
+type seen struct {
+	Queue
+	at time.Time
+}
+
 // Metrics holds the server's own counters.
 type Metrics struct {
+	seen      atomic.Pointer[seen]
+	up        prometheus.Gauge
+	held      *prometheus.CounterVec
 	items     *prometheus.CounterVec
 	tasks     *prometheus.CounterVec
 	accepted  prometheus.Counter
@@ -85,8 +106,38 @@ func New(reg prometheus.Registerer) *Metrics {
 			Name: "crosswalk_http_response_seconds", Help: "Answered requests, by route and HTTP status.", Buckets: quick,
 		}, []string{"route", "status"}),
 	}
+	m.up = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "crosswalk_database_up", Help: "1 if the database answered when it was last asked, every 15 s; else 0, and the gauges of the queue are old.",
+	})
+	m.held = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crosswalk_tool_holds_total", Help: "Times a tool was to be left alone for a while, by tool and kind of answer.",
+	}, []string{"tool", "answer"})
+	for _, g := range []struct {
+		name, help string
+		value      func(s *seen) float64
+	}{
+		{"crosswalk_tasks_pending", "Unfinished tasks.", func(s *seen) float64 { return float64(s.Pending) }},
+		{"crosswalk_items_waiting", "Items of unfinished tasks.", func(s *seen) float64 { return float64(s.WaitingItems) }},
+		{"crosswalk_task_oldest_pending_seconds", "Age of the unfinished task whose deadline comes first; 0 without one.", func(s *seen) float64 {
+			if s.Pending == 0 {
+				return 0
+			}
+			return (s.OldestPending + time.Since(s.at)).Seconds()
+		}},
+		{"crosswalk_tasks_overdue", "Unfinished tasks whose time was up more than 10 s ago. Should be 0.", func(s *seen) float64 { return float64(s.Overdue) }},
+		{"crosswalk_leases", "Integrations at work, in all processes.", func(s *seen) float64 { return float64(s.Leases) }},
+		{"crosswalk_integrations_unattended", "Integrations with work that no process is at. A few for a moment are normal.", func(s *seen) float64 { return float64(s.Unattended) }},
+		{"crosswalk_database_bytes", "Size of the database.", func(s *seen) float64 { return float64(s.Bytes) }},
+	} {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 {
+			if s := m.seen.Load(); s != nil {
+				return g.value(s)
+			}
+			return 0
+		}))
+	}
 	reg.MustRegister(
-		m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.commits, m.together, m.responses,
+		m.up, m.held, m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.commits, m.together, m.responses,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -172,6 +223,28 @@ func (m *Metrics) Rewritten(skills int) {
 func (m *Metrics) TasksExpired(n int) {
 	if m != nil {
 		m.expired.Add(float64(n))
+	}
+}
+
+// Held counts a wait that a tool's answer asks for.
+func (m *Metrics) Held(tool, answer string) {
+	if m != nil {
+		m.held.WithLabelValues(tool, answer).Inc()
+	}
+}
+
+// Seen tells how the queue is.
+func (m *Metrics) Seen(q Queue) {
+	if m != nil {
+		m.seen.Store(&seen{Queue: q, at: time.Now()})
+		m.up.Set(1)
+	}
+}
+
+// Unseen tells that the database did not answer.
+func (m *Metrics) Unseen() {
+	if m != nil {
+		m.up.Set(0)
 	}
 }
 

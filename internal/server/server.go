@@ -76,11 +76,12 @@ type Server struct {
 	// Address it listens on.
 	Address string
 
-	config Config
-	api    *api.API
-	http   *http.Server
-	listen net.Listener
-	engine *engine.Engine
+	config  Config
+	api     *api.API
+	http    *http.Server
+	listen  net.Listener
+	engine  *engine.Engine
+	metrics *metrics.Metrics
 	// certificate is nil for plain HTTP.
 	certificate *certificate
 	ready       atomic.Bool
@@ -145,6 +146,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	}
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry)
+	s.metrics = m
 	if s.Store, err = c.Database.Open(ctx, true, "listening on "+s.Address, c.Logger, m); err != nil {
 		return nil, err
 	}
@@ -253,6 +255,7 @@ func (s *Server) Run(ctx context.Context) error {
 	serveErr := make(chan error, 1)
 	group.Go(func() { serveErr <- s.serve(engineContext) })
 	group.Go(func() { tuneMemory(engineContext) })
+	group.Go(func() { s.watchQueue(engineContext) })
 	s.ready.Store(true)
 
 	var err error
