@@ -486,6 +486,15 @@ func TestOddConnectors(t *testing.T) {
 			},
 			[]string{ok, ok},
 		},
+		"answers with bytes that are no text": {
+			func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+				return []connector.Result{
+					{OriginID: skills[0].OriginID, RemoteID: "1\x00\xff"},
+					{OriginID: skills[1].OriginID, Err: connector.Errorf(connector.Refused, "bad\x00name\xff")},
+				}, nil
+			},
+			[]string{ok, string(skill.CodeRemoteInput)},
+		},
 		"cannot do it": {
 			func(_ context.Context, _ []connector.Skill) ([]connector.Result, error) {
 				return nil, connector.Errorf(connector.Unsupported, "no way to retire a skill")

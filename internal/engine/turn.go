@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -296,6 +297,9 @@ func isFinal(k connector.Kind) bool {
 }
 
 func (t *turn) written(w *work, remoteID string) {
+	if !utf8.ValidString(remoteID) || strings.Contains(remoteID, "\x00") {
+		remoteID = "" // not every database keeps such an id, and no tool would know it again
+	}
 	t.outcomes[w.at] = skill.Outcome{Kind: skill.Written, SkillID: w.state.ID}
 	t.step.Written = append(t.step.Written, store.SkillWritten{
 		Ref: w.state.Ref, ID: w.state.ID, RemoteID: remoteID, Item: w.item, Hash: w.hash,
@@ -598,10 +602,10 @@ func (t *turn) document(ctx context.Context, completedAt time.Time) ([]byte, err
 	return doc.Bytes(completedAt), nil
 }
 
-// words are the tool's, or ours where it had none.
+// words are the tool's, or ours where it had none. A tool may say what is no text; not every database keeps that.
 func words(e *connector.Error, otherwise string) string {
 	if e.Message == "" {
 		return otherwise
 	}
-	return e.Message
+	return strings.ReplaceAll(strings.ToValidUTF8(e.Message, "\ufffd"), "\x00", "\ufffd")
 }
