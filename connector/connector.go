@@ -1,9 +1,9 @@
 // Package connector says what a connector is: the code that writes skills into one kind of tool.
 //
 // A connector is a Connector value that describes its tool and opens a Session for one customer's account. The core is
-// small on purpose: a Session must be able to write a batch of skills, and to say how large a batch may be. Everything
-// about queues, retries, limits across processes and results is the engine's part, so a connector makes one attempt,
-// says precisely what it knows of its end, and nothing more.
+// small on purpose: a Session must be able to write a batch of skills, and to say how large a batch may be; what else it can
+// do are interfaces of their own. Everything about queues, retries, limits across processes and results is the engine's
+// part, so a connector makes one attempt, says precisely what it knows of its end, and nothing more.
 //
 // The package imports nothing else of the project, and its types are its own: a connector can be written and tested
 // without knowing the rest. The suite that every connector passes is package connectortest.
@@ -12,10 +12,8 @@ package connector
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -31,14 +29,19 @@ type Skill struct {
 	Active bool
 	// Unsure: an earlier write of this skill had no answer. The tool may hold it already, in an earlier or in this form.
 	Unsure bool
+	// Adopt: if the tool holds no record of this skill, one of the same name that belongs to no other skill is taken over
+	// instead of a second one made. For tools that cannot do it, it says nothing.
+	Adopt bool
 }
 
 // Result is the tool's answer for one skill.
 type Result struct {
 	OriginID string
-	// RemoteID is the tool's own id of the skill. Set when Err is nil.
+	// RemoteID is the tool's own id of the skill. Set when Err is nil, but for an inactive skill of which the tool has no
+	// record and needs none.
 	RemoteID string
-	// Err says why the tool did not take the skill; nil when it now holds it.
+	// Err says why the tool did not take the skill; nil when it now holds it. An inactive skill need not be held: its record
+	// is retired, keeping whatever name it had, or gone.
 	Err *Error
 }
 
@@ -81,7 +84,8 @@ type Account struct {
 	// Settings is a JSON object with the fields that the description declares, secret ones included. Absent fields have
 	// their defaults.
 	Settings json.RawMessage
-	// HTTP is the client for all requests to the tool: bounded, guarded and recorded. A connector makes none of its own.
+	// HTTP is the client for all requests to the tool: bounded, guarded and recorded. A connector makes none of its own. Nil
+	// where only the settings are checked.
 	HTTP *http.Client
 }
 
@@ -107,69 +111,19 @@ type Description struct {
 	Settings []Field
 	// Limits with the default settings.
 	Limits Limits
-	// Deactivates: an inactive skill is retired in the tool. Otherwise such an item is refused.
-	Deactivates bool
+	// Capabilities are what it can do besides making and changing skills, where the settings allow.
+	Capabilities []Capability
 	// Links are the vendor's pages on what the connector uses.
 	Links []Link
 	// Beta: not yet tried by people other than its authors.
 	Beta bool
 }
 
+// Can reports whether the connector has a capability.
+func (d Description) Can(c Capability) bool { return slices.Contains(d.Capabilities, c) }
+
 // Link is a page of the vendor's.
 type Link struct{ Label, URL string }
-
-// FieldType is how the value of a field is written.
-type FieldType string
-
-// The types of fields. In JSON a Duration is a string such as "1m30s" and a Data field any JSON value.
-const (
-	Text     FieldType = "text"
-	Number   FieldType = "number"
-	Switch   FieldType = "switch"
-	Duration FieldType = "duration"
-	Data     FieldType = "data"
-)
-
-// Field is one setting.
-type Field struct {
-	Name    string
-	Type    FieldType
-	Label   string
-	Help    string
-	Default string
-	Example string
-	// Secret values are sealed at rest and never shown again.
-	Secret   bool
-	Required bool
-}
-
-// ParseSetting reads one setting as people write it on a command line or in a form, into its JSON value.
-func (d Description) ParseSetting(name, text string) (json.RawMessage, error) {
-	at := slices.IndexFunc(d.Settings, func(f Field) bool { return f.Name == name })
-	if at < 0 {
-		names := make([]string, len(d.Settings))
-		for i, f := range d.Settings {
-			names[i] = f.Name
-		}
-		return nil, fmt.Errorf("%s has no setting %q; it has %s", d.Slug, name, strings.Join(names, ", "))
-	}
-	var value any
-	switch f := d.Settings[at]; f.Type {
-	case Number, Switch, Data:
-		value = json.RawMessage(text)
-		if !json.Valid([]byte(text)) {
-			return nil, fmt.Errorf("setting %s of %s: %q is not a %s", name, d.Slug, text, f.Type)
-		}
-	case Duration:
-		if _, err := time.ParseDuration(text); err != nil {
-			return nil, fmt.Errorf("setting %s of %s: %q is not a duration such as %q", name, d.Slug, text, "1m30s")
-		}
-		value = text
-	default:
-		value = text
-	}
-	return json.Marshal(value)
-}
 
 // Registry is the connectors of a process, by slug.
 type Registry struct {

@@ -663,25 +663,27 @@ func (c *toolsCommand) Help() string {
 }
 
 type fieldJSON struct {
-	Name     string `json:"name"`
-	Type     string `json:"type"`
-	Label    string `json:"label"`
-	Help     string `json:"help"`
-	Default  string `json:"default,omitempty"`
-	Example  string `json:"example,omitempty"`
-	Secret   bool   `json:"secret"`
-	Required bool   `json:"required"`
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Choices  []string `json:"choices,omitempty"`
+	Label    string   `json:"label"`
+	Help     string   `json:"help"`
+	Default  string   `json:"default,omitempty"`
+	Example  string   `json:"example,omitempty"`
+	Secret   bool     `json:"secret"`
+	Required bool     `json:"required"`
 }
 
 type toolJSON struct {
-	ID          string      `json:"id"`
-	Label       string      `json:"label"`
-	Category    string      `json:"category"`
-	Summary     string      `json:"summary"`
-	Batch       int         `json:"batch"`
-	Concurrency int         `json:"concurrency"`
-	Deactivates bool        `json:"deactivates"`
-	Settings    []fieldJSON `json:"settings"`
+	ID             string                 `json:"id"`
+	Label          string                 `json:"label"`
+	Category       string                 `json:"category"`
+	Summary        string                 `json:"summary"`
+	Batch          int                    `json:"batch"`
+	Concurrency    int                    `json:"concurrency"`
+	CallsPerMinute float64                `json:"calls_per_minute,omitempty"`
+	Capabilities   []connector.Capability `json:"capabilities"`
+	Settings       []fieldJSON            `json:"settings"`
 }
 
 func (c *toolsCommand) Run(a *app) error {
@@ -697,9 +699,9 @@ func (c *toolsCommand) Run(a *app) error {
 		Tools []toolJSON `json:"tools"`
 	}{each(list, func(d connector.Description) toolJSON {
 		return toolJSON{
-			d.Slug, d.Label, string(d.Category), d.Summary, d.Limits.Batch, d.Limits.Concurrency, d.Deactivates,
+			d.Slug, d.Label, string(d.Category), d.Summary, d.Limits.Batch, d.Limits.Concurrency, perMinute(d.Limits), d.Capabilities,
 			each(d.Settings, func(f connector.Field) fieldJSON {
-				return fieldJSON{f.Name, string(f.Type), f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required}
+				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required}
 			}),
 		}
 	})}
@@ -708,12 +710,20 @@ func (c *toolsCommand) Run(a *app) error {
 			if i > 0 {
 				fmt.Fprintln(w)
 			}
-			fmt.Fprintf(w, "%s: %s, %s. %s\n\n", d.Slug, d.Label, d.Category, d.Summary)
+			fmt.Fprintf(w, "%s: %s, %s. %s\n", d.Slug, d.Label, d.Category, d.Summary)
+			fmt.Fprintf(w, "It %s.\n\n", strings.Join(each(d.Capabilities, connector.Capability.Meaning), ", "))
 			table(w, []string{"SETTING", "TYPE", "DEFAULT", "MEANING"}, each(d.Settings, func(f connector.Field) []string {
 				return []string{f.Name, string(f.Type), f.Default, f.Help}
 			}))
 		}
 	})
+}
+
+func perMinute(l connector.Limits) float64 {
+	if l.Per <= 0 {
+		return 0
+	}
+	return float64(l.Calls) / l.Per.Minutes()
 }
 
 // examples is the end of a command's help.

@@ -1,16 +1,22 @@
 // Package connectortest is the suite that every connector passes. A connector's own test sets up its tool, or a fake of
 // it that behaves like the real one, and calls Run; the suite writes through the connector and reads back behind its back.
+//
+// Connectors over HTTP reach their fake through the suite's own network, without sockets and with simulated time. There the
+// suite lets every request of a call meet every fault that a network, a proxy or a careless tool can have, and holds what
+// the connector then says against what the tool holds. So a fake need not know any of that: it is the vendor's semantics as
+// documented, and it checks what it is sent.
 package connectortest
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,10 +27,13 @@ import (
 // Situation is how the tool behaves in a test.
 type Situation string
 
-// The situations. Those that last a call come first; the others last.
+// The situations. Those of a call end with it; the others last. Over HTTP the suite makes those of the second group itself, if
+// the fake has no form of its own for them: 401, 403, 429, 503, 418, a connection that is cut, and silence.
 const (
-	Normal          Situation = "normal"
-	RefusesOne      Situation = "refuses the skill named Refused"
+	Normal       Situation = "normal"
+	RefusesOne   Situation = "refuses the skill named Refused"
+	RefusesBatch Situation = "refuses a whole batch that holds the skill named Refused"
+
 	Credentials     Situation = "does not accept the credentials"
 	Permission      Situation = "does not permit writing"
 	Throttling      Situation = "throttles, and says for how long"
@@ -32,27 +41,23 @@ const (
 	Away            Situation = "is away"
 	LosesAnswer     Situation = "carries the first call out, and its answer is lost"
 	Hangs           Situation = "does not answer the first call"
-	RefusesBatch    Situation = "refuses a whole batch that holds the skill named Refused"
 	UnexpectedReply Situation = "answers the first call in a way nobody described"
 )
 
 // RefusedName is the name that RefusesOne and RefusesBatch refuse.
 const RefusedName = "Refused"
 
-// Record is a skill as the tool holds it.
-type Record struct {
-	RemoteID string
-	OriginID string
-	Name     string
-	Active   bool
-}
-
 // Account is an account with the tool in some situation.
 type Account struct {
+	// Account is what the connector gets. For a connector over HTTP the suite puts its own client into it.
 	connector.Account
-	// Records reads all skills of the account, not through the connector.
-	Records func(t *testing.T) []Record
-	// Relax ends the situation: from now on the tool behaves.
+	// Tool answers the requests of a connector over HTTP, at the address Base. Time is simulated around it.
+	Tool http.Handler
+	// Records reads all skills of the account, not through the connector; retired ones included, if the tool keeps those.
+	Records func(t *testing.T) []connector.Record
+	// MakeByHand makes a skill as people make them in the tool's own pages, and returns its remote id. Nil: they cannot.
+	MakeByHand func(t *testing.T, name string) string
+	// Relax ends the situation: from now on the tool behaves. Nil changes nothing.
 	Relax func(t *testing.T) connector.Account
 }
 
@@ -63,6 +68,15 @@ type Harness struct {
 	NewAccount func(t *testing.T, s Situation) (Account, bool)
 	// BadSettings are settings that Open must refuse, with a word that its error must hold.
 	BadSettings map[string]string
+	// HTTP: accounts have a Tool.
+	HTTP bool
+	// Deletes: a skill that is retired leaves the tool.
+	Deletes bool
+	// Fewest is with how many requests so many new skills can be written at the very least, as the tool's limits are. Over
+	// HTTP alone.
+	Fewest func(skills int) int
+	// Page is the file of the connector's page, docs/connectors/<slug>.md.
+	Page string
 }
 
 // Run runs the suite.
@@ -70,67 +84,195 @@ func Run(t *testing.T, h Harness) {
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, Harness)
+		// plain tests have subtests, or no need of simulated time.
+		plain bool
 	}{
-		{"the description is complete", description},
-		{"settings", settings},
-		{"create, update, repeat", upsert},
-		{"a batch that is sent again without remote ids makes no twins", noTwins},
-		{"texts arrive as they are", texts},
-		{"deactivate and reactivate", deactivate},
-		{"a full batch", fullBatch},
-		{"calls at once", atOnce},
-		{"a refused skill does not sink the others", refusedOne},
-		{"refused credentials", failing(Credentials, connector.Credentials)},
-		{"missing permission", failing(Permission, connector.Permission)},
-		{"throttled", failing(Throttling, connector.Throttled)},
-		{"throttled without a word", failing(ThrottlingMute, connector.Throttled)},
-		{"away", failing(Away, connector.Away)},
-		{"a refused batch", failing(RefusesBatch, connector.Refused)},
-		{"an unexpected answer", failing(UnexpectedReply, connector.Unexpected)},
-		{"a lost answer", lostAnswer},
-		{"no answer", noAnswer},
-		{"a context that has ended sends nothing", endedContext},
-		{"what may not be sent any more is not sent", mayNotSend},
+		{"the description is complete", description, true},
+		{"the page is there and up to date", page, true},
+		{"settings", settings, true},
+		{"create, update, repeat", upsert, false},
+		{"a batch that is sent again without remote ids makes no twins", noTwins, false},
+		{"texts arrive as they are", texts, false},
+		{"deactivate and reactivate", deactivate, false},
+		{"an inactive skill that the tool does not hold", inactiveFromTheStart, false},
+		{"a full batch", fullBatch, false},
+		{"calls at once", atOnce, false},
+		{"two skills of one name", sameName, false},
+		{"a name that a skill made by hand bears", takenName, false},
+		{"adopt", adopt, false},
+		{"a refused skill does not sink the others", refusedOne, false},
+		{"refused credentials", failingAs(Credentials, connector.Credentials), false},
+		{"missing permission", failingAs(Permission, connector.Permission), false},
+		{"throttled", failingAs(Throttling, connector.Throttled), false},
+		{"throttled without a word", failingAs(ThrottlingMute, connector.Throttled), false},
+		{"away", failingAs(Away, connector.Away), false},
+		{"a refused batch", failingAs(RefusesBatch, connector.Refused), false},
+		{"an unexpected answer", failingAs(UnexpectedReply, connector.Unexpected), false},
+		{"a lost answer", lostAnswer, false},
+		{"no answer", noAnswer, false},
+		{"a context that has ended sends nothing", endedContext, false},
+		{"what may not be sent any more is not sent", mayNotSend, false},
+		{"check", check, false},
+		{"list", list, false},
+		{"find", find, false},
+		{"10,000 skills", tenThousand, false},
+		{"faults", faultMatrix, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			if h.HTTP && !test.plain {
+				synctest.Test(t, func(t *testing.T) { test.run(t, h) })
+				return
+			}
 			test.run(t, h)
 		})
 	}
 }
 
-func (h Harness) account(t *testing.T, s Situation) (Account, connector.Session) {
-	t.Helper()
-	account, ok := h.NewAccount(t, s)
-	if !ok {
-		t.Skipf("%s has no such situation: the tool %s", h.Connector.Describe().Slug, s)
-	}
-	return account, h.open(t, account.Account)
+// subject is an account under test.
+type subject struct {
+	Account
+	h    Harness
+	wire *wire // over HTTP
 }
 
-func (h Harness) open(t *testing.T, account connector.Account) connector.Session {
+func (h Harness) subject(t *testing.T, situation Situation) *subject {
 	t.Helper()
-	session, err := h.Connector.Open(account)
+	account, ok := h.NewAccount(t, situation)
+	var faulty func(int, bool) *fault
+	if !ok && h.HTTP {
+		if faulty = general(situation); faulty != nil {
+			account, ok = h.NewAccount(t, Normal)
+		}
+	}
+	if !ok {
+		h.skip(t, "the tool has no such situation: it %s", situation)
+	}
+	s := &subject{Account: account, h: h}
+	if h.HTTP {
+		if account.Tool == nil {
+			t.Fatal("the harness speaks of HTTP, and the account has no Tool")
+		}
+		s.wire = &wire{t: t, tool: account.Tool, secrets: secretsOf(h.Connector.Describe(), account.Settings)}
+		s.wire.set(faulty)
+	}
+	return s
+}
+
+// secretsOf are the values of the secret settings.
+func secretsOf(d connector.Description, settings json.RawMessage) []string {
+	var given map[string]any
+	if json.Unmarshal(settings, &given) != nil {
+		return nil
+	}
+	var secrets []string
+	for _, f := range d.Settings {
+		if value, ok := given[f.Name].(string); ok && f.Secret && value != "" {
+			secrets = append(secrets, value)
+		}
+	}
+	return secrets
+}
+
+// skip says what of the suite does not apply.
+func (h Harness) skip(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Skip(h.Connector.Describe().Slug + ": " + fmt.Sprintf(format, args...))
+}
+
+// need skips unless the connector has a capability.
+func (h Harness) need(t *testing.T, c connector.Capability) {
+	t.Helper()
+	if !h.Connector.Describe().Can(c) {
+		h.skip(t, "it has not the capability %q", c)
+	}
+}
+
+// general are the faults that stand for a situation of any tool over HTTP.
+func general(s Situation) func(int, bool) *fault {
+	all := func(name string) func(int, bool) *fault {
+		return func(int, bool) *fault { return named(name) }
+	}
+	changing := func(name string) func(int, bool) *fault {
+		return func(_ int, changes bool) *fault {
+			if !changes {
+				return nil
+			}
+			return named(name)
+		}
+	}
+	switch s {
+	case Credentials:
+		return all("401")
+	case Permission:
+		return all("403")
+	case Throttling:
+		return all("429")
+	case ThrottlingMute:
+		return all("429 without Retry-After")
+	case Away:
+		return all("503")
+	case UnexpectedReply:
+		return all("418")
+	case LosesAnswer:
+		return changing("cut after it was carried out")
+	case Hangs:
+		return changing("hangs after it was carried out")
+	default:
+		return nil
+	}
+}
+
+// open opens a session.
+func (s *subject) open(t *testing.T) connector.Session {
+	t.Helper()
+	account := s.Account.Account
+	if s.wire != nil {
+		account.HTTP = s.wire.client()
+	}
+	session, err := s.h.Connector.Open(account)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return session
 }
 
-// write sends skills, checks that the results keep the contract, and returns them by origin_id.
-func write(t *testing.T, s connector.Session, skills []connector.Skill) (map[string]connector.Result, *connector.Error) {
+// relax ends the situation.
+func (s *subject) relax(t *testing.T) connector.Session {
 	t.Helper()
-	results, err := s.Write(t.Context(), skills)
-	sent := map[string]bool{}
+	if s.Relax != nil {
+		s.Account.Account = s.Relax(t)
+	}
+	if s.wire != nil {
+		s.wire.set(nil)
+	}
+	return s.open(t)
+}
+
+func (h Harness) account(t *testing.T, situation Situation) (*subject, connector.Session) {
+	t.Helper()
+	s := h.subject(t, situation)
+	return s, s.open(t)
+}
+
+// write sends skills, checks that the results keep the contract, and returns them by origin_id.
+func (s *subject) write(t *testing.T, ctx context.Context, session connector.Session, skills []connector.Skill) (map[string]connector.Result, *connector.Error) {
+	t.Helper()
+	if s.wire != nil {
+		ctx = s.wire.watched(ctx)
+	}
+	results, err := session.Write(ctx, skills)
+	sent := map[string]connector.Skill{}
 	for _, sk := range skills {
-		sent[sk.OriginID] = true
+		sent[sk.OriginID] = sk
 	}
 	by := map[string]connector.Result{}
 	for _, r := range results {
-		if _, twice := by[r.OriginID]; twice || !sent[r.OriginID] {
+		sk, known := sent[r.OriginID]
+		if _, twice := by[r.OriginID]; twice || !known {
 			t.Errorf("a result that nobody asked for, or a second one: %+v", r)
 		}
-		if (r.Err == nil) != (r.RemoteID != "") {
+		if r.Err == nil && r.RemoteID == "" && sk.Active || r.Err != nil && r.RemoteID != "" {
 			t.Errorf("a result must have either a remote id or an error: %+v", r)
 		}
 		by[r.OriginID] = r
@@ -141,37 +283,75 @@ func write(t *testing.T, s connector.Session, skills []connector.Skill) (map[str
 	return by, connector.AsError(err)
 }
 
-// mustWrite is write for skills that the tool takes.
-func mustWrite(t *testing.T, s connector.Session, skills []connector.Skill) map[string]connector.Result {
+// writeAll writes skills that the tool takes, in batches of its size.
+func (s *subject) writeAll(t *testing.T, session connector.Session, skills []connector.Skill) map[string]connector.Result {
 	t.Helper()
-	by, err := write(t, s, skills)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range by {
-		if r.Err != nil {
-			t.Fatalf("%s: %v", r.OriginID, r.Err)
+	all := map[string]connector.Result{}
+	for batch := range slices.Chunk(skills, session.Limits().Batch) {
+		by, err := s.write(t, t.Context(), session, batch)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for id, r := range by {
+			if r.Err != nil {
+				t.Fatalf("%s: %v", id, r.Err)
+			}
+			all[id] = r
+		}
+	}
+	return all
+}
+
+// byOrigin reads what the tool holds, and checks that it holds nothing twice. Skills made by hand are not among it.
+func (s *subject) byOrigin(t *testing.T) map[string]connector.Record {
+	t.Helper()
+	by := map[string]connector.Record{}
+	for _, r := range s.Records(t) {
+		if r.OriginID == "" {
+			continue
+		}
+		if _, twice := by[r.OriginID]; twice {
+			t.Errorf("the tool holds %q twice", r.OriginID)
+		}
+		r.UpdatedAt = time.Time{}
+		by[r.OriginID] = r
 	}
 	return by
 }
 
-// holds checks that the tool holds exactly these skills, one record each.
-func holds(t *testing.T, a Account, want []connector.Skill) {
+// holds checks that the tool holds these skills, one record each, and no others. Of an inactive one it may hold nothing; of
+// one that it retired the name may be an earlier one.
+func (s *subject) holds(t *testing.T, want []connector.Skill) {
 	t.Helper()
-	got := map[string]Record{}
-	for _, r := range a.Records(t) {
-		if _, twice := got[r.OriginID]; twice {
-			t.Errorf("the tool holds %q twice", r.OriginID)
+	got := s.byOrigin(t)
+	wanted := map[string]connector.Record{}
+	for _, sk := range want {
+		r, held := got[sk.OriginID]
+		if !sk.Active && !held {
+			continue
 		}
-		got[r.OriginID] = Record{OriginID: r.OriginID, Name: r.Name, Active: r.Active}
-	}
-	wanted := map[string]Record{}
-	for _, s := range want {
-		wanted[s.OriginID] = Record{OriginID: s.OriginID, Name: s.Name, Active: s.Active}
+		w := connector.Record{RemoteID: r.RemoteID, OriginID: sk.OriginID, Name: sk.Name, Active: sk.Active}
+		if !sk.Active {
+			w.Name = r.Name
+		}
+		wanted[sk.OriginID] = w
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" {
 		t.Errorf("what the tool holds (-want +got):\n%s", diff)
+	}
+}
+
+// isTrue checks a result without an error against what the tool holds.
+func (s *subject) isTrue(t *testing.T, sk connector.Skill, r connector.Result, held map[string]connector.Record) {
+	t.Helper()
+	record, ok := held[sk.OriginID]
+	switch {
+	case !sk.Active && !ok:
+		return
+	case !ok:
+		t.Errorf("%s: Write said that the tool holds it (%+v), but it does not", sk.OriginID, r)
+	case record.RemoteID != r.RemoteID || record.Active != sk.Active || sk.Active && record.Name != sk.Name:
+		t.Errorf("%s: Write said that the tool holds %+v as %s, but it holds %+v", sk.OriginID, sk, r.RemoteID, record)
 	}
 }
 
@@ -208,6 +388,12 @@ func description(t *testing.T, h Harness) {
 		if f.Required && f.Default != "" {
 			t.Errorf("field %s is required and has a default", f.Name)
 		}
+		if f.Secret && f.Default != "" {
+			t.Errorf("field %s is secret and has a default", f.Name)
+		}
+		if (f.Type == connector.Choice) != (len(f.Choices) > 0) {
+			t.Errorf("field %s is a %s with the choices %q", f.Name, f.Type, f.Choices)
+		}
 		for _, text := range []string{f.Default, f.Example} {
 			if text == "" {
 				continue
@@ -220,6 +406,28 @@ func description(t *testing.T, h Harness) {
 	if diff := cmp.Diff(d, h.Connector.Describe()); diff != "" {
 		t.Errorf("a second description differs:\n%s", diff)
 	}
+	capabilities(t, h, d)
+}
+
+// capabilities holds what the description says against what a session is. What it does is held by the tests of each.
+func capabilities(t *testing.T, h Harness, d connector.Description) {
+	for i, c := range d.Capabilities {
+		if !slices.Contains(connector.Capabilities(), c) || slices.Contains(d.Capabilities[:i], c) {
+			t.Errorf("capability %q", c)
+		}
+	}
+	if d.Can(connector.CanReactivate) && !d.Can(connector.CanDeactivate) {
+		t.Error("it reactivates, but does not deactivate")
+	}
+	session := h.subject(t, Normal).open(t)
+	_, checks := session.(connector.Checker)
+	_, lists := session.(connector.Lister)
+	_, finds := session.(connector.Finder)
+	for c, is := range map[connector.Capability]bool{connector.CanCheck: checks, connector.CanList: lists, connector.CanFind: finds} {
+		if d.Can(c) != is {
+			t.Errorf("capability %q: the description says %v, the session %v", c, d.Can(c), is)
+		}
+	}
 }
 
 func settings(t *testing.T, h Harness) {
@@ -229,208 +437,4 @@ func settings(t *testing.T, h Harness) {
 			t.Errorf("Open(%s) = %v, want an error with %q in it", bad, err, word)
 		}
 	}
-}
-
-func upsert(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	list := skills("TypeScript", "Go")
-	first := mustWrite(t, s, list)
-	holds(t, account, list)
-	// With the ids that the tool gave.
-	changed := skills("TypeScript", "Go", "Rust")
-	changed[0].Name = "TypeScript 5"
-	for i := range changed {
-		changed[i].RemoteID = first[changed[i].OriginID].RemoteID
-	}
-	second := mustWrite(t, s, changed)
-	holds(t, account, changed)
-	for _, sk := range list {
-		if second[sk.OriginID].RemoteID != first[sk.OriginID].RemoteID {
-			t.Errorf("%s was %s and is %s", sk.OriginID, first[sk.OriginID].RemoteID, second[sk.OriginID].RemoteID)
-		}
-	}
-	// The same again changes nothing.
-	mustWrite(t, s, changed)
-	holds(t, account, changed)
-	for _, r := range account.Records(t) {
-		if second[r.OriginID].RemoteID != r.RemoteID {
-			t.Errorf("%s was answered as %s and is %s", r.OriginID, second[r.OriginID].RemoteID, r.RemoteID)
-		}
-	}
-}
-
-func noTwins(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	list := skills("a", "b", "c")
-	first := mustWrite(t, s, list)
-	again := append(skills("d"), list...)
-	again[1].Unsure = true
-	again[2].Name = "b, renamed"
-	second := mustWrite(t, s, again)
-	holds(t, account, again)
-	for _, sk := range list {
-		if first[sk.OriginID].RemoteID != second[sk.OriginID].RemoteID {
-			t.Errorf("%s became another record", sk.OriginID)
-		}
-	}
-}
-
-func texts(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	var list []connector.Skill
-	for i, name := range []string{
-		"C++", "C#", ".NET", `quotes "'` + "`", "a, b; c", "<b>&amp;</b>", "línguas², “typographic” ’", "日本語", "\U0001f600", "100 %_",
-		"back\\slash", "tab\tand\nline",
-	} {
-		list = append(list, connector.Skill{OriginID: fmt.Sprintf("http://data.europa.eu/esco/skill/%d:%s", i, strings.ToValidUTF8(name[:1], "x")), Name: name, Active: true})
-	}
-	mustWrite(t, s, list)
-	holds(t, account, list)
-}
-
-func deactivate(t *testing.T, h Harness) {
-	if !h.Connector.Describe().Deactivates {
-		t.Skipf("%s cannot retire a skill", h.Connector.Describe().Slug)
-	}
-	account, s := h.account(t, Normal)
-	list := skills("COBOL", "Go")
-	mustWrite(t, s, list)
-	list[0].Active = false
-	mustWrite(t, s, list)
-	holds(t, account, list)
-	list[0].Active = true
-	mustWrite(t, s, list)
-	holds(t, account, list)
-}
-
-func fullBatch(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	var names []string
-	for i := range s.Limits().Batch {
-		names = append(names, fmt.Sprint("skill ", i))
-	}
-	list := skills(names...)
-	mustWrite(t, s, list)
-	holds(t, account, list)
-}
-
-func atOnce(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	var all []connector.Skill
-	var group sync.WaitGroup
-	for i := range s.Limits().Concurrency {
-		list := skills(fmt.Sprint("a", i), fmt.Sprint("b", i))
-		all = append(all, list...)
-		group.Go(func() { mustWrite(t, s, list) })
-	}
-	group.Wait()
-	holds(t, account, all)
-}
-
-func refusedOne(t *testing.T, h Harness) {
-	account, s := h.account(t, RefusesOne)
-	list := skills("a", RefusedName, "c")
-	by, err := write(t, s, list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := by[list[1].OriginID]
-	if refused.Err == nil || refused.Err.Kind != connector.Refused || refused.Err.Message == "" {
-		t.Errorf("the refused skill: %+v", refused)
-	}
-	for _, i := range []int{0, 2} {
-		if r := by[list[i].OriginID]; r.Err != nil {
-			t.Errorf("%s: %v", r.OriginID, r.Err)
-		}
-	}
-	holds(t, account, []connector.Skill{list[0], list[2]})
-}
-
-// failing: a call fails as a whole, nothing is written, and once the situation is over all goes well.
-func failing(situation Situation, kind connector.Kind) func(*testing.T, Harness) {
-	return func(t *testing.T, h Harness) {
-		account, s := h.account(t, situation)
-		list := skills("a", RefusedName, "c")
-		by, err := write(t, s, list)
-		if err == nil || err.Kind != kind || len(by) != 0 {
-			t.Fatalf("Write = %v, %v, want the kind %s", by, err, kind)
-		}
-		if (err.RetryAfter > 0) != (situation == Throttling) {
-			t.Errorf("retry after %v", err.RetryAfter)
-		}
-		holds(t, account, nil)
-		mustWrite(t, h.open(t, account.Relax(t)), list)
-		holds(t, account, list)
-	}
-}
-
-func lostAnswer(t *testing.T, h Harness) {
-	account, s := h.account(t, LosesAnswer)
-	list := skills("a", "b")
-	if by, err := write(t, s, list); err == nil || err.Kind != connector.Ambiguous || len(by) != 0 {
-		t.Fatalf("Write = %v, %v", by, err)
-	}
-	before := account.Records(t)
-	for i := range list {
-		list[i].Unsure = true
-	}
-	mustWrite(t, h.open(t, account.Relax(t)), list)
-	holds(t, account, list)
-	if len(before) != len(account.Records(t)) {
-		t.Errorf("the lost call left %d records, now there are %d", len(before), len(account.Records(t)))
-	}
-}
-
-// soon is how long a connector may take to return once its context has ended.
-const soon = 2 * time.Second
-
-func noAnswer(t *testing.T, h Harness) {
-	_, s := h.account(t, Hangs)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	returned := make(chan error, 1)
-	go func() {
-		_, err := s.Write(ctx, skills("a"))
-		returned <- err
-	}()
-	<-ctx.Done()
-	select {
-	case err := <-returned:
-		if e := connector.AsError(err); e == nil || e.Kind != connector.Ambiguous {
-			t.Errorf("Write = %v", err)
-		}
-	case <-time.After(soon):
-		t.Errorf("Write did not return within %v after its context ended", soon)
-	}
-}
-
-func endedContext(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	results, err := s.Write(ctx, skills("a"))
-	if err == nil || len(results) != 0 {
-		t.Errorf("Write = %v, %v", results, err)
-	}
-	if e, ok := errors.AsType[*connector.Error](err); ok && e.Kind != connector.Away && e.Kind != connector.Ambiguous {
-		t.Errorf("kind = %s", e.Kind)
-	}
-	holds(t, account, nil)
-}
-
-// The account has passed to another process while the call was prepared.
-func mayNotSend(t *testing.T, h Harness) {
-	account, s := h.account(t, Normal)
-	list := skills("a", "b")
-	mustWrite(t, s, list)
-	changed := skills("a", "b", "c")
-	changed[0].Name = "too late"
-	passed := errors.New("somebody else writes to this account now")
-	results, err := s.Write(connector.WithSendCheck(t.Context(), func() error { return passed }), changed)
-	if e, ok := errors.AsType[*connector.Error](err); !ok || e.Kind != connector.Away || !errors.Is(err, passed) || len(results) != 0 {
-		t.Errorf("Write = %v, %v, want the kind %s with what MaySend said as its cause", results, err, connector.Away)
-	}
-	holds(t, account, list)
-	mustWrite(t, s, changed)
-	holds(t, account, changed)
 }

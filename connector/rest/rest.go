@@ -25,8 +25,7 @@ import (
 
 // API is one account's way to its tool. It may be used by several goroutines at once.
 type API struct {
-	// HTTP makes the requests: connector.Account.HTTP. It speaks HTTP/1.1, so that a request can be given up with its
-	// connection at the last moment. A plain client if nil.
+	// HTTP makes the requests: connector.Account.HTTP. A plain client if nil.
 	HTTP *http.Client
 	// Base is the address that paths are appended to, "https://api.example.com/v1".
 	Base string
@@ -74,19 +73,7 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 		return nil, err
 	}
 	var left atomic.Bool
-	var refused atomic.Pointer[error]
 	request = request.WithContext(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
-		// The connection is there: until now a name was resolved, a connection opened and keys exchanged, and all that took
-		// time. Nothing has left yet, and nothing will on a connection that is closed.
-		GotConn: func(got httptrace.GotConnInfo) {
-			if !r.Changes {
-				return
-			}
-			if err := connector.MaySend(ctx); err != nil {
-				refused.Store(&err)
-				_ = got.Conn.Close() // it is given up
-			}
-		},
 		WroteHeaders: func() { left.Store(true) },
 	}))
 	if a.Sign != nil {
@@ -97,9 +84,13 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 			return nil, away("the request could not be signed", err)
 		}
 	}
+	gate := &gate{ctx: ctx}
 	if r.Changes {
 		if err := connector.MaySend(ctx); err != nil {
 			return nil, away(givenUp, err)
+		}
+		if request.Body != nil {
+			gate.ReadCloser, request.Body = request.Body, gate
 		}
 	}
 	client := a.HTTP
@@ -107,8 +98,8 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 		client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	response, err := client.Do(request)
-	if cause := refused.Load(); err != nil && cause != nil {
-		return nil, away(givenUp, *cause)
+	if refused := gate.refused.Load(); err != nil && refused != nil {
+		return nil, away(givenUp, *refused)
 	}
 	if err != nil {
 		return nil, a.failed(r.Changes && left.Load(), "the tool could not be reached", err)
@@ -129,6 +120,28 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 }
 
 const givenUp = "the call was given up before it was sent"
+
+// gate is a body that asks once more whether it may leave, when the connection is there and takes its first bytes: until
+// then a name was resolved, a connection opened and keys exchanged, and all that took time. When the answer is no, the
+// header may have left, but a request whose body never comes is not carried out.
+type gate struct {
+	io.ReadCloser
+	ctx     context.Context //nolint:containedctx // of the one request that the body belongs to
+	asked   bool
+	refused atomic.Pointer[error]
+}
+
+// Read implements io.Reader.
+func (g *gate) Read(p []byte) (int, error) {
+	if !g.asked {
+		g.asked = true
+		if err := connector.MaySend(g.ctx); err != nil {
+			g.refused.Store(&err)
+			return 0, err
+		}
+	}
+	return g.ReadCloser.Read(p)
+}
 
 func (a *API) request(ctx context.Context, r Request) (*http.Request, error) {
 	address, err := a.address(r)

@@ -156,12 +156,15 @@ func TestWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// The account passes to another process while the connection is made: nothing leaves.
+// The account passes to another process while the connection is made: no request arrives whole.
 func TestNothingLeavesTooLate(t *testing.T) {
 	t.Parallel()
 	came := make(chan string, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { came <- r.Method }))
-	defer server.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if body, err := io.ReadAll(r.Body); err == nil {
+			came <- r.Method + " " + string(body)
+		}
+	}))
 	passed := errors.New("somebody else writes now")
 	asked := 0
 	ctx := connector.WithSendCheck(t.Context(), func() error {
@@ -174,9 +177,10 @@ func TestNothingLeavesTooLate(t *testing.T) {
 	if kindOf(t, err) != connector.Away || !errors.Is(err, passed) {
 		t.Errorf("error = %v", err)
 	}
+	server.Close() // waits for what has arrived
 	select {
-	case method := <-came:
-		t.Errorf("a %s arrived", method)
+	case request := <-came:
+		t.Errorf("a request arrived: %s", request)
 	default:
 	}
 }

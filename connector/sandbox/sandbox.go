@@ -4,7 +4,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,18 +122,16 @@ func (*sandbox) Describe() connector.Description {
 			{Name: "lose_answers", Type: connector.Number, Label: "Lose answers", Help: "Every so-manieth call is carried out but its answer is lost; 0 is never.", Default: "0", Example: "3"},
 			{Name: "scripts", Type: connector.Data, Label: "Scripts", Help: scriptHelp, Example: `{"skill-1":["throttle","refuse: too vague","ok"]}`},
 		},
-		Limits:      connector.Limits{Batch: defaultBatch, Concurrency: 1},
-		Deactivates: true,
+		Limits:       connector.Limits{Batch: defaultBatch, Concurrency: 1},
+		Capabilities: []connector.Capability{connector.CanCheck, connector.CanList, connector.CanDeactivate, connector.CanReactivate},
 	}
 }
 
 // Open implements connector.Connector.
 func (s *sandbox) Open(account connector.Account) (connector.Session, error) {
-	set := Settings{BatchLimit: defaultBatch, Concurrency: 1, RateWindow: duration(time.Minute)}
-	dec := json.NewDecoder(bytes.NewReader(account.Settings))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&set); err != nil && len(account.Settings) > 0 {
-		return nil, fmt.Errorf("sandbox settings: %w", err)
+	var set Settings
+	if err := s.Describe().DecodeSettings(account.Settings, &set); err != nil {
+		return nil, err
 	}
 	switch {
 	case set.BatchLimit < 1:
@@ -170,6 +167,37 @@ func (s *session) Limits() connector.Limits {
 	return limits
 }
 
+// The session can do this, besides writing.
+var (
+	_ connector.Checker = (*session)(nil)
+	_ connector.Lister  = (*session)(nil)
+)
+
+// Check implements connector.Checker.
+func (s *session) Check(context.Context) error { return s.door() }
+
+// pageSize is how many skills the tool shows at once.
+const pageSize = 500
+
+// List implements connector.Lister.
+func (s *session) List(ctx context.Context, cursor string) (connector.Page, error) {
+	if err := s.door(); err != nil {
+		return connector.Page{}, err
+	}
+	records, err := s.catalogue.List(ctx, s.account, seqOf(cursor), pageSize)
+	if err != nil {
+		return connector.Page{}, silent(connector.Away, err)
+	}
+	page := connector.Page{Records: make([]connector.Record, len(records))}
+	for i, r := range records {
+		page.Records[i] = connector.Record{RemoteID: remoteID(r.Seq), OriginID: r.ExternalID, Name: r.Name, Active: r.Active}
+	}
+	if len(records) == pageSize {
+		page.Next = page.Records[pageSize-1].RemoteID
+	}
+	return page, nil
+}
+
 // loses is the step that writes and then loses the answer.
 const loses = "lose"
 
@@ -197,7 +225,7 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 	if len(rows) > 0 {
 		seqs, err := s.catalogue.Write(ctx, s.account, rows)
 		if err != nil {
-			return nil, &connector.Error{Kind: connector.Ambiguous, Message: "the sandbox's catalogue did not answer", Err: err}
+			return nil, silent(connector.Ambiguous, err)
 		}
 		for i, row := range rows {
 			results = append(results, connector.Result{OriginID: row.ExternalID, RemoteID: remoteID(seqs[i])})
@@ -212,20 +240,34 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 	return results, nil
 }
 
-// traffic is the tool's front door: outage, sign-in, rate limit and the scripts' steps for this call.
-func (s *session) traffic(ctx context.Context, skills []connector.Skill) (steps map[string]string, lose bool, err error) {
+// silent is what is known when the catalogue does not answer.
+func silent(kind connector.Kind, err error) error {
+	return &connector.Error{Kind: kind, Message: "the sandbox's catalogue did not answer", Err: err}
+}
+
+// door is the tool's front door: outage and sign-in.
+func (s *session) door() error {
 	switch {
 	case s.set.Outage:
-		return nil, false, connector.Errorf(connector.Away, "The sandbox is down for maintenance")
+		return connector.Errorf(connector.Away, "The sandbox is down for maintenance")
 	case s.set.RefuseCredentials, strings.HasPrefix(s.set.APIKey, "wrong"):
-		return nil, false, connector.Errorf(connector.Credentials, "Invalid token")
+		return connector.Errorf(connector.Credentials, "Invalid token")
 	case s.set.RefusePermission:
-		return nil, false, connector.Errorf(connector.Permission, "This user may not change skills")
+		return connector.Errorf(connector.Permission, "This user may not change skills")
+	default:
+		return nil
+	}
+}
+
+// traffic is what a call meets before its skills are looked at: the front door, the rate limit and the scripts' steps.
+func (s *session) traffic(ctx context.Context, skills []connector.Skill) (steps map[string]string, lose bool, err error) {
+	if err := s.door(); err != nil {
+		return nil, false, err
 	}
 	if s.set.RateLimit > 0 {
 		wait, err := s.catalogue.Admit(ctx, s.account, s.set.RateLimit, time.Duration(s.set.RateWindow))
 		if err != nil {
-			return nil, false, &connector.Error{Kind: connector.Away, Message: "the sandbox's catalogue did not answer", Err: err}
+			return nil, false, silent(connector.Away, err)
 		}
 		if wait > 0 {
 			return nil, false, s.throttled(wait)
@@ -235,7 +277,7 @@ func (s *session) traffic(ctx context.Context, skills []connector.Skill) (steps 
 		// The account counts its calls under an id no skill can have.
 		counts, err := s.catalogue.Steps(ctx, s.account, []string{""})
 		if err != nil {
-			return nil, false, &connector.Error{Kind: connector.Away, Message: "the sandbox's catalogue did not answer", Err: err}
+			return nil, false, silent(connector.Away, err)
 		}
 		lose = (counts[0]+1)%n == 0
 	}
@@ -289,7 +331,7 @@ func (s *session) scripted(ctx context.Context, skills []connector.Skill) (map[s
 	}
 	at, err := s.catalogue.Steps(ctx, s.account, ids)
 	if err != nil {
-		return nil, &connector.Error{Kind: connector.Away, Message: "the sandbox's catalogue did not answer", Err: err}
+		return nil, silent(connector.Away, err)
 	}
 	steps := map[string]string{}
 	for i, id := range ids {
@@ -310,7 +352,7 @@ func (s *session) sort(ctx context.Context, skills []connector.Skill, steps map[
 		}
 		var err error
 		if holders, err = s.catalogue.Holders(ctx, s.account, names); err != nil {
-			return nil, nil, &connector.Error{Kind: connector.Away, Message: "the sandbox's catalogue did not answer", Err: err}
+			return nil, nil, silent(connector.Away, err)
 		}
 	}
 	results := make([]connector.Result, 0, len(skills))

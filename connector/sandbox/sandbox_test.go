@@ -38,12 +38,13 @@ func TestConformance(t *testing.T) {
 	var accounts atomic.Int64
 	connectortest.Run(t, connectortest.Harness{
 		Connector: sandbox.New(catalogue),
+		Page:      "../../docs/connectors/sandbox.md",
 		NewAccount: func(_ *testing.T, situation connectortest.Situation) (connectortest.Account, bool) {
 			settings, ok := situations[situation]
 			id := fmt.Sprintf("sandbox:%d", accounts.Add(1))
 			return connectortest.Account{
 				Account: connector.Account{ID: id, Settings: json.RawMessage(settings)},
-				Records: func(t *testing.T) []connectortest.Record { return records(t, catalogue, id) },
+				Records: func(t *testing.T) []connector.Record { return records(t, catalogue, id) },
 				Relax:   func(*testing.T) connector.Account { return connector.Account{ID: id} },
 			}, ok
 		},
@@ -60,15 +61,15 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func records(t *testing.T, c sandbox.Catalogue, account string) []connectortest.Record {
+func records(t *testing.T, c sandbox.Catalogue, account string) []connector.Record {
 	t.Helper()
 	list, err := c.List(t.Context(), account, 0, 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := make([]connectortest.Record, len(list))
+	out := make([]connector.Record, len(list))
 	for i, r := range list {
-		out[i] = connectortest.Record{RemoteID: fmt.Sprintf("SKL-%d", r.Seq), OriginID: r.ExternalID, Name: r.Name, Active: r.Active}
+		out[i] = connector.Record{RemoteID: fmt.Sprintf("SKL-%d", r.Seq), OriginID: r.ExternalID, Name: r.Name, Active: r.Active}
 	}
 	return out
 }

@@ -187,7 +187,7 @@ func (a *API) tools(w http.ResponseWriter, r *http.Request) error {
 		action := toolAction{ID: upsertAction.ID, Label: upsertAction.Label, CoverageStatus: supported}
 		for _, f := range upsertAction.Fields {
 			field := toolActionField{ID: f.ID, CoverageStatus: supported}
-			if f.ID == "skill.status" && !d.Deactivates {
+			if f.ID == "skill.status" && !d.Can(connector.CanDeactivate) {
 				field.CoverageStatus = "UNSUPPORTED"
 			}
 			action.Fields = append(action.Fields, field)

@@ -65,8 +65,7 @@ func New(allowPrivate bool) *Network {
 		IdleConnTimeout:        idleTime,
 		MaxIdleConnsPerHost:    8,
 		MaxResponseHeaderBytes: mostHeader,
-		// HTTP/1.1 alone: a request is given up at the last moment by closing its connection, which must be nobody else's.
-		Protocols: http1(),
+		ForceAttemptHTTP2:      true,
 	}}
 }
 
@@ -86,12 +85,6 @@ func (n *Network) Client(c Client) *http.Client {
 			return nil
 		},
 	}
-}
-
-func http1() *http.Protocols {
-	var p http.Protocols
-	p.SetHTTP1(true)
-	return &p
 }
 
 // special are networks that are not the public internet and that netip does not know as such.

@@ -4,7 +4,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -36,7 +35,6 @@ func (Retain) Kind() string { return "retain" }
 type Queue[TTx any] struct {
 	client *river.Client[TTx]
 	jobs   *Jobs
-	log    *slog.Logger
 }
 
 // Jobs are what is done for the queue.
@@ -122,7 +120,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], opts Options) (*Queue[TTx], er
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	return &Queue[TTx]{client: client, jobs: jobs, log: opts.Logger}, nil
+	return &Queue[TTx]{client: client, jobs: jobs}, nil
 }
 
 // InsertDrain adds a wake-up to a transaction.
@@ -157,10 +155,7 @@ func (q *Queue[TTx]) Run(ctx context.Context, jobs Jobs) error {
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := q.client.StopAndCancel(stop); errors.Is(err, context.DeadlineExceeded) {
-		// River waits for a database that is full, busy or away. Nothing rests on its end.
-		q.log.Warn("the queue did not stop in time; it ends with the process")
-	} else if err != nil {
+	if err := q.client.StopAndCancel(stop); err != nil {
 		return fmt.Errorf("stop queue: %w", err)
 	}
 	return nil

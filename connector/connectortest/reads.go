@@ -1,0 +1,214 @@
+package connectortest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+)
+
+// refusals tries a reading call in the situations in which it must fail.
+func refusals(t *testing.T, h Harness, call func(context.Context, connector.Session) error, situations map[Situation]connector.Kind) {
+	t.Helper()
+	for situation, kind := range situations {
+		account, s := h.account(t, situation)
+		err := connector.AsError(call(t.Context(), s))
+		if err == nil || err.Kind != kind {
+			t.Errorf("when the tool %s: %v, want the kind %s", situation, err, kind)
+			continue
+		}
+		account.tellsNoSecret(t, err)
+	}
+}
+
+func check(t *testing.T, h Harness) {
+	h.need(t, connector.CanCheck)
+	account, s := h.account(t, Normal)
+	account.writeAll(t, s, skills("a"))
+	before := account.Records(t)
+	if err := s.(connector.Checker).Check(t.Context()); err != nil {
+		t.Errorf("a good account: %v", err)
+	}
+	if diff := cmp.Diff(before, account.Records(t)); diff != "" {
+		t.Errorf("Check changed something (-before +after):\n%s", diff)
+	}
+	refusals(t, h, func(ctx context.Context, s connector.Session) error { return s.(connector.Checker).Check(ctx) }, map[Situation]connector.Kind{
+		Credentials: connector.Credentials, Permission: connector.Permission, Away: connector.Away,
+	})
+}
+
+// listed is more skills than fit into a page of any tool.
+const listed = 1200
+
+func list(t *testing.T, h Harness) {
+	h.need(t, connector.CanList)
+	account, s := h.account(t, Normal)
+	if page, err := s.(connector.Lister).List(t.Context(), ""); err != nil || len(page.Records) != 0 || page.Next != "" {
+		t.Errorf("the list of an empty tool: %+v, %v", page, err)
+	}
+	names := make([]string, listed)
+	for i := range names {
+		names[i] = fmt.Sprint("skill ", i)
+	}
+	all := skills(names...)
+	account.writeAll(t, s, all)
+	if h.Connector.Describe().Can(connector.CanDeactivate) {
+		all[5].Active = false
+		account.writeAll(t, s, all[5:6])
+	}
+	if account.MakeByHand != nil {
+		account.MakeByHand(t, "made by hand")
+	}
+	// Every page by another session.
+	var got []connector.Record
+	for cursor, pages := "", 0; ; pages++ {
+		page, err := account.open(t).(connector.Lister).List(t.Context(), cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Records) > 10_000 || pages > listed {
+			t.Fatalf("page %d of %d records", pages, len(page.Records))
+		}
+		got = append(got, page.Records...)
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	// Retired skills may be missing, and those made by hand.
+	shown := map[string]bool{}
+	for i := range got {
+		shown[got[i].RemoteID] = true
+		got[i].UpdatedAt = time.Time{}
+	}
+	want := slices.DeleteFunc(account.Records(t), func(r connector.Record) bool {
+		return !shown[r.RemoteID] && (!r.Active || r.OriginID == "")
+	})
+	for i := range want {
+		want[i].UpdatedAt = time.Time{}
+	}
+	sortRecords(want)
+	sortRecords(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the list (-want +got):\n%s", diff)
+	}
+	refusals(t, h, func(ctx context.Context, s connector.Session) error {
+		_, err := s.(connector.Lister).List(ctx, "")
+		return err
+	}, map[Situation]connector.Kind{Credentials: connector.Credentials, Away: connector.Away})
+}
+
+func find(t *testing.T, h Harness) {
+	h.need(t, connector.CanFind)
+	account, s := h.account(t, Normal)
+	made := skills("by origin id", "by remote id", "by both", "not asked for")
+	ids := account.writeAll(t, s, made)
+	if h.Connector.Describe().Can(connector.CanDeactivate) {
+		made[2].Active = false
+		account.writeAll(t, s, made[2:3])
+	}
+	asked := append(slices.Clone(made[:3]), skills("nowhere")...)
+	asked[1].RemoteID = ids[asked[1].OriginID].RemoteID
+	asked[2].RemoteID = ids[asked[2].OriginID].RemoteID
+	byHand := ""
+	if h.Connector.Describe().Can(connector.CanAdopt) {
+		byHand = account.MakeByHand(t, "by name")
+		asked = append(asked, skills("by name")...)
+		asked[len(asked)-1].Adopt = true
+	}
+	var got []connector.Record
+	for batch := range slices.Chunk(asked, s.Limits().Batch) {
+		records, err := s.(connector.Finder).Find(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, records...)
+	}
+	want := slices.DeleteFunc(account.Records(t), func(r connector.Record) bool {
+		return r.OriginID == made[3].OriginID || r.OriginID == "" && r.RemoteID != byHand
+	})
+	// A retired skill may be hidden.
+	if !slices.ContainsFunc(got, func(r connector.Record) bool { return r.OriginID == made[2].OriginID }) && !made[2].Active {
+		want = slices.DeleteFunc(want, func(r connector.Record) bool { return r.OriginID == made[2].OriginID })
+	}
+	for _, records := range [][]connector.Record{want, got} {
+		for i := range records {
+			records[i].UpdatedAt = time.Time{}
+		}
+		sortRecords(records)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what was found (-want +got):\n%s", diff)
+	}
+	refusals(t, h, func(ctx context.Context, s connector.Session) error {
+		_, err := s.(connector.Finder).Find(ctx, skills("a"))
+		return err
+	}, map[Situation]connector.Kind{Credentials: connector.Credentials, Away: connector.Away})
+}
+
+func sortRecords(records []connector.Record) {
+	slices.SortFunc(records, func(a, b connector.Record) int { return strings.Compare(a.RemoteID, b.RemoteID) })
+}
+
+const (
+	many = 10_000
+	// spare is how much more than the least there may be, in hundredths.
+	spare = 110
+	// perSkill is what a skill may take up in a question or an answer: what is in memory is bounded by the batch.
+	perSkill = 2 << 10
+)
+
+// tenThousand new skills, then the same again, at the rate that is declared and no faster: the tool, which keeps to its
+// limits, never has to throttle, no more requests are made than it takes, and no more time is spent than the rate asks for.
+func tenThousand(t *testing.T, h Harness) {
+	if h.Fewest == nil {
+		h.skip(t, "there is no count of requests")
+	}
+	account, s := h.account(t, Normal)
+	limits := s.Limits()
+	all := make([]connector.Skill, many)
+	for i := range all {
+		all[i] = connector.Skill{OriginID: fmt.Sprintf("http://data.europa.eu/esco/skill/%032d", i), Name: fmt.Sprint("skill number ", i), Active: true}
+	}
+	for round, name := range []string{"new skills", "the same again"} {
+		account.wire.set(nil)
+		began, calls := time.Now(), 0
+		session := account.open(t)
+		for batch := range slices.Chunk(all, limits.Batch) {
+			if calls++; limits.Calls > 0 && calls+round > 1 {
+				time.Sleep((limits.Per + limits.Per/20) / time.Duration(limits.Calls)) // as the engine spaces them
+			}
+			by, err := account.write(t, t.Context(), session, batch)
+			if err != nil {
+				t.Fatalf("%s: call %d after %v: %v", name, calls, time.Since(began), err)
+			}
+			for i := range batch {
+				if batch[i].RemoteID = by[batch[i].OriginID].RemoteID; by[batch[i].OriginID].Err != nil {
+					t.Fatal(by[batch[i].OriginID].Err)
+				}
+			}
+		}
+		requests, fewest := account.wire.count(), h.Fewest(many)
+		if requests*100 > fewest*spare {
+			t.Errorf("%s: %d requests; %d would do", name, requests, fewest)
+		}
+		took, least := time.Since(began), time.Duration(0)
+		if limits.Calls > 0 {
+			least = time.Duration(calls) * limits.Per / time.Duration(limits.Calls)
+			if took*100 > least*spare {
+				t.Errorf("%s: it took %v; at the declared rate %v would do", name, took, least)
+			}
+		}
+		t.Logf("%s: %d calls, %d requests (at least %d), %v (at least %v)", name, calls, requests, fewest, took, least)
+	}
+	account.holds(t, all)
+	if most := limits.Batch * perSkill; account.wire.largestQuestion > most || account.wire.largestAnswer > most {
+		t.Errorf("the largest request has %d bytes, the largest answer %d; a batch of %d may have %d", account.wire.largestQuestion,
+			account.wire.largestAnswer, limits.Batch, most)
+	}
+}

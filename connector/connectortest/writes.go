@@ -1,0 +1,368 @@
+package connectortest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+)
+
+// deliver writes skills of which the tool may refuse some. Like the engine it takes a refused batch apart.
+func (s *subject) deliver(t *testing.T, session connector.Session, skills []connector.Skill) map[string]connector.Result {
+	t.Helper()
+	all := map[string]connector.Result{}
+	for batch := range slices.Chunk(skills, session.Limits().Batch) {
+		by, err := s.write(t, t.Context(), session, batch)
+		maps.Copy(all, by)
+		if err == nil {
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(batch), func(sk connector.Skill) bool { _, ok := by[sk.OriginID]; return ok })
+		switch {
+		case err.Kind != connector.Refused:
+			t.Fatal(err)
+		case len(rest) == 1:
+			all[rest[0].OriginID] = connector.Result{OriginID: rest[0].OriginID, Err: err}
+		default:
+			maps.Copy(all, s.deliver(t, session, rest[:len(rest)/2]))
+			maps.Copy(all, s.deliver(t, session, rest[len(rest)/2:]))
+		}
+	}
+	return all
+}
+
+// isRefused checks that the tool did not take a skill, and said why.
+func isRefused(t *testing.T, r connector.Result, kind connector.Kind) {
+	t.Helper()
+	if r.Err == nil || r.Err.Kind != kind || r.Err.Message == "" {
+		t.Errorf("%s: %+v, want the kind %s and a message", r.OriginID, r.Err, kind)
+	}
+}
+
+func upsert(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	list := skills("TypeScript", "Go")
+	first := account.writeAll(t, s, list)
+	account.holds(t, list)
+	// With the ids that the tool gave.
+	changed := skills("TypeScript", "Go", "Rust")
+	changed[0].Name = "TypeScript 5"
+	for i := range changed {
+		changed[i].RemoteID = first[changed[i].OriginID].RemoteID
+	}
+	second := account.writeAll(t, s, changed)
+	account.holds(t, changed)
+	for _, sk := range list {
+		if second[sk.OriginID].RemoteID != first[sk.OriginID].RemoteID {
+			t.Errorf("%s was %s and is %s", sk.OriginID, first[sk.OriginID].RemoteID, second[sk.OriginID].RemoteID)
+		}
+	}
+	// The same again changes nothing, and what was answered is what there is.
+	again := account.writeAll(t, s, changed)
+	account.holds(t, changed)
+	held := account.byOrigin(t)
+	for _, sk := range changed {
+		account.isTrue(t, sk, second[sk.OriginID], held)
+		account.isTrue(t, sk, again[sk.OriginID], held)
+	}
+}
+
+func noTwins(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	list := skills("a", "b", "c")
+	first := account.writeAll(t, s, list)
+	again := append(skills("d"), list...)
+	again[1].Unsure = true
+	again[2].Name = "b, renamed"
+	second := account.writeAll(t, account.open(t), again)
+	account.holds(t, again)
+	for _, sk := range list {
+		if first[sk.OriginID].RemoteID != second[sk.OriginID].RemoteID {
+			t.Errorf("%s became another record", sk.OriginID)
+		}
+	}
+}
+
+func texts(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	var list []connector.Skill
+	for i, name := range []string{
+		"C++", "C#", ".NET", `quotes "'` + "`", "a, b; c", "<b>&amp;</b>", "línguas², “typographic” ’", "日本語", "\U0001f600", "100 %_",
+		"back\\slash", "tab\tand\nline",
+	} {
+		list = append(list, connector.Skill{OriginID: fmt.Sprintf("http://data.europa.eu/esco/skill/%d:%s", i, strings.ToValidUTF8(name[:1], "x")), Name: name, Active: true})
+	}
+	// Ids that differ in case, in what stands around them, and beyond what a tool may keep.
+	for i, id := range []string{"case", "CASE", "case ", "a/b?c=d&e#f", "ü", strings.Repeat("long/", 102) + "1", strings.Repeat("long/", 102) + "2"} {
+		list = append(list, connector.Skill{OriginID: id, Name: fmt.Sprint("id ", i), Active: true})
+	}
+	account.writeAll(t, s, list)
+	account.holds(t, list)
+	account.writeAll(t, account.open(t), list)
+	account.holds(t, list)
+}
+
+func deactivate(t *testing.T, h Harness) {
+	d := h.Connector.Describe()
+	account, s := h.account(t, Normal)
+	list := skills("COBOL", "Go")
+	ids := account.writeAll(t, s, list)
+	for i := range list {
+		list[i].RemoteID = ids[list[i].OriginID].RemoteID
+	}
+	retired := slices.Clone(list)
+	retired[0].Active = false
+	if !d.Can(connector.CanDeactivate) {
+		isRefused(t, account.deliver(t, s, retired)[retired[0].OriginID], connector.Unsupported)
+		account.holds(t, list)
+		return
+	}
+	for range 2 { // once more changes nothing
+		account.writeAll(t, s, retired)
+		account.holds(t, retired)
+	}
+	if r, held := account.byOrigin(t)[retired[0].OriginID]; held == h.Deletes || held && r.RemoteID != list[0].RemoteID {
+		t.Errorf("the retired skill was %s; the tool holds it: %v, %+v", list[0].RemoteID, held, r)
+	}
+	if d.Can(connector.CanReactivate) {
+		account.writeAll(t, s, list)
+		account.holds(t, list)
+		return
+	}
+	isRefused(t, account.deliver(t, s, list)[list[0].OriginID], connector.Unsupported)
+	account.holds(t, retired)
+}
+
+// A skill may come as inactive without ever having been active.
+func inactiveFromTheStart(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	list := skills("Go", "COBOL")
+	list[1].Active = false
+	for range 2 {
+		results := account.deliver(t, s, list)
+		if h.Connector.Describe().Can(connector.CanDeactivate) {
+			account.isTrue(t, list[1], results[list[1].OriginID], account.byOrigin(t))
+		} else {
+			isRefused(t, results[list[1].OriginID], connector.Unsupported)
+		}
+		account.holds(t, list)
+	}
+}
+
+func fullBatch(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	var names []string
+	for i := range s.Limits().Batch {
+		names = append(names, fmt.Sprint("skill ", i))
+	}
+	list := skills(names...)
+	account.writeAll(t, s, list)
+	account.holds(t, list)
+}
+
+func atOnce(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	var all []connector.Skill
+	var group sync.WaitGroup
+	for i := range s.Limits().Concurrency {
+		list := skills(fmt.Sprint("a", i), fmt.Sprint("b", i))
+		all = append(all, list...)
+		group.Go(func() {
+			for batch := range slices.Chunk(list, s.Limits().Batch) {
+				if by, err := account.write(t, t.Context(), s, batch); err != nil {
+					t.Errorf("Write = %v, %v", by, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	account.holds(t, all)
+}
+
+// The tool takes both or refuses one; either way each has what was said of it, again and again.
+func sameName(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	list := skills("one", "other", "third")
+	list[0].Name, list[1].Name = "Welding", "Welding"
+	var taken []connector.Skill
+	for round := range 2 {
+		results := account.deliver(t, s, list)
+		held := account.byOrigin(t)
+		var now []connector.Skill
+		for _, sk := range list {
+			if r := results[sk.OriginID]; r.Err == nil {
+				account.isTrue(t, sk, r, held)
+				now = append(now, sk)
+			} else {
+				isRefused(t, r, connector.Refused)
+			}
+		}
+		if round == 0 {
+			taken = now
+		}
+		account.holds(t, taken)
+		if len(now) != len(taken) || len(now) < 2 {
+			t.Errorf("of %d skills the tool has taken %d, then %d", len(list), len(taken), len(now))
+		}
+	}
+}
+
+// What people made in the tool stays theirs, unless the integration says otherwise.
+func takenName(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	if account.MakeByHand == nil {
+		h.skip(t, "nobody makes skills by hand")
+	}
+	id := account.MakeByHand(t, "Welding")
+	list := skills("Welding", "Go")
+	results := account.deliver(t, s, list)
+	account.isTrue(t, list[1], results[list[1].OriginID], account.byOrigin(t))
+	if r := results[list[0].OriginID]; r.Err != nil {
+		isRefused(t, r, connector.Refused)
+	} else {
+		account.isTrue(t, list[0], r, account.byOrigin(t))
+	}
+	at := slices.IndexFunc(account.Records(t), func(r connector.Record) bool { return r.RemoteID == id })
+	if at < 0 {
+		t.Fatal("the skill that was made by hand is gone")
+	}
+	if r := account.Records(t)[at]; r.Name != "Welding" || r.OriginID != "" || !r.Active {
+		t.Errorf("the skill that was made by hand became %+v", r)
+	}
+}
+
+func adopt(t *testing.T, h Harness) {
+	h.need(t, connector.CanAdopt)
+	account, s := h.account(t, Normal)
+	if account.MakeByHand == nil {
+		t.Fatal("the connector adopts skills, and the account cannot have any")
+	}
+	id := account.MakeByHand(t, "Welding")
+	list := skills("Welding", "Go")
+	for i := range list {
+		list[i].Adopt = true
+	}
+	for range 2 {
+		results := account.writeAll(t, account.open(t), list)
+		if got := results[list[0].OriginID].RemoteID; got != id {
+			t.Errorf("Welding was made as %s by hand, and is %s", id, got)
+		}
+		account.holds(t, list)
+		if n := len(account.Records(t)); n != len(list) {
+			t.Errorf("the tool holds %d skills, want %d", n, len(list))
+		}
+	}
+	// What belongs to a skill already is not taken from it.
+	thief := connector.Skill{OriginID: "id/thief", Name: "Welding", Active: true, Adopt: true}
+	if r := account.deliver(t, s, []connector.Skill{thief})[thief.OriginID]; r.Err == nil {
+		list = append(list, thief)
+	} else {
+		isRefused(t, r, connector.Refused)
+	}
+	account.holds(t, list)
+	// One record is adopted once.
+	account.MakeByHand(t, "Brewing")
+	both := skills("one", "other")
+	for i := range both {
+		both[i].Name, both[i].Adopt = "Brewing", true
+	}
+	results := account.deliver(t, s, both)
+	for _, sk := range both {
+		if r := results[sk.OriginID]; r.Err == nil {
+			account.isTrue(t, sk, r, account.byOrigin(t))
+		}
+	}
+	if a, b := results[both[0].OriginID], results[both[1].OriginID]; a.Err == nil && b.Err == nil && a.RemoteID == b.RemoteID {
+		t.Errorf("two skills have one record, %s", a.RemoteID)
+	}
+}
+
+func refusedOne(t *testing.T, h Harness) {
+	account, s := h.account(t, RefusesOne)
+	list := skills("a", RefusedName, "c")
+	by := account.deliver(t, s, list)
+	isRefused(t, by[list[1].OriginID], connector.Refused)
+	for _, i := range []int{0, 2} {
+		if r := by[list[i].OriginID]; r.Err != nil {
+			t.Errorf("%s: %v", r.OriginID, r.Err)
+		}
+	}
+	account.holds(t, []connector.Skill{list[0], list[2]})
+}
+
+// failingAs: a call fails as a whole, nothing is written, and once the situation is over all goes well.
+func failingAs(situation Situation, kind connector.Kind) func(*testing.T, Harness) {
+	return func(t *testing.T, h Harness) {
+		account, s := h.account(t, situation)
+		list := skills("a", RefusedName, "c")
+		by, err := account.write(t, t.Context(), s, list[:min(len(list), s.Limits().Batch)])
+		if err == nil || err.Kind != kind || len(by) != 0 {
+			t.Fatalf("Write = %v, %v, want the kind %s", by, err, kind)
+		}
+		if (err.RetryAfter > 0) != (situation == Throttling) && kind == connector.Throttled {
+			t.Errorf("retry after %v", err.RetryAfter)
+		}
+		account.tellsNoSecret(t, err)
+		account.holds(t, nil)
+		account.writeAll(t, account.relax(t), list)
+		account.holds(t, list)
+	}
+}
+
+func lostAnswer(t *testing.T, h Harness) {
+	account, s := h.account(t, LosesAnswer)
+	list := skills("a", "b")
+	by, err := account.write(t, t.Context(), s, list[:min(len(list), s.Limits().Batch)])
+	if err == nil || len(by) != 0 || err.Kind != connector.Ambiguous {
+		t.Fatalf("Write = %v, %v, want the kind %s", by, err, connector.Ambiguous)
+	}
+	for i := range list {
+		list[i].Unsure = true
+	}
+	account.writeAll(t, account.relax(t), list)
+	account.holds(t, list)
+}
+
+// soon is how long a connector may take to return once its context has ended.
+const soon = 2 * time.Second
+
+func noAnswer(t *testing.T, h Harness) {
+	account, s := h.account(t, Hangs)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	returned := make(chan *connector.Error, 1)
+	go func() {
+		_, err := account.write(t, ctx, s, skills("a"))
+		returned <- err
+	}()
+	<-ctx.Done()
+	select {
+	case err := <-returned:
+		if err == nil || err.Kind != connector.Ambiguous {
+			t.Errorf("Write = %v", err)
+		}
+	case <-time.After(soon):
+		t.Errorf("Write did not return within %v after its context ended", soon)
+	}
+}
+
+func endedContext(t *testing.T, h Harness) {
+	account, s := h.account(t, Normal)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	results, err := s.Write(ctx, skills("a"))
+	if err == nil || len(results) != 0 {
+		t.Errorf("Write = %v, %v", results, err)
+	}
+	if e, ok := errors.AsType[*connector.Error](err); ok && e.Kind != connector.Away && e.Kind != connector.Ambiguous {
+		t.Errorf("kind = %s", e.Kind)
+	}
+	account.holds(t, nil)
+}
