@@ -149,6 +149,7 @@ func (f Field) check(value json.RawMessage) error {
 			return fmt.Errorf("%s is neither true nor false", f.shown(string(value)))
 		}
 		return nil
+	default:
 	}
 	switch {
 	case !isText:
@@ -172,6 +173,7 @@ func (f Field) check(value json.RawMessage) error {
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("it is not an address such as %q", "https://api.example.com/v1") // it may hold a password
 		}
+	default:
 	}
 	return nil
 }

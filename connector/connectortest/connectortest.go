@@ -256,7 +256,7 @@ func (h Harness) account(t *testing.T, situation Situation) (*subject, connector
 }
 
 // write sends skills, checks that the results keep the contract, and returns them by origin_id.
-func (s *subject) write(t *testing.T, ctx context.Context, session connector.Session, skills []connector.Skill) (map[string]connector.Result, *connector.Error) {
+func (s *subject) write(ctx context.Context, t *testing.T, session connector.Session, skills []connector.Skill) (map[string]connector.Result, *connector.Error) {
 	t.Helper()
 	if s.wire != nil {
 		ctx = s.wire.watched(ctx)
@@ -288,7 +288,7 @@ func (s *subject) writeAll(t *testing.T, session connector.Session, skills []con
 	t.Helper()
 	all := map[string]connector.Result{}
 	for batch := range slices.Chunk(skills, session.Limits().Batch) {
-		by, err := s.write(t, t.Context(), session, batch)
+		by, err := s.write(t.Context(), t, session, batch)
 		if err != nil {
 			t.Fatal(err)
 		}

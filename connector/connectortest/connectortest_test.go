@@ -29,8 +29,9 @@ type toy struct {
 	token  string
 	mu     sync.Mutex
 	skills []toySkill
-	refuse string // the name that is refused
-	batch  bool   // with the whole batch
+	at     map[string]int // by external id
+	refuse string         // the name that is refused
+	batch  bool           // with the whole batch
 	byHand int
 }
 
@@ -96,13 +97,17 @@ func (x *toy) say(w http.ResponseWriter, v any) {
 }
 
 func (x *toy) write(i toyItem) string {
-	at := slices.IndexFunc(x.skills, func(s toySkill) bool { return s.External == i.External })
-	if at < 0 && i.Adopt {
-		at = slices.IndexFunc(x.skills, func(s toySkill) bool { return s.External == "" && s.Name == i.Name })
-	}
-	if at < 0 {
-		at = len(x.skills)
-		x.skills = append(x.skills, toySkill{ID: fmt.Sprint("T", at)})
+	at, known := x.at[i.External]
+	if !known {
+		at = -1
+		if i.Adopt {
+			at = slices.IndexFunc(x.skills, func(s toySkill) bool { return s.External == "" && s.Name == i.Name })
+		}
+		if at < 0 {
+			at = len(x.skills)
+			x.skills = append(x.skills, toySkill{ID: fmt.Sprint("T", at)})
+		}
+		x.at[i.External] = at
 	}
 	s := &x.skills[at]
 	s.External, s.Name, s.Active = i.External, i.Name, i.Active
@@ -323,7 +328,7 @@ func TestToy(t *testing.T) {
 		HTTP:      true,
 		Fewest:    func(skills int) int { return (skills + 19) / 20 },
 		NewAccount: func(t *testing.T, s connectortest.Situation) (connectortest.Account, bool) {
-			x := &toy{t: t, token: "s3cret/of+the toy"}
+			x := &toy{t: t, at: map[string]int{}, token: "s3cret/of+the toy"}
 			switch s {
 			case connectortest.Normal:
 			case connectortest.RefusesOne:

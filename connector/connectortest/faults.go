@@ -29,7 +29,7 @@ type fault struct {
 	// carried: the tool gets the request and works it off, before what follows.
 	carried bool
 	// answer is what comes back, in place of the tool's own answer if there is one.
-	answer func(w *wire, r *http.Request, real *http.Response) (*http.Response, error)
+	answer func(w *wire, r *http.Request, its *http.Response) (*http.Response, error)
 	// kills: the process ends here. What it learns or does after that does not count.
 	kills bool
 	// cancels: the call is given up while the request is under way; ends does it.
@@ -44,7 +44,7 @@ type fault struct {
 
 const (
 	otherHost  = "https://elsewhere.test/"
-	longAnswer = 64 << 20 // more than anybody should read
+	longAnswer = 24 << 20 // more than anybody should read
 	patience   = 7 * time.Second
 )
 
@@ -175,12 +175,12 @@ func newScene(t *testing.T, h Harness) *scene {
 
 // attempt writes what is wanted the way the engine does: in batches, up to the first that fails. It returns how many skills
 // were not tried at all.
-func (s *scene) attempt(t *testing.T, ctx context.Context, session connector.Session) (results map[string]connector.Result, left int, err *connector.Error) {
+func (s *scene) attempt(ctx context.Context, t *testing.T, session connector.Session) (results map[string]connector.Result, left int, err *connector.Error) {
 	t.Helper()
 	results, left = map[string]connector.Result{}, len(s.wanted)
 	for batch := range slices.Chunk(s.wanted, session.Limits().Batch) {
 		left -= len(batch)
-		by, err := s.write(t, ctx, session, batch)
+		by, err := s.write(ctx, t, session, batch)
 		maps.Copy(results, by)
 		if err != nil {
 			return results, left, err
@@ -199,7 +199,7 @@ func faultMatrix(t *testing.T, h Harness) {
 		s := newScene(t, h)
 		s.asksBeforeItChanges(t)
 		s.wire.set(nil)
-		if _, _, err := s.attempt(t, t.Context(), s.open(t)); err != nil {
+		if _, _, err := s.attempt(t.Context(), t, s.open(t)); err != nil {
 			t.Fatal(err)
 		}
 		requests = s.wire.count()
@@ -259,7 +259,7 @@ func meet(t *testing.T, h Harness, f fault, at int, lasting bool) {
 		}
 		return nil
 	})
-	results, left, err := s.attempt(t, ctx, s.open(t))
+	results, left, err := s.attempt(ctx, t, s.open(t))
 	if deadline, _ := ctx.Deadline(); f.hangs && err != nil {
 		over = deadline
 	}
@@ -371,7 +371,7 @@ func mayNotSend(t *testing.T, h Harness) {
 				}
 			}
 		}
-		results, left, err := s.attempt(t, ctx, s.open(t))
+		results, left, err := s.attempt(ctx, t, s.open(t))
 		if late == 0 {
 			if last == 1 {
 				t.Error("MaySend was never asked")

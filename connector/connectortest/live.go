@@ -101,15 +101,16 @@ func (l *live) run(t *testing.T) {
 	with := append([]connector.Skill{bad}, list...)
 	results := l.write(t, l.open(t), with)
 	t.Logf("a name of %d characters: %v", len(bad.Name), results[bad.OriginID].Err)
+	made := list
 	if results[bad.OriginID].Err == nil {
-		list = append(list, bad)
+		made = with
 	}
 	for _, sk := range with[1:] {
 		if r := results[sk.OriginID]; r.Err != nil {
 			t.Errorf("%s beside a bad one: %v", sk.OriginID, r.Err)
 		}
 	}
-	l.readBack(t, list)
+	l.readBack(t, made)
 }
 
 // write writes in batches, takes refused batches apart, and waits when the tool asks for it.

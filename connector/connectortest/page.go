@@ -1,20 +1,21 @@
 package connectortest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
 // The marks around what is generated in a page.
 const (
-	generated      = "<!-- generated from the connector's description; `make generate` writes it anew -->\n"
+	generated      = "<!-- generated from the descriptions of connectors; `make generate` writes it anew -->\n"
 	endOfGenerated = "<!-- from here on by hand -->\n"
 )
 
@@ -54,13 +55,13 @@ func Generated(t *testing.T, file, want string) string {
 	if os.Getenv(UpdateVariable) != "" {
 		text := before + generated + want + endOfGenerated + after
 		if text != string(read) {
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil { //nolint:gosec // the test names the file
 				t.Fatal(err)
 			}
 		}
 		return text
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("%s is not up to date; make generate mends it (-want +got):\n%s", file, diff)
 	}
 	return string(read)
@@ -126,12 +127,11 @@ func Head(d connector.Description) string {
 	}
 	fmt.Fprintf(&b, "\n    crosswalk integrations create --tool %s --name \"Acme GmbH\"", d.Slug)
 	for _, f := range d.Settings {
-		if f.Required {
-			value := f.Example
-			if f.Secret || value == "" {
-				value = "…"
-			}
-			fmt.Fprintf(&b, " --set %s=%s", f.Name, value)
+		switch {
+		case f.Required && f.Secret:
+			fmt.Fprintf(&b, " \\\n      --set-file %s=FILE", f.Name)
+		case f.Required:
+			fmt.Fprintf(&b, " \\\n      --set %s=%s", f.Name, cmp.Or(f.Example, "…"))
 		}
 	}
 	b.WriteString("\n")

@@ -183,7 +183,7 @@ func tenThousand(t *testing.T, h Harness) {
 			if calls++; limits.Calls > 0 && calls+round > 1 {
 				time.Sleep((limits.Per + limits.Per/20) / time.Duration(limits.Calls)) // as the engine spaces them
 			}
-			by, err := account.write(t, t.Context(), session, batch)
+			by, err := account.write(t.Context(), t, session, batch)
 			if err != nil {
 				t.Fatalf("%s: call %d after %v: %v", name, calls, time.Since(began), err)
 			}

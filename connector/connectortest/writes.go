@@ -19,7 +19,7 @@ func (s *subject) deliver(t *testing.T, session connector.Session, skills []conn
 	t.Helper()
 	all := map[string]connector.Result{}
 	for batch := range slices.Chunk(skills, session.Limits().Batch) {
-		by, err := s.write(t, t.Context(), session, batch)
+		by, err := s.write(t.Context(), t, session, batch)
 		maps.Copy(all, by)
 		if err == nil {
 			continue
@@ -176,7 +176,7 @@ func atOnce(t *testing.T, h Harness) {
 		all = append(all, list...)
 		group.Go(func() {
 			for batch := range slices.Chunk(list, s.Limits().Batch) {
-				if by, err := account.write(t, t.Context(), s, batch); err != nil {
+				if by, err := account.write(t.Context(), t, s, batch); err != nil {
 					t.Errorf("Write = %v, %v", by, err)
 				}
 			}
@@ -302,7 +302,7 @@ func failingAs(situation Situation, kind connector.Kind) func(*testing.T, Harnes
 	return func(t *testing.T, h Harness) {
 		account, s := h.account(t, situation)
 		list := skills("a", RefusedName, "c")
-		by, err := account.write(t, t.Context(), s, list[:min(len(list), s.Limits().Batch)])
+		by, err := account.write(t.Context(), t, s, list[:min(len(list), s.Limits().Batch)])
 		if err == nil || err.Kind != kind || len(by) != 0 {
 			t.Fatalf("Write = %v, %v, want the kind %s", by, err, kind)
 		}
@@ -319,7 +319,7 @@ func failingAs(situation Situation, kind connector.Kind) func(*testing.T, Harnes
 func lostAnswer(t *testing.T, h Harness) {
 	account, s := h.account(t, LosesAnswer)
 	list := skills("a", "b")
-	by, err := account.write(t, t.Context(), s, list[:min(len(list), s.Limits().Batch)])
+	by, err := account.write(t.Context(), t, s, list[:min(len(list), s.Limits().Batch)])
 	if err == nil || len(by) != 0 || err.Kind != connector.Ambiguous {
 		t.Fatalf("Write = %v, %v, want the kind %s", by, err, connector.Ambiguous)
 	}
@@ -339,7 +339,7 @@ func noAnswer(t *testing.T, h Harness) {
 	defer cancel()
 	returned := make(chan *connector.Error, 1)
 	go func() {
-		_, err := account.write(t, ctx, s, skills("a"))
+		_, err := account.write(ctx, t, s, skills("a"))
 		returned <- err
 	}()
 	<-ctx.Done()
