@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,14 +93,29 @@ func TestRetention(t *testing.T) {
 // removing is a store with so many old tasks that it takes a while.
 type removing struct {
 	hourly
+	took time.Duration
+
+	mu      sync.Mutex
 	batches []int
-	took    time.Duration
 	at      []time.Time
 }
 
-func (r *removing) Expire(ctx context.Context, _ time.Duration, limit int) (int, error) {
+// begin notes the time of a call, and returns what it will remove.
+func (r *removing) begin() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.at = append(r.at, time.Now())
 	if len(r.batches) == 0 {
+		return 0
+	}
+	n := r.batches[0]
+	r.batches = r.batches[1:]
+	return n
+}
+
+func (r *removing) Expire(ctx context.Context, _ time.Duration, limit int) (int, error) {
+	n := r.begin()
+	if n == 0 {
 		return 0, nil
 	}
 	select {
@@ -106,9 +123,7 @@ func (r *removing) Expire(ctx context.Context, _ time.Duration, limit int) (int,
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	n := min(r.batches[0], limit)
-	r.batches = r.batches[1:]
-	return n, nil
+	return min(n, limit), nil
 }
 
 // Retention leaves the database to others in between, and ends with the engine.
@@ -128,17 +143,18 @@ func TestRetentionYields(t *testing.T) {
 			t.Error(err)
 		}
 		var at []time.Duration
+		r.mu.Lock()
 		for _, moment := range r.at {
 			at = append(at, moment.Sub(began))
 		}
+		r.mu.Unlock()
 		want := []time.Duration{time.Minute, time.Minute + 4*time.Second, time.Minute + 8*time.Second, time.Minute + 12*time.Second}
 		if diff := cmp.Diff(want, at); diff != "" {
 			t.Errorf("batches (-want +got):\n%s", diff)
 		}
-		r.batches = make([]int, 1000)
-		for i := range r.batches {
-			r.batches[i] = 500
-		}
+		r.mu.Lock()
+		r.batches = slices.Repeat([]int{500}, 1000)
+		r.mu.Unlock()
 		wait(2 * time.Minute)
 		began = time.Now()
 		f.stop()
