@@ -68,6 +68,8 @@ bench: ## measure every figure of docs/performance.md beside its yardstick (some
 .PHONY: soak
 soak: needs ## kill a real server 500 times, and run long random histories (an hour or so)
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=$(HISTORIES) -timeout=0 -run='Histor' ./internal/engine
+	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/sqlite -rapid.checks=20000
+	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/postgres -rapid.checks=2000
 	$(GO) test -count=1 -timeout=0 -run=TestSIGKILL ./e2e -kills=$(KILLS)
 
 .PHONY: fuzz

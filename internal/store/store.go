@@ -483,7 +483,8 @@ type Drains interface {
 type Upkeep interface {
 	// Expire removes tasks that ended longer than keep ago with all that belongs to them, leaves a tombstone of each, and
 	// returns how many. It takes on up to limit of them, and fewer when that would keep others waiting: call it until it
-	// returns 0. A store that removes by the day may keep a task up to a day longer. Catalogue rows are never removed.
+	// returns 0. A store that removes by the day keeps a task until all that came on its day are old enough.
+	// Catalogue rows are never removed.
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
 	// Forget removes tombstones of tasks that expired longer than keep ago, likewise; a store may keep them up to a month
 	// longer, and need not count what it removes by the month.

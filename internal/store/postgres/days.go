@@ -205,7 +205,7 @@ func isGone(err error) bool {
 
 // aged reports whether everything in a partition is older than keep.
 func (s *Store) aged(ctx context.Context, partition, column string, keep time.Duration) (aged bool, err error) {
-	query := fmt.Sprintf("SELECT NOT EXISTS (SELECT 1 FROM %s WHERE %s > clock() - $1::interval)", pgx.Identifier{partition}.Sanitize(), column)
+	query := fmt.Sprintf("SELECT NOT EXISTS (SELECT 1 FROM %s WHERE %s >= clock() - $1::interval)", pgx.Identifier{partition}.Sanitize(), column)
 	err = s.pool.QueryRow(ctx, query, keep).Scan(&aged)
 	return aged, err
 }
@@ -253,7 +253,7 @@ func (s *Store) drop(ctx context.Context, name string) error {
 func (s *Store) expireStray(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		tag, err := tx.sql.Exec(ctx, `WITH t AS (
-				SELECT id FROM results_default WHERE completed_at <= clock() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED
+				SELECT id FROM results_default WHERE completed_at < clock() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED
 			), d AS (
 				DELETE FROM results_default r USING t WHERE r.id = t.id RETURNING r.id, r.integration
 			)
@@ -268,7 +268,7 @@ func (s *Store) expireStray(ctx context.Context, keep time.Duration, limit int) 
 func (s *Store) Forget(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		tag, err := tx.sql.Exec(ctx, `DELETE FROM expired_default WHERE id IN (
-				SELECT id FROM expired_default WHERE expired_at <= clock() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED
+				SELECT id FROM expired_default WHERE expired_at < clock() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED
 			)`, keep, limit)
 		n = int(tag.RowsAffected())
 		return err

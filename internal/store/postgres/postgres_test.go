@@ -26,6 +26,13 @@ func TestStore(t *testing.T) {
 	})
 }
 
+func TestStoreHistories(t *testing.T) {
+	t.Parallel()
+	storetest.RunModel(t, func(t *testing.T, now func() time.Time) store.Store {
+		return pgtest.Open(t, pgtest.Database(t), now)
+	})
+}
+
 // Behind a pooler nothing of a session may be relied on; what the store does is the same.
 func TestStoreForAPooler(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {

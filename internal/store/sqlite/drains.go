@@ -307,13 +307,10 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 	}
 	var counts skill.Counts
 	touched := len(step.Unsure) > 0
-	for i, run := range step.Outcomes {
+	for _, run := range step.Outcomes {
 		for _, o := range run.Outcomes {
 			counts.Add(o)
 			touched = touched || o.Kind == skill.Written || o.Kind == skill.Unknown
-		}
-		if err := tx.InsertOutcomes(ctx, dbq.InsertOutcomesParams{Task: step.Task, Start: int64(run.Start), Block: blocks[i]}); err != nil {
-			return err
 		}
 	}
 	n, err := tx.CheckpointTask(ctx, dbq.CheckpointTaskParams{
@@ -323,8 +320,13 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 	if err != nil {
 		return err
 	}
-	if n == 0 {
+	if n == 0 { // or it is gone altogether
 		return fmt.Errorf("checkpoint: %w", store.ErrTaskEnded)
+	}
+	for i, run := range step.Outcomes {
+		if err := tx.InsertOutcomes(ctx, dbq.InsertOutcomesParams{Task: step.Task, Start: int64(run.Start), Block: blocks[i]}); err != nil {
+			return err
+		}
 	}
 	for _, r := range step.Open {
 		if err := tx.openIntent(ctx, lease, step.Task, r); err != nil {

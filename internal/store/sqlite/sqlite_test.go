@@ -324,3 +324,10 @@ func TestVersions(t *testing.T) {
 		t.Errorf("health has the version %d, %v", h.Schema, err)
 	}
 }
+
+func TestStoreHistories(t *testing.T) {
+	t.Parallel()
+	storetest.RunModel(t, func(t *testing.T, now func() time.Time) store.Store {
+		return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Now: now})
+	})
+}
