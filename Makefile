@@ -14,6 +14,7 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 # How long, how often: make soak KILLS=50, make fuzz FUZZTIME=10s, make bench BENCH='-only polls'.
 KILLS     = 500
+OUTAGES   = 20
 HISTORIES = 20
 FUZZTIME  = 3m
 BENCH     =
@@ -71,6 +72,7 @@ soak: needs ## kill a real server 500 times, and run long random histories (an h
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/sqlite -rapid.checks=20000
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/postgres -rapid.checks=2000
 	$(GO) test -count=1 -timeout=0 -run=TestSIGKILL ./e2e -kills=$(KILLS)
+	$(GO) test -count=1 -timeout=0 -run='TestPostgreSQLRestarts|TestTheNetwork' ./e2e -outages=$(OUTAGES)
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of what comes from outside, three minutes each

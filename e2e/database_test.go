@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,6 +18,9 @@ import (
 	"github.com/crosswalk-hr/crosswalk/client"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
+
+// outages is how often each way in which a database can be away is gone through; make soak asks for more.
+var outages = flag.Int("outages", 1, "how often a database is away in each way")
 
 const (
 	// answeredIn is how long a request takes at most while the database fails.
@@ -236,6 +241,69 @@ func (w *watch) end() {
 		}
 		w.t.Error(wrong)
 	}
+}
+
+// TestPostgreSQLRestarts stops PostgreSQL in every way while it is used, and starts it again.
+func TestPostgreSQLRestarts(t *testing.T) {
+	t.Parallel()
+	c := pgtest.NewCluster(t, pgtest.Options{})
+	url := c.Database("crosswalk")
+	l := startLoad(t, newSiteOn(t, url, url), newSiteOn(t, url, url))
+	faults := []struct {
+		name string
+		stop func()
+		away time.Duration
+	}{
+		{"a fast restart", func() { c.Stop(pgtest.Fast) }, 0},
+		{"an immediate restart", func() { c.Stop(pgtest.Immediate) }, time.Second},
+		{"a kill", c.Kill, 0},
+		// Longer than a lease.
+		{"a long absence", func() { c.Stop(pgtest.Fast) }, 7 * time.Second},
+	}
+	for range *outages {
+		for _, fault := range faults {
+			l.goesOn("nothing, before " + fault.name)
+			fault.stop()
+			pause(t.Context(), fault.away)
+			c.Start()
+			l.goesOn(fault.name)
+		}
+		rand.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	}
+	l.end()
+}
+
+// TestTheNetworkToPostgreSQLFails breaks the connections to PostgreSQL in every way while they are used.
+func TestTheNetworkToPostgreSQLFails(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	p := pgtest.NewProxy(t, url)
+	l := startLoad(t, newSiteOn(t, url, p.URL()), newSiteOn(t, url, p.URL()))
+	faults := []struct {
+		name  string
+		begin func()
+		last  time.Duration
+	}{
+		{"a cut", p.Cut, 0},
+		{"a refusal", func() { p.Refuse(); p.Cut() }, 2 * time.Second},
+		{"a delay", func() { p.Delay(300 * time.Millisecond) }, 2 * time.Second},
+		// Half-open: nobody is told. Longer than a lease, and what was held arrives late.
+		{"lost requests", func() { p.Hold(pgtest.Requests) }, 7 * time.Second},
+		{"lost answers", func() { p.Hold(pgtest.Answers) }, 7 * time.Second},
+		{"silence", func() { p.Hold(pgtest.Requests, pgtest.Answers) }, 7 * time.Second},
+		{"a silence that ends in a cut", func() { p.Hold(pgtest.Requests, pgtest.Answers); pause(t.Context(), 3*time.Second); p.Cut() }, 0},
+	}
+	for range *outages {
+		for _, fault := range faults {
+			l.goesOn("nothing, before " + fault.name)
+			fault.begin()
+			pause(t.Context(), fault.last)
+			p.Restore()
+			l.goesOn(fault.name)
+		}
+		rand.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	}
+	l.end()
 }
 
 // TestTheAnswerToCOMMITIsLost cuts the connection right before the COMMIT of a submission, and right after PostgreSQL has
