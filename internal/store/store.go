@@ -449,7 +449,8 @@ type Drains interface {
 	// Claim takes the lease of an integration that has work. Intents that an earlier drain left open become unsure
 	// skills. ErrIdle when there is nothing to do, not yet, or somebody else does it.
 	Claim(ctx context.Context, claim Claim) (Lease, Next, error)
-	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held.
+	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held. A ttl of 0 ends
+	// them for good: one that was on its way meanwhile and arrives late does not bring them back.
 	Extend(ctx context.Context, owner string, held []Held, ttl time.Duration) (map[int64]State, error)
 	// Advance does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrTaskEnded.
 	Advance(ctx context.Context, lease Lease, step Step) (Next, error)

@@ -183,9 +183,13 @@ func (tx *transaction) openIntent(ctx context.Context, lease store.Lease, task i
 func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (states map[int64]store.State, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		states = make(map[int64]store.State, len(held))
+		until := int64(0)
+		if ttl > 0 {
+			until = tx.now + ttl.Milliseconds()
+		}
 		for _, h := range held {
 			n, err := tx.ExtendLease(ctx, dbq.ExtendLeaseParams{
-				Integration: h.Ref, Owner: nullText(owner), Epoch: h.Epoch, Until: tx.now + ttl.Milliseconds(),
+				Integration: h.Ref, Owner: nullText(owner), Epoch: h.Epoch, Until: until,
 			})
 			if err != nil {
 				return err

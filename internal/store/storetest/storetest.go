@@ -36,6 +36,7 @@ func Run(t *testing.T, open Opener) {
 		{"a lease that ran out is taken over, and its holder refused", leaseTakenOver},
 		{"a refused step leaves nothing behind", refusedStep},
 		{"heartbeats prolong", heartbeats},
+		{"a lease that was ended stays so", endedLease},
 		{"a wait that the tool asked for is kept", resumeLater},
 		{"a wait that the tool asked for outlives its drain", held},
 		{"the tool's pace outlives its drain", paced},
@@ -557,6 +558,24 @@ func heartbeats(t *testing.T, f *fixture) {
 	if states, err := f.Extend(ctx, "x", held[2:], ttl); err != nil || len(states) != 0 {
 		t.Errorf("another epoch is prolonged: %v, %v", states, err)
 	}
+}
+
+// A heartbeat that was held up by the network arrives after its lease was ended.
+func endedLease(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	f.submit(t, in, items("Go")...)
+	lease, _ := f.claim(t, in, "x", 0)
+	held := []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}
+	for range 2 { // its holder may not hear the answer, and end it again
+		if states, err := f.Extend(ctx, "x", held, 0); err != nil || len(states) != 1 {
+			t.Errorf("ending a lease: %v, %v", states, err)
+		}
+	}
+	if states, err := f.Extend(ctx, "x", held, ttl); err != nil || len(states) != 0 {
+		t.Errorf("a lease that was ended is prolonged: %v, %v", states, err)
+	}
+	f.claim(t, in, "y", 0)
 }
 
 func resumeLater(t *testing.T, f *fixture) {

@@ -277,10 +277,10 @@ func (q *Queries) DueDrains(ctx context.Context, most int32) ([]string, error) {
 const extendLeases = `-- name: ExtendLeases :many
 WITH l AS (
   SELECT d.integration FROM drains d JOIN (SELECT unnest($1::bigint[]) AS ref, unnest($2::bigint[]) AS epoch) u ON u.ref = d.integration AND u.epoch = d.epoch
-  WHERE d.owner = $3
+  WHERE d.owner = $3 AND (d.until > 'epoch' OR $4::interval = '0')
   ORDER BY d.integration FOR NO KEY UPDATE OF d
 ), d AS (
-  UPDATE drains SET until = clock() + $4::interval FROM l WHERE drains.integration = l.integration
+  UPDATE drains SET until = CASE WHEN $4::interval > '0' THEN clock() + $4::interval ELSE 'epoch' END FROM l WHERE drains.integration = l.integration
   RETURNING drains.integration
 )
 SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version FROM d JOIN integrations i ON i.seq = d.integration
@@ -301,6 +301,7 @@ type ExtendLeasesRow struct {
 	SettingsVersion int64
 }
 
+// A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
 func (q *Queries) ExtendLeases(ctx context.Context, arg ExtendLeasesParams) ([]ExtendLeasesRow, error) {
 	rows, err := q.db.Query(ctx, extendLeases,
 		arg.Refs,

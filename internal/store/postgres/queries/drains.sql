@@ -19,12 +19,13 @@ WHERE d.integration = @integration AND d.owner = @owner AND d.epoch = @epoch
 FOR NO KEY UPDATE OF d;
 
 -- name: ExtendLeases :many
+-- A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
 WITH l AS (
   SELECT d.integration FROM drains d JOIN (SELECT unnest(@refs::bigint[]) AS ref, unnest(@epochs::bigint[]) AS epoch) u ON u.ref = d.integration AND u.epoch = d.epoch
-  WHERE d.owner = @owner
+  WHERE d.owner = @owner AND (d.until > 'epoch' OR @ttl::interval = '0')
   ORDER BY d.integration FOR NO KEY UPDATE OF d
 ), d AS (
-  UPDATE drains SET until = clock() + @ttl::interval FROM l WHERE drains.integration = l.integration
+  UPDATE drains SET until = CASE WHEN @ttl::interval > '0' THEN clock() + @ttl::interval ELSE 'epoch' END FROM l WHERE drains.integration = l.integration
   RETURNING drains.integration
 )
 SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version FROM d JOIN integrations i ON i.seq = d.integration;

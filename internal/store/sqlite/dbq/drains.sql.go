@@ -233,6 +233,7 @@ func (q *Queries) DueDrains(ctx context.Context, arg DueDrainsParams) ([]string,
 const extendLease = `-- name: ExtendLease :execrows
 UPDATE drains SET until = ?1
 WHERE integration = ?2 AND owner = ?3 AND epoch = ?4
+  AND (until > 0 OR ?1 = 0)
 `
 
 type ExtendLeaseParams struct {
@@ -242,6 +243,7 @@ type ExtendLeaseParams struct {
 	Epoch       int64
 }
 
+// A lease that was ended has ended at 0, and stays so.
 func (q *Queries) ExtendLease(ctx context.Context, arg ExtendLeaseParams) (int64, error) {
 	result, err := q.exec(ctx, q.extendLeaseStmt, extendLease,
 		arg.Until,

@@ -14,8 +14,10 @@ FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = sqlc.arg(integration) AND d.owner = sqlc.arg(owner) AND d.epoch = sqlc.arg(epoch);
 
 -- name: ExtendLease :execrows
+-- A lease that was ended has ended at 0, and stays so.
 UPDATE drains SET until = sqlc.arg(until)
-WHERE integration = sqlc.arg(integration) AND owner = sqlc.arg(owner) AND epoch = sqlc.arg(epoch);
+WHERE integration = sqlc.arg(integration) AND owner = sqlc.arg(owner) AND epoch = sqlc.arg(epoch)
+  AND (until > 0 OR sqlc.arg(until) = 0);
 
 -- name: ReleaseDrain :exec
 UPDATE drains SET owner = NULL, until = 0, wanted = sqlc.arg(wanted), resume_at = max(resume_at, CAST(sqlc.arg(resume_at) AS INTEGER))
