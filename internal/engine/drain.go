@@ -40,6 +40,12 @@ const notHere = 30 * time.Second
 // drain runs one turn. A turn that ends early for whatever reason leaves everything in the store such that another one
 // goes on from there.
 func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (then again) {
+	if until, ok := e.away.Load(integrationID); ok && !force {
+		if wait := time.Until(until.(time.Time)); wait > 0 {
+			return again{more: true, in: wait}
+		}
+		e.away.Delete(integrationID)
+	}
 	asked := time.Now()
 	held, next, err := e.store.Claim(ctx, store.Claim{
 		IntegrationID: integrationID, Owner: e.owner, TTL: e.set.LeaseTTL, OpenUpTo: e.batchHint(integrationID), Force: force,
@@ -124,7 +130,9 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 	}
 	if err := d.open(); errors.Is(err, ErrNotHere) {
 		d.log.Error("this process cannot work on the integration; it is left to others for a while", "error", err)
-		return d.leave(ctx, next, again{more: true, in: notHere})
+		// Nobody else has to wait.
+		d.e.away.Store(d.lease.Integration.ID, time.Now().Add(notHere))
+		return d.leave(ctx, next, again{more: true})
 	} else if err != nil {
 		return d.endTask(ctx, next, skill.CodeSetupIncomplete, "The integration cannot be used: "+err.Error())
 	}

@@ -129,6 +129,8 @@ type Engine struct {
 	leases   *leases
 	// batches remembers how many skills each integration takes in a call, as a hint for the next claim.
 	batches sync.Map
+	// away says until when an integration is left to other processes (ErrNotHere).
+	away sync.Map
 }
 
 // New makes an engine. It accepts tasks at once and drains while Run runs.

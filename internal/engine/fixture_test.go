@@ -39,6 +39,8 @@ type fixture struct {
 	tools []connector.Connector
 	// around wraps the store for engines started from now on.
 	around func(engine.Store) engine.Store
+	// account is engine.Config.Account of engines started from now on.
+	account func(store.Integration) (connector.Account, error)
 
 	// log is where engines started from now on log to; the test's output if nil.
 	log io.Writer
@@ -143,7 +145,7 @@ func (f *fixture) start(set engine.Settings) {
 		log = f.t.Output()
 	}
 	e := engine.New(engine.Config{
-		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set, Metrics: f.metrics,
+		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set, Metrics: f.metrics, Account: f.account,
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
