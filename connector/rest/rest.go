@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -204,6 +205,13 @@ func away(message string, err error) *connector.Error {
 }
 
 func (a *API) failed(sent bool, message string, err error) *connector.Error {
+	// What the client itself forbids it will forbid again, so people must be told.
+	if forbidden, ok := errors.AsType[interface {
+		error
+		Forbidden() string
+	}](err); ok {
+		return &connector.Error{Kind: connector.Unexpected, Message: forbidden.Forbidden(), Err: a.hide(err)}
+	}
 	kind := connector.Away
 	if sent {
 		kind = connector.Ambiguous
@@ -271,9 +279,12 @@ func (a *Answer) JSON(v any) error {
 //   - everything else is Unexpected.
 //
 // A connector looks first at what its tool says otherwise.
-func (a *Answer) Problem(words string) *connector.Error {
+func (a *Answer) Problem(words string) *connector.Error { return a.ProblemOf(a.Status, words) }
+
+// ProblemOf is Problem for a part of the answer that has a status of its own.
+func (a *Answer) ProblemOf(status int, words string) *connector.Error {
 	e := &connector.Error{Message: a.api.Words(words)}
-	switch a.Status {
+	switch status {
 	case http.StatusUnauthorized:
 		e.Kind = connector.Credentials
 	case http.StatusForbidden:
@@ -293,9 +304,61 @@ func (a *Answer) Problem(words string) *connector.Error {
 		e.Kind = connector.Unexpected
 	}
 	if e.Message == "" {
-		e.Message = strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status)))
+		e.Message = strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 	}
 	return e
+}
+
+// Said is what the answer says to people: see Said. Nothing if it is neither JSON nor plain text, as a proxy's page.
+func (a *Answer) Said() string {
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")) // one that cannot be read is none of these
+	switch {
+	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
+		return Said(a.Body)
+	case kind == "text/plain":
+		return string(a.Body)
+	default:
+		return ""
+	}
+}
+
+// Said finds the words for people in a piece of JSON whose form is not known for sure: texts, and of objects the values
+// under names such as "message" and "error". If there are none, it is the JSON itself.
+func Said(raw json.RawMessage) string {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return ""
+	}
+	var words []string
+	if collect(v, &words, 0); len(words) > 0 {
+		return strings.Join(words, "; ")
+	}
+	if v == nil {
+		return ""
+	}
+	return string(raw)
+}
+
+func collect(v any, words *[]string, depth int) {
+	if depth > 4 {
+		return
+	}
+	switch v := v.(type) {
+	case string:
+		if text := strings.TrimSpace(v); text != "" && !slices.Contains(*words, text) {
+			*words = append(*words, text)
+		}
+	case []any:
+		for _, part := range v {
+			collect(part, words, depth+1)
+		}
+	case map[string]any:
+		for _, name := range []string{"message", "error", "errors", "detail", "details", "description", "reason", "title"} {
+			if part, ok := v[name]; ok {
+				collect(part, words, depth+1)
+			}
+		}
+	}
 }
 
 // mostWait bounds what a tool may ask for: a date that is wrong must not stop an integration for ever.

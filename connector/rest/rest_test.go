@@ -3,6 +3,7 @@ package rest_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -191,6 +192,52 @@ func TestAnAddressOnAnotherHostIsNotFollowed(t *testing.T) {
 		_, err := (&rest.API{Base: "https://api.example.com/v1"}).Send(t.Context(), rest.Request{Method: "GET", Path: there})
 		if kindOf(t, err) != connector.Unexpected {
 			t.Errorf("%s: %v", there, err)
+		}
+	}
+}
+
+type forbidden struct{}
+
+func (forbidden) Error() string     { return "dial: no" }
+func (forbidden) Forbidden() string { return "private addresses are not for tools" }
+
+func (forbidden) RoundTrip(*http.Request) (*http.Response, error) { return nil, forbidden{} }
+
+// What the client forbids is no passing trouble.
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	api := &rest.API{HTTP: &http.Client{Transport: forbidden{}}, Base: "https://10.0.0.1"}
+	for _, changes := range []bool{false, true} {
+		_, err := api.Send(t.Context(), rest.Request{Method: "POST", Path: "/", Changes: changes})
+		if e := connector.AsError(err); e.Kind != connector.Unexpected || e.Message != (forbidden{}).Forbidden() {
+			t.Errorf("changes %v: %v", changes, err)
+		}
+	}
+}
+
+func TestSaid(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		``:                                      "",
+		`null`:                                  "",
+		`"no"`:                                  "no",
+		`["no","never","no"]`:                   "no; never",
+		`[{"message":"no","code":"X"}]`:         "no",
+		`{"error":{"code":1,"message":"no"}}`:   "no",
+		`{"errors":[{"detail":"a"},{"x":"b"}]}`: "a",
+		`{"code":7}`:                            `{"code":7}`,
+		`{"error":"","reason":"r"}`:             "r",
+		`{no`:                                   "",
+		`[[[[[["deep"]]]]]]`:                    `[[[[[["deep"]]]]]]`,
+	} {
+		if got := rest.Said(json.RawMessage(raw)); got != want {
+			t.Errorf("Said(%s) = %q, want %q", raw, got, want)
+		}
+	}
+	for kind, want := range map[string]string{"application/problem+json; charset=utf-8": "no", "text/plain": `{"title":"no"}`, "text/html": "", "": ""} {
+		a := &rest.Answer{Header: http.Header{"Content-Type": {kind}}, Body: []byte(`{"title":"no"}`)}
+		if got := a.Said(); got != want {
+			t.Errorf("%s: %q, want %q", kind, got, want)
 		}
 	}
 }

@@ -15,7 +15,9 @@ import (
 
 // Network is the way to all tools. Its connections are shared by the clients of all accounts, and kept open between
 // requests; CloseIdleConnections of any client ends those.
-type Network struct{ transport *http.Transport }
+type Network struct {
+	transport http.RoundTripper
+}
 
 // Client is what one account's client is made of.
 type Client struct {
@@ -35,14 +37,40 @@ const (
 )
 
 // ForbiddenError says that an address may not be reached.
-type ForbiddenError struct{ Address netip.Addr }
-
-// Error implements error.
-func (e *ForbiddenError) Error() string {
-	return fmt.Sprintf("%s is a private address; --allow-private-tools lets tools be there", e.Address)
+type ForbiddenError struct {
+	// Address is private. Otherwise the way to Host is not encrypted.
+	Address netip.Addr
+	Host    string
 }
 
-// New makes a network. allowPrivate lets it reach private, loopback and link-local addresses, for tools on one's own.
+// Error implements error.
+func (e *ForbiddenError) Error() string { return e.Forbidden() }
+
+// Forbidden is for people: what is forbidden, and who may allow it. It is how package rest, which does not know this one,
+// tells such an error from the network's.
+func (e *ForbiddenError) Forbidden() string {
+	if e.Address.IsValid() {
+		return fmt.Sprintf("%s is a private address; serve --allow-private-tools lets tools be there", e.Address)
+	}
+	return fmt.Sprintf("the address of %s begins with http://; serve --allow-private-tools lets tools be reached without encryption", e.Host)
+}
+
+// encrypted lets nothing leave that others could read on its way.
+type encrypted struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" {
+		if r.Body != nil {
+			_ = r.Body.Close() // as a RoundTripper must
+		}
+		return nil, &ForbiddenError{Host: r.URL.Host}
+	}
+	return t.Transport.RoundTrip(r)
+}
+
+// New makes a network. allowPrivate lets it reach private, loopback and link-local addresses, and speak without encryption,
+// for tools on one's own.
 func New(allowPrivate bool) *Network {
 	dialer := &net.Dialer{Timeout: connectTime, KeepAlive: 15 * time.Second}
 	if !allowPrivate {
@@ -53,12 +81,12 @@ func New(allowPrivate bool) *Network {
 				return err
 			}
 			if ip := to.Addr().Unmap(); !public(ip) {
-				return &ForbiddenError{ip}
+				return &ForbiddenError{Address: ip}
 			}
 			return nil
 		}
 	}
-	return &Network{&http.Transport{
+	transport := &http.Transport{
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    connectTime,
 		ResponseHeaderTimeout:  headerTime,
@@ -66,7 +94,11 @@ func New(allowPrivate bool) *Network {
 		MaxIdleConnsPerHost:    8,
 		MaxResponseHeaderBytes: mostHeader,
 		ForceAttemptHTTP2:      true,
-	}}
+	}
+	if allowPrivate {
+		return &Network{transport}
+	}
+	return &Network{encrypted{transport}}
 }
 
 // Client makes the client of one account.

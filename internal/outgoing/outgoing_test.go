@@ -47,12 +47,24 @@ func get(t *testing.T, c *http.Client, address string) (*http.Response, string, 
 // The address counts, whatever name it has, and also when a redirect leads there.
 func TestPrivateAddressesAreNotReached(t *testing.T) {
 	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") }))
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "https://"), ":")
+	for _, address := range []string{server.URL, "https://localhost:" + port, "https://[::ffff:127.0.0.1]:" + port} {
+		_, _, err := get(t, New(false).Client(Client{}), address)
+		if e, ok := errors.AsType[*ForbiddenError](err); !ok || !e.Address.IsLoopback() || !strings.Contains(e.Forbidden(), "--allow-private-tools") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestNothingLeavesUnencrypted(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("reached") }))
 	defer server.Close()
-	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	for _, address := range []string{server.URL, "http://localhost:" + port, "http://[::ffff:127.0.0.1]:" + port} {
+	for _, address := range []string{server.URL, "http://example.com/v1?token=hunter2"} {
 		_, _, err := get(t, New(false).Client(Client{}), address)
-		if _, ok := errors.AsType[*ForbiddenError](err); !ok {
+		if e, ok := errors.AsType[*ForbiddenError](err); !ok || e.Address.IsValid() || strings.Contains(e.Forbidden(), "hunter2") {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
