@@ -138,6 +138,15 @@ type subject struct {
 
 func (h Harness) subject(t *testing.T, situation Situation) *subject {
 	t.Helper()
+	s, ok := h.make(t, situation)
+	if !ok {
+		h.skip(t, "the tool has no such situation: it %s", situation)
+	}
+	return s
+}
+
+func (h Harness) make(t *testing.T, situation Situation) (*subject, bool) {
+	t.Helper()
 	account, ok := h.NewAccount(t, situation)
 	var faulty func(int, bool) *fault
 	if !ok && h.HTTP {
@@ -145,18 +154,37 @@ func (h Harness) subject(t *testing.T, situation Situation) *subject {
 			account, ok = h.NewAccount(t, Normal)
 		}
 	}
-	if !ok {
-		h.skip(t, "the tool has no such situation: it %s", situation)
-	}
 	s := &subject{Account: account, h: h}
-	if h.HTTP {
-		if account.Tool == nil {
-			t.Fatal("the harness speaks of HTTP, and the account has no Tool")
-		}
-		s.wire = &wire{t: t, tool: account.Tool, secrets: secretsOf(h.Connector.Describe(), account.Settings)}
-		s.wire.set(faulty)
+	if !ok || !h.HTTP {
+		return s, ok
 	}
-	return s
+	if account.Tool == nil {
+		t.Fatal("the harness speaks of HTTP, and the account has no Tool")
+	}
+	s.wire = &wire{t: t, tool: account.Tool, secrets: secretsOf(h.Connector.Describe(), account.Settings)}
+	s.wire.set(faulty)
+	return s, true
+}
+
+// Given is a fresh account in a situation, for tests of more than the connector: its client reaches the tool, and Relax ends
+// the situation. False when there is no such situation. Over HTTP it belongs into a bubble of package synctest.
+func (h Harness) Given(t *testing.T, situation Situation) (Account, bool) {
+	t.Helper()
+	s, ok := h.make(t, situation)
+	if !ok {
+		return Account{}, false
+	}
+	account := s.Account
+	if s.wire != nil {
+		account.HTTP = s.wire.client()
+	}
+	account.Relax = func(t *testing.T) connector.Account {
+		s.relax(t)
+		relaxed := s.Account.Account
+		relaxed.HTTP = account.HTTP
+		return relaxed
+	}
+	return account, true
 }
 
 // secretsOf are the values of the secret settings.

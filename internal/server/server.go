@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/hibob"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
@@ -33,7 +34,10 @@ import (
 
 // Connectors are all this program knows.
 func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
-	return connector.NewRegistry(sandbox.New(catalogue))
+	return connector.NewRegistry(
+		sandbox.New(catalogue),
+		hibob.New(),
+	)
 }
 
 // Role is what a process does. A database of many processes may have any mixture of them.

@@ -1,0 +1,315 @@
+package hibob_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
+	"github.com/crosswalk-hr/crosswalk/connector/hibob"
+	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	h := hibobtest.Harness(func(c *hibobtest.Company) { c.PerMinute = 50 })
+	h.Page = "../../docs/connectors/hibob.md"
+	connectortest.Run(t, h)
+}
+
+// What the documentation leaves open may be otherwise.
+func TestConformanceOfAnotherCompany(t *testing.T) {
+	t.Parallel()
+	connectortest.Run(t, hibobtest.Harness(func(c *hibobtest.Company) {
+		c.HidesArchived, c.Archived, c.PlainErrors, c.NumericIDs = true, hibobtest.Ignored, true, true
+	}))
+}
+
+func TestLive(t *testing.T) { connectortest.Live(t, hibob.New(), "HIBOB") }
+
+// direct is a client that hands requests to a handler, without a network.
+type direct struct {
+	handler  http.Handler
+	requests []string
+}
+
+func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.requests = append(d.requests, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/v1"))
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, r.Clone(context.WithoutCancel(r.Context())))
+	return w.Result(), nil
+}
+
+func open(t *testing.T, c *hibobtest.Company, handler http.Handler) (connector.Session, *direct) {
+	t.Helper()
+	d := &direct{handler: handler}
+	s, err := hibob.New().Open(connector.Account{ID: "hibob:1", Settings: c.Settings(connectortest.Base + "/v1"), HTTP: &http.Client{Transport: d}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, d
+}
+
+func skills(names ...string) []connector.Skill {
+	list := make([]connector.Skill, len(names))
+	for i, name := range names {
+		list[i] = connector.Skill{OriginID: "id/" + name, Name: name, Active: true}
+	}
+	return list
+}
+
+func write(t *testing.T, s connector.Session, list []connector.Skill) map[string]connector.Result {
+	t.Helper()
+	results, err := s.Write(t.Context(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[string]connector.Result{}
+	for _, r := range results {
+		by[r.OriginID] = r
+	}
+	return by
+}
+
+// Each change takes one request, and what is unchanged takes none.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	c := hibobtest.New(t)
+	s, d := open(t, c, c)
+	list := skills("kept", "changed", "retired")
+	write(t, s, list)
+	d.requests = nil
+	list[1].Name, list[2].Active = "changed, indeed", false
+	write(t, s, append(list, skills("new")...))
+	if diff := cmp.Diff([]string{"POST /skills/search", "POST /skills", "PATCH /skills", "PATCH /skills/archive"}, d.requests); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	d.requests = nil
+	write(t, s, append(list, skills("new")...))
+	if diff := cmp.Diff([]string{"POST /skills/search"}, d.requests); diff != "" {
+		t.Errorf("nothing has changed (-want +got):\n%s", diff)
+	}
+}
+
+// A name that another skill bears is told apart from an external id that Bob knows, whatever the words and however the
+// search lags.
+func TestNamesAndExternalIDs(t *testing.T) {
+	t.Parallel()
+	for name, plain := range map[string]bool{"objects": false, "texts": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hibobtest.New(t)
+			c.PlainErrors, c.Lag = plain, 1
+			c.MakeByHand("Welding")
+			c.Import("another system", "id/Go", "Go")
+			s, _ := open(t, c, c)
+			list := skills("Welding", "Go", "Rust")
+			first := write(t, s, list)
+			for _, taken := range []string{"id/Welding", "id/Go"} {
+				if r := first[taken]; r.Err == nil || r.Err.Kind != connector.Refused || r.Err.Message != "A skill with this name already exists" {
+					t.Errorf("%s: %+v", taken, r)
+				}
+			}
+			if first["id/Rust"].Err != nil {
+				t.Fatal(first["id/Rust"].Err)
+			}
+			// The search does not show Rust yet.
+			list = skills("Rust", "Zig")
+			list[0].Name, list[0].Unsure = "Rust 2024", true
+			again := write(t, s, list)
+			if r := again["id/Rust"]; r.Err != nil || r.RemoteID != first["id/Rust"].RemoteID {
+				t.Errorf("Rust again: %+v, was %+v", r, first["id/Rust"])
+			}
+			if again["id/Zig"].Err != nil {
+				t.Error(again["id/Zig"].Err)
+			}
+		})
+	}
+}
+
+// What becomes of a skill that was archived and shall be active again, in every company there may be.
+func TestReactivate(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		archived hibobtest.ArchivedPatch
+		hides    bool
+		want     string // in the message; empty: it is active again
+	}{
+		"refused":            {hibobtest.Fails, false, "An archived skill cannot be changed"},
+		"ignored":            {hibobtest.Ignored, false, "cannot bring it back"},
+		"revived":            {hibobtest.Revives, false, ""},
+		"hidden and refused": {hibobtest.Fails, true, "An archived skill cannot be changed"},
+		"hidden and ignored": {hibobtest.Ignored, true, "cannot bring it back"},
+		"hidden and revived": {hibobtest.Revives, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hibobtest.New(t)
+			c.Archived, c.HidesArchived = test.archived, test.hides
+			s, _ := open(t, c, c)
+			list := skills("COBOL")
+			list[0].RemoteID = write(t, s, list)["id/COBOL"].RemoteID
+			list[0].Active = false
+			write(t, s, list)
+			list[0].Active = true
+			r := write(t, s, list)["id/COBOL"]
+			if test.want == "" {
+				if r.Err != nil || !c.Records()[0].Active || r.RemoteID != list[0].RemoteID {
+					t.Errorf("%+v, the company has %+v", r, c.Records())
+				}
+				return
+			}
+			if r.Err == nil || !strings.Contains(r.Err.Message, test.want) || c.Records()[0].Active {
+				t.Errorf("%+v, the company has %+v", r, c.Records())
+			}
+		})
+	}
+}
+
+// The search that should tell whether a skill is back has no answer: nobody knows what has become of it.
+func TestReactivateWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	c := hibobtest.New(t)
+	c.Archived = hibobtest.Revives
+	searches := 0
+	s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/search") {
+			if searches++; searches == 4 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+		}
+		c.ServeHTTP(w, r)
+	}))
+	list := skills("COBOL", "Go")
+	write(t, s, list)
+	list[0].Active = false
+	write(t, s, list)
+	list[0].Active = true
+	results, err := s.Write(t.Context(), list) // the fourth search is the one after
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Ambiguous || len(results) != 1 || results[0].OriginID != "id/Go" {
+		t.Fatalf("Write = %+v, %v", results, err)
+	}
+	list[0].Unsure = true
+	if r := write(t, s, list)["id/COBOL"]; r.Err != nil {
+		t.Errorf("again: %+v", r)
+	}
+}
+
+// When an answer says that no request is left in this minute, none is made.
+func TestNoRequestsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := hibobtest.New(t)
+		c.PerMinute = 2
+		s, d := open(t, c, c)
+		write(t, s, skills("a"))
+		write(t, s, skills("b"))
+		d.requests = nil
+		_, err := s.Write(t.Context(), skills("c"))
+		e := connector.AsError(err)
+		if e == nil || e.Kind != connector.Throttled || e.RetryAfter <= 0 || e.RetryAfter > time.Minute || len(d.requests) != 0 {
+			t.Fatalf("Write = %v, retry after %v, requests %v", e, e.RetryAfter, d.requests)
+		}
+		time.Sleep(e.RetryAfter)
+		write(t, s, skills("c"))
+	})
+}
+
+// What items say by their status, and answers that leave something open.
+func TestAnswersOfItems(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		results string
+		want    connector.Kind
+		done    []string
+	}{
+		"all is well":             {`[{"index":0,"status":"succeeded","resource":{"/skill/id":"1"}},{"index":1,"status":"succeeded","resource":{"/skill/id":2}}]`, 0, []string{"id/a=1", "id/b=2"}},
+		"no permission":           {`[{"index":0,"status":"succeeded","resource":{"/skill/id":"1"}},{"index":1,"status":"failed","httpStatus":403}]`, connector.Permission, []string{"id/a=1"}},
+		"no credentials":          {`[{"index":0,"status":"failed","httpStatus":401},{"index":1,"status":"failed","httpStatus":401}]`, connector.Credentials, nil},
+		"too fast":                {`[{"index":0,"status":"succeeded","resource":{"/skill/id":"1"}},{"index":1,"status":"failed","httpStatus":429}]`, connector.Throttled, []string{"id/a=1"}},
+		"a fault":                 {`[{"index":0,"status":"failed","httpStatus":429},{"index":1,"status":"failed","httpStatus":500}]`, connector.Ambiguous, nil},
+		"one is missing":          {`[{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}}]`, connector.Ambiguous, []string{"id/b=2"}},
+		"one comes twice":         {`[{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}},{"index":1,"status":"failed","httpStatus":400}]`, connector.Ambiguous, []string{"id/b=2"}},
+		"of a place there is not": {`[{"index":-1,"status":"succeeded"},{"index":2,"status":"succeeded"}]`, connector.Ambiguous, nil},
+		"without a place":         {`[{"status":"succeeded"},{"status":"succeeded"}]`, connector.Ambiguous, nil},
+		"without an id":           {`[{"index":0,"status":"succeeded"},{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}}]`, connector.Ambiguous, []string{"id/b=2"}},
+		"null":                    {`null`, connector.Ambiguous, nil},
+		"of another form":         {`{"0":"ok"}`, connector.Ambiguous, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hibobtest.New(t)
+			s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				if strings.HasSuffix(r.URL.Path, "/search") {
+					fmt.Fprint(w, `{"items":[]}`)
+					return
+				}
+				fmt.Fprintf(w, `{"results":%s}`, test.results)
+			}))
+			results, err := s.Write(t.Context(), skills("a", "b"))
+			e := connector.AsError(err)
+			if (e == nil) != (len(test.done) == 2) || e != nil && e.Kind != test.want {
+				t.Errorf("Write = %v, want the kind %s", e, test.want)
+			}
+			var done []string
+			for _, r := range results {
+				if r.Err != nil {
+					t.Errorf("%+v", r)
+				}
+				done = append(done, r.OriginID+"="+r.RemoteID)
+			}
+			slices.Sort(done)
+			if diff := cmp.Diff(test.done, done); diff != "" {
+				t.Errorf("done (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A search that knows no filter shows all skills, page after page.
+func TestSearchWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	c := hibobtest.New(t)
+	s, d := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"items":[{"/skill/id":"1","/skill/name":"a","/skill/source":"another","/skill/externalId":"id/a"}],"response_metadata":{"next_cursor":"x"}}`)
+	}))
+	if _, err := s.Write(t.Context(), skills("a")); connector.AsError(err).Kind != connector.Unexpected || len(d.requests) > 3 {
+		t.Errorf("Write = %v after %v", err, d.requests)
+	}
+	page, err := s.(connector.Lister).List(t.Context(), "x")
+	want := connector.Page{Records: []connector.Record{{RemoteID: "1", Name: "a", Active: true}}}
+	if diff := cmp.Diff(want, page); err != nil || diff != "" {
+		t.Errorf("List: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// The words of a refusal are Bob's own.
+func TestWords(t *testing.T) {
+	t.Parallel()
+	c := hibobtest.New(t)
+	s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, token, _ := r.BasicAuth()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		if err := json.NewEncoder(w).Encode(map[string]string{"key": "k", "error": "no " + user + " with " + token}); err != nil {
+			t.Error(err)
+		}
+	}))
+	_, err := s.Write(t.Context(), skills("a"))
+	if e := connector.AsError(err); e.Kind != connector.Credentials || e.Message != "no SERVICE-4711 with …" {
+		t.Errorf("%v", err)
+	}
+}
