@@ -39,25 +39,24 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Whoever may not submit is told so before a large body is read. The store asks again, in the transaction.
-	if err := a.mayReceive(r, who, integrationID); err != nil {
-		return err
+	// Whoever may not submit is told so first, and before a large body is read. The store asks again, in the transaction: where
+	// there is little to read that is soon enough.
+	little := r.ContentLength >= 0 && r.ContentLength <= freeBody
+	if !little {
+		if err := a.mayReceive(r, who, integrationID); err != nil {
+			return err
+		}
 	}
-	body, release, err := a.bodies.read(w, r)
+	request, leave, err := a.readBulk(w, r)
 	if err != nil {
-		return err
-	}
-	leave, err := a.bodies.desk(r.Context(), body)
-	if err != nil {
-		release()
+		if little {
+			if refused := a.mayReceive(r, who, integrationID); refused != nil {
+				return refused
+			}
+		}
 		return err
 	}
 	defer leave()
-	request, err := decodeBulk(body, a.MaxItems)
-	release()
-	if err != nil {
-		return err
-	}
 	task, err := a.Engine.Submit(r.Context(), store.Submission{
 		EnvironmentID: who.EnvironmentID, IntegrationID: integrationID, KeyID: who.KeyID,
 		TaskID: skill.NewTaskID(time.Now()), Items: request.Items,
@@ -89,6 +88,23 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 	}
 	send(w, http.StatusOK, append(answer, `]}`...))
 	return nil
+}
+
+// readBulk reads and decodes the body within the memory there is, and takes a desk, which leave gives back.
+func (a *API) readBulk(w http.ResponseWriter, r *http.Request) (request bulkRequest, leave func(), err error) {
+	body, release, err := a.bodies.read(w, r)
+	if err != nil {
+		return request, nil, err
+	}
+	defer release()
+	if leave, err = a.bodies.desk(r.Context(), body); err != nil {
+		return request, nil, err
+	}
+	if request, err = decodeBulk(body, a.MaxItems); err != nil {
+		leave()
+		return request, nil, err
+	}
+	return request, leave, nil
 }
 
 // room tells how much more may wait.
