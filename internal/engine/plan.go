@@ -45,6 +45,7 @@ type plan struct {
 
 	task     *store.DrainTask
 	outcomes []skill.Outcome // of the whole task, by position; the plan sets the unchanged ones
+	first    []skill.Item    // the items from the beginning on that are at hand
 
 	at    int     // next position to look at
 	ahead []*work // looked up, not yet in a chunk
@@ -71,14 +72,28 @@ func (p *plan) next(ctx context.Context) (*chunk, error) {
 	return c, nil
 }
 
-// lookUp reads on by one block.
-func (p *plan) lookUp(ctx context.Context) error {
-	items, err := p.store.Items(ctx, p.task.Ref, p.at)
-	if err != nil {
-		return err
+// items returns the task's from a position on, as many as there are in a block. Those of a task of one block are read once.
+func (p *plan) items(ctx context.Context, at int) (items []skill.Item, err error) {
+	if at < len(p.first) {
+		return p.first[at:], nil
+	}
+	if items, err = p.store.Items(ctx, p.task.Ref, at); err != nil {
+		return nil, err
 	}
 	if len(items) == 0 {
-		return errShort
+		return nil, errShort
+	}
+	if len(items) == p.task.Items {
+		p.first = items
+	}
+	return items, nil
+}
+
+// lookUp reads on by one block.
+func (p *plan) lookUp(ctx context.Context) error {
+	items, err := p.items(ctx, p.at)
+	if err != nil {
+		return err
 	}
 	ids := make([]string, 0, len(items))
 	open := make([]int, 0, len(items))

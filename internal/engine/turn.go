@@ -63,7 +63,7 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 	}
 	t.plan = &plan{
 		store: d.e.store, lease: d.lease.Lease, rendering: d.lease.Integration.Tool, batch: max(d.limits.Batch, 1),
-		task: task, outcomes: t.outcomes,
+		task: task, outcomes: t.outcomes, first: next.Items,
 	}
 	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
 	return t, nil
@@ -532,12 +532,9 @@ func (t *turn) unknown() skill.Outcome {
 // doubts finds, among the items this drain did not come to, those that left for the tool with an earlier one.
 func (t *turn) doubts(ctx context.Context) error {
 	for at := 0; at < t.task.Items; {
-		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		items, err := t.plan.items(ctx, at)
 		if err != nil {
 			return err
-		}
-		if len(items) == 0 {
-			return errShort
 		}
 		var open []int
 		var ids []string
@@ -566,12 +563,9 @@ func (t *turn) doubts(ctx context.Context) error {
 // way when the doubt came may have ended it.
 func (t *turn) doubtAgain(ctx context.Context) error {
 	for at := 0; at < t.task.Items; {
-		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		items, err := t.plan.items(ctx, at)
 		if err != nil {
 			return err
-		}
-		if len(items) == 0 {
-			return errShort
 		}
 		for _, it := range items {
 			if o := t.outcomes[at]; !o.Succeeded() {
@@ -587,12 +581,9 @@ func (t *turn) doubtAgain(ctx context.Context) error {
 func (t *turn) document(ctx context.Context, completedAt time.Time) ([]byte, error) {
 	doc := skill.NewResultDocument(t.task.Task, t.task.Items)
 	for at := 0; at < t.task.Items; {
-		items, err := t.d.e.store.Items(ctx, t.task.Ref, at)
+		items, err := t.plan.items(ctx, at)
 		if err != nil {
 			return nil, err
-		}
-		if len(items) == 0 {
-			return nil, errShort
 		}
 		for _, it := range items {
 			doc.Add(it.OriginID, t.outcomes[at])

@@ -181,6 +181,8 @@ type Next struct {
 	Task *DrainTask
 	// Opened: an intent over the whole task is on disk already, so its items may be sent without another step.
 	Opened bool
+	// Items are what Drains.Items would return of the task from its beginning, if the store had them at hand.
+	Items []skill.Item
 }
 
 // Run is the outcomes of consecutive items, from position Start on.

@@ -14,51 +14,50 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/dbq"
 )
 
-// held is a lease as one transaction sees it, with the drain's row locked.
+// held is a lease as one transaction sees it.
 type held struct {
-	*transaction
+	*batches
 	lease store.Lease
-	row   dbq.DrainStateRow
+	row   dbq.HoldLeaseRow
 }
 
-// hold locks the drain's row, or finds that the lease is not held any more.
-func (tx *transaction) hold(ctx context.Context, lease store.Lease) (*held, error) {
-	row, err := tx.DrainState(ctx, dbq.DrainStateParams{Integration: lease.Ref, Owner: &lease.Owner, Epoch: lease.Epoch})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, store.ErrLeaseLost
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &held{tx, lease, row}, nil
+// holdLease locks the drain's row, or ends the batch with ErrLeaseLost when the lease is not held any more.
+func (h *held) holdLease(ctx context.Context, q *dbq.Queries) (err error) {
+	h.row, err = q.HoldLease(ctx, dbq.HoldLeaseParams{Integration: h.lease.Ref, Owner: &h.lease.Owner, Epoch: h.lease.Epoch})
+	return err
 }
 
 // Claim implements store.Drains.
 func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, next store.Next, err error) {
-	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		row, err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{ID: c.IntegrationID, Owner: &c.Owner, Ttl: c.TTL, Force: c.Force})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return store.ErrIdle
-		}
-		if err != nil {
+	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		var row dbq.ClaimDrainRow
+		if err := b.send(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			// What there is to claim is asked for in a statement of its own: one that waits for the lock would not see what a
+			// submission or another drain did meanwhile.
+			if err := q.LockDrainOf(ctx, c.IntegrationID); err != nil {
+				return err
+			}
+			row, err = q.ClaimDrain(ctx, dbq.ClaimDrainParams{ID: c.IntegrationID, Owner: &c.Owner, Ttl: c.TTL, Force: c.Force})
+			return err
+		}); err != nil {
+			if errors.Is(err, pgx.ErrNoRows) {
+				return store.ErrIdle
+			}
 			return err
 		}
-		lease = store.Lease{Ref: row.Integration, Owner: c.Owner, Epoch: row.Epoch, Stolen: row.Stolen}
-		// What there is to do is asked for in a statement of its own: the claim may have waited for a submission, and would
-		// not see its task.
-		h, err := tx.hold(ctx, lease)
-		if err != nil {
-			return err
+		lease = store.Lease{
+			Ref: row.Integration.Seq, Owner: c.Owner, Epoch: row.Epoch, Integration: integration(row.Integration), Stolen: row.Stolen,
 		}
-		lease.Integration = integration(h.row.Integration)
-		h.lease = lease
+		h := &held{b, lease, dbq.HoldLeaseRow{Integration: row.Integration, Now: row.Now, Hold: row.Hold, Paced: row.Paced}}
 		if row.OpenIntents {
 			if err := h.abandonIntents(ctx); err != nil {
 				return err
 			}
 		}
-		next, err = h.next(ctx, stateOf(h.row.Integration), c.OpenUpTo)
-		return err
+		return h.end(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			next, err = h.next(ctx, q, stateOf(h.row.Integration), c.OpenUpTo)
+			return err
+		})
 	})
 	if err != nil {
 		return store.Lease{}, store.Next{}, fmt.Errorf("claim %s: %w", c.IntegrationID, err)
@@ -69,7 +68,8 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, ne
 // abandonIntents deals with what an earlier drain had on its way when it ended: every item without an outcome may have
 // reached the tool.
 func (h *held) abandonIntents(ctx context.Context) error {
-	intents, err := h.IntentsOf(ctx, h.lease.Ref)
+	q := dbq.New(h.conn)
+	intents, err := q.IntentsOf(ctx, h.lease.Ref)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (h *held) abandonIntents(ctx context.Context) error {
 	var unsure []store.SkillUnsure
 	for _, in := range intents {
 		settled := make(map[int32]bool)
-		outcomes, err := h.Outcomes(ctx, in.Task)
+		outcomes, err := q.Outcomes(ctx, in.Task)
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (h *held) abandonIntents(ctx context.Context) error {
 			}
 		}
 		for at := in.Start; at < in.Stop; {
-			start, items, err := itemBlock(ctx, h.Queries, in.Task, at)
+			start, items, err := itemBlock(ctx, q, in.Task, at)
 			if err != nil {
 				return err
 			}
@@ -106,10 +106,10 @@ func (h *held) abandonIntents(ctx context.Context) error {
 		}
 		tasks = append(tasks, in.Task)
 	}
-	if err := h.markUnsure(ctx, unsure); err != nil {
+	if err := h.markUnsure(ctx, q, unsure); err != nil {
 		return err
 	}
-	return h.CloseIntentsOf(ctx, dbq.CloseIntentsOfParams{Integration: h.lease.Ref, Tasks: tasks})
+	return q.CloseIntentsOf(ctx, dbq.CloseIntentsOfParams{Integration: h.lease.Ref, Tasks: tasks})
 }
 
 // itemBlock reads the block that holds a position; no items when there is none.
@@ -131,29 +131,13 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task int64, position int32) 
 }
 
 // next finds what to do next, and gives the lease back when there is nothing.
-func (h *held) next(ctx context.Context, state store.State, openUpTo int) (store.Next, error) {
+func (h *held) next(ctx context.Context, q *dbq.Queries, state store.State, openUpTo int) (store.Next, error) {
 	next := h.standing(state)
-	var row dbq.OldestTaskRow
-	var err error
-	if state.Enabled || state.Deleted {
-		row, err = h.OldestTask(ctx, h.lease.Ref)
-	} else { // paused: only what is past its deadline is ended
-		var overdue dbq.OldestOverdueTaskRow
-		overdue, err = h.OldestOverdueTask(ctx, h.lease.Ref)
-		row = dbq.OldestTaskRow(overdue)
-	}
+	row, err := q.NextTask(ctx, dbq.NextTaskParams{Integration: h.lease.Ref, Epoch: h.lease.Epoch, OpenUpTo: int32(openUpTo)})
 	if errors.Is(err, pgx.ErrNoRows) {
-		left := false
-		if !state.Enabled && !state.Deleted {
-			if left, err = h.AnyPendingTask(ctx, h.lease.Ref); err != nil {
-				return store.Next{}, err
-			}
-		}
-		return next, h.ReleaseDrain(ctx, dbq.ReleaseDrainParams{Integration: h.lease.Ref, Wanted: left})
+		return next, nil
 	}
-	if err != nil {
-		return store.Next{}, err
-	}
+	next.Opened = row.Opened
 	next.Task = &store.DrainTask{
 		Task:     skill.Task{ID: row.ID, CreatedAt: row.CreatedAt.UTC()},
 		Ref:      row.Seq,
@@ -164,32 +148,17 @@ func (h *held) next(ctx context.Context, state store.State, openUpTo int) (store
 		Attempt:  int(row.Attempt),
 		Rewrite:  row.Rewrite,
 	}
-	sendable := state.Enabled && !state.Deleted && state.InvalidReason == "" && row.TimeLeft > 0
-	if sendable && row.Done == 0 && int(row.Items) <= openUpTo {
-		next.Opened = true
-		return next, h.open(ctx, row.Seq, []store.Range{{Start: 0, Stop: int(row.Items)}})
+	if err == nil && len(row.Block) > 0 {
+		if next.Items, err = skill.DecodeItems(row.Block); err != nil {
+			return store.Next{}, fmt.Errorf("task %d, items: %w", row.Seq, err)
+		}
 	}
-	return next, nil
+	return next, err
 }
 
 // standing is what is known without looking for a task.
 func (h *held) standing(state store.State) store.Next {
 	return store.Next{Now: h.row.Now.UTC(), State: state, Hold: h.row.Hold, Paced: h.row.Paced}
-}
-
-func (h *held) open(ctx context.Context, task int64, ranges []store.Range) error {
-	p := dbq.OpenIntentsParams{Task: task, Integration: h.lease.Ref, Epoch: h.lease.Epoch}
-	for _, r := range ranges {
-		p.Starts, p.Stops = append(p.Starts, int32(r.Start)), append(p.Stops, int32(r.Stop))
-	}
-	n, err := h.OpenIntents(ctx, p)
-	if err == nil && n == 0 {
-		err = store.ErrTaskEnded
-	}
-	if err != nil {
-		return fmt.Errorf("open intents: %w", err)
-	}
-	return nil
 }
 
 // Extend implements store.Drains.
@@ -240,38 +209,73 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 			blocks[i] = skill.AppendOutcomes(nil, run.Outcomes)
 		}
 	}
-	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		h, err := tx.hold(ctx, lease)
-		if err != nil {
-			return err
+	made, known := sorted(step.Written)
+	copied := len(made) >= copyFrom
+	for {
+		if next, err = s.advance(ctx, lease, step, blocks, made, known, copied); codeOf(err) != "23505" || !copied {
+			break
 		}
-		if err := h.settleSkills(ctx, step); err != nil {
-			return err
-		}
-		if err := h.checkpoint(ctx, step, blocks); err != nil {
-			return err
-		}
-		next, err = h.goOn(ctx, step)
-		return err
-	})
+		copied = false // a row was there against expectation: then it is replaced
+	}
 	if err != nil {
 		return store.Next{}, fmt.Errorf("advance %s: %w", lease.Integration.ID, err)
 	}
 	return next, nil
 }
 
+// advance is one transaction, and one round trip unless new skills are copied.
+func (s *Store) advance(
+	ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte, made, known []store.SkillWritten, copied bool,
+) (next store.Next, err error) {
+	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		h := &held{batches: b, lease: lease}
+		if copied {
+			if err := h.send(ctx, h.holdLease); err != nil {
+				return err
+			}
+			if err := h.copySkills(ctx, step.Task, made); err != nil {
+				return err
+			}
+		}
+		return h.end(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			written := known
+			if copied {
+				err = q.SetHasSkills(ctx, lease.Ref)
+			} else {
+				written = append(slices.Clip(known), made...)
+				err = h.holdLease(ctx, q)
+			}
+			if err != nil {
+				return err
+			}
+			if err := h.upsertSkills(ctx, q, step.Task, written); err != nil {
+				return err
+			}
+			if err := h.noteSkills(ctx, q, step); err != nil {
+				return err
+			}
+			if err := h.checkpoint(ctx, q, step, blocks); err != nil {
+				return err
+			}
+			next, err = h.goOn(ctx, q, step)
+			return err
+		})
+	})
+	return next, err
+}
+
 // goOn is the part of a step that concerns the integration, and what comes after.
-func (h *held) goOn(ctx context.Context, step store.Step) (store.Next, error) {
+func (h *held) goOn(ctx context.Context, q *dbq.Queries, step store.Step) (store.Next, error) {
 	state := stateOf(h.row.Integration)
 	if step.Invalid != "" {
 		state.InvalidReason = step.Invalid
-		err := h.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{Seq: h.lease.Ref, Reason: &step.Invalid})
+		err := q.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{Seq: h.lease.Ref, Reason: &step.Invalid})
 		if err != nil {
 			return store.Next{}, err
 		}
 	}
 	if step.Hold > 0 || step.Pace > 0 {
-		if err := h.HoldDrain(ctx, dbq.HoldDrainParams{Integration: h.lease.Ref, Hold: step.Hold, Pace: step.Pace}); err != nil {
+		if err := q.HoldDrain(ctx, dbq.HoldDrainParams{Integration: h.lease.Ref, Hold: step.Hold, Pace: step.Pace}); err != nil {
 			return store.Next{}, err
 		}
 		h.row.Hold = max(h.row.Hold, step.Hold)
@@ -281,9 +285,9 @@ func (h *held) goOn(ctx context.Context, step store.Step) (store.Next, error) {
 	}
 	switch step.Then {
 	case store.Proceed:
-		return h.next(ctx, state, step.OpenUpTo)
+		return h.next(ctx, q, state, step.OpenUpTo)
 	case store.Leave:
-		err := h.ReleaseDrain(ctx, dbq.ReleaseDrainParams{Integration: h.lease.Ref, Wanted: true, ResumeIn: step.ResumeIn})
+		err := q.ReleaseDrain(ctx, dbq.ReleaseDrainParams{Integration: h.lease.Ref, Wanted: true, ResumeIn: step.ResumeIn})
 		return h.standing(state), err
 	default:
 		return h.standing(state), nil
@@ -291,22 +295,16 @@ func (h *held) goOn(ctx context.Context, step store.Step) (store.Next, error) {
 }
 
 // checkpoint moves a task on: intents, outcomes, its end.
-func (h *held) checkpoint(ctx context.Context, step store.Step, blocks [][]byte) error {
+func (h *held) checkpoint(ctx context.Context, q *dbq.Queries, step store.Step, blocks [][]byte) error {
 	if step.Task == 0 {
 		return nil
 	}
 	if f := step.Finish; f != nil {
-		n, err := h.FinishTask(ctx, dbq.FinishTaskParams{
+		_, err := q.FinishTask(ctx, dbq.FinishTaskParams{
 			Task: step.Task, Integration: h.lease.Ref, Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
 			Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 		})
-		if err == nil && n == 0 {
-			err = store.ErrTaskEnded
-		}
-		if err != nil {
-			return fmt.Errorf("finish: %w", err)
-		}
-		return nil
+		return err
 	}
 	p := dbq.CheckpointTaskParams{
 		Task: step.Task, Integration: h.lease.Ref, Attempt: int32(step.Attempt), Blocks: blocks, Touched: len(step.Unsure) > 0,
@@ -324,17 +322,14 @@ func (h *held) checkpoint(ctx context.Context, step store.Step, blocks [][]byte)
 	}
 	p.Done, p.Written = int32(counts.Total()), int32(counts.Written)
 	p.Unchanged, p.Failed = int32(counts.Unchanged), int32(counts.Failed)
-	n, err := h.CheckpointTask(ctx, p)
-	if err == nil && n == 0 {
-		err = store.ErrTaskEnded
+	if _, err := q.CheckpointTask(ctx, p); err != nil || len(step.Open) == 0 {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	open := dbq.OpenIntentsParams{Task: step.Task, Integration: h.lease.Ref, Epoch: h.lease.Epoch}
+	for _, r := range step.Open {
+		open.Starts, open.Stops = append(open.Starts, int32(r.Start)), append(open.Stops, int32(r.Stop))
 	}
-	if len(step.Open) == 0 {
-		return nil
-	}
-	return h.open(ctx, step.Task, step.Open)
+	return q.OpenIntents(ctx, open)
 }
 
 // Items implements store.Drains.

@@ -125,6 +125,8 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 		for name, limit := range limits() {
 			params[name] = strconv.FormatInt(limit.Milliseconds(), 10)
 		}
+		// A plan that was made and kept while a table was small must be good when it is large: every statement has its index.
+		params["enable_seqscan"], params["jit"], params["plan_cache_mode"] = "off", "off", "force_generic_plan"
 	}
 	if opts.Now != nil {
 		config.PrepareConn = func(ctx context.Context, c *pgx.Conn) (bool, error) {
@@ -205,11 +207,16 @@ type transaction struct {
 // change runs one transaction. It may be run more than once, each time afresh, so f must set its results rather than add
 // to them.
 func (s *Store) change(ctx context.Context, f func(ctx context.Context, tx *transaction) error) error {
+	return s.retry(ctx, func(ctx context.Context) error { return s.once(ctx, f) })
+}
+
+// retry bounds a transaction, and runs it again where the database could not order it.
+func (s *Store) retry(ctx context.Context, transaction func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
 	const tries = 4
 	for try := 1; ; try++ {
-		err := s.once(ctx, f)
+		err := transaction(ctx)
 		// The database chose this transaction to end a deadlock, or could not order it: nothing of it was kept.
 		if code := codeOf(err); try < tries && (code == "40P01" || code == "40001") {
 			continue
@@ -225,7 +232,9 @@ func (s *Store) once(ctx context.Context, f func(ctx context.Context, tx *transa
 	}
 	defer tx.Rollback(ctx) //nolint:errcheck // after a commit it does nothing; without one the connection's end does it too
 	if s.opts.Pooler {
-		if err := setLimits(ctx, tx); err != nil {
+		batch := &pgx.Batch{}
+		noteLimits(batch)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 			return err
 		}
 	}
@@ -241,13 +250,11 @@ func (s *Store) once(ctx context.Context, f func(ctx context.Context, tx *transa
 	return nil
 }
 
-func setLimits(ctx context.Context, tx pgx.Tx) error {
+// noteLimits adds the limits of a transaction whose session has none.
+func noteLimits(batch *pgx.Batch) {
 	for name, limit := range limits() {
-		if _, err := tx.Exec(ctx, "SELECT set_config($1, $2, true)", name, strconv.FormatInt(limit.Milliseconds(), 10)); err != nil {
-			return err
-		}
+		batch.Queue("SELECT set_config($1, $2, true)", name, strconv.FormatInt(limit.Milliseconds(), 10))
 	}
-	return nil
 }
 
 // uncertainError is a commit without an answer: it was carried out or not, as a whole.

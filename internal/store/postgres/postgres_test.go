@@ -205,6 +205,13 @@ func drain(ctx context.Context, s store.Store, id, owner string) error {
 		if items, err = s.Items(ctx, next.Task.Ref, 0); err != nil {
 			break
 		}
+		var ids []string
+		for _, it := range items {
+			ids = append(ids, it.OriginID)
+		}
+		if _, err = s.Skills(ctx, lease, ids); err != nil {
+			break
+		}
 		step := store.Step{Task: next.Task.Ref, Then: store.Proceed, OpenUpTo: 100, Finish: &store.Finish{
 			Status: skill.Completed, Counts: skill.Counts{Written: len(items)}, CompletedAt: next.Now, Document: []byte("{}"),
 		}}
@@ -340,6 +347,62 @@ func TestCopyMeetsAnExistingRow(t *testing.T) {
 	}
 	if n := number(t, conn, "SELECT count(*) FROM skills WHERE id = 'kept' AND name = 'Skill 7'"); n != 1 {
 		t.Error("the row that was there lost its id, or was not written")
+	}
+}
+
+// Plans are made on small tables and kept. What a task and a poll read must not grow with the tables all the same, before
+// anybody has looked how large they are.
+func TestPlansOutliveSmallTables(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := open(t, postgres.Options{URL: address, Serve: true, Conns: 3})
+	env, id := integration(t, s)
+	_, other := integration(t, s)
+	const times, rows, polls = 10, 20_000, 3
+	round := func() {
+		t.Helper()
+		for range times {
+			task, err := submit(t.Context(), s, env, id, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := drain(t.Context(), s, id, "me"); err != nil {
+				t.Fatal(err)
+			}
+			for range polls {
+				if _, err := s.Task(t.Context(), env, id, task.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	round()
+	conn := raw(t, address)
+	for _, fill := range []string{
+		`INSERT INTO skills (integration, origin_id, id, name, status) SELECT i.seq, 'filled-' || n, n, 'x', 1 FROM integrations i, generate_series(1, $1) n WHERE i.id = $2`,
+		`INSERT INTO tasks (id, integration, key_id, items, created_at, deadline)
+		 SELECT 'task_' || n, i.seq, 'k', 1, now(), now() + interval '1 d' FROM integrations i, generate_series(1, $1) n WHERE i.id = $3`,
+		`INSERT INTO results SELECT (SELECT left(max(id), -6) FROM results) || n, integration, key_id, status, items, written, unchanged, failed, rewrite,
+		 created_at, completed_at, document, blocks FROM (SELECT * FROM results LIMIT 1) r, generate_series(100000, 99999 + $1) n`,
+	} {
+		_, err := conn.Exec(t.Context(), strings.NewReplacer("$1", fmt.Sprint(rows), "$2", "'"+id+"'", "$3", "'"+other+"'").Replace(fill))
+		if err != nil {
+			t.Fatalf("%s: %v", fill, err)
+		}
+	}
+	exec(t, conn, "SELECT pg_stat_reset()")
+	round()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const read = `SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_user_tables WHERE relname ~ '^(skills|tasks|results.*)$'`
+	for limit := time.Now().Add(time.Minute); number(t, conn, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname ~ '^results'") < times; {
+		if time.Now().After(limit) {
+			t.Fatal("the database does not tell what was read")
+		}
+	}
+	if n := number(t, conn, read); n > times*100 {
+		t.Errorf("%d rows were read for %d tasks", n, times)
 	}
 }
 

@@ -48,23 +48,26 @@ func (c sandboxCatalogue) Write(ctx context.Context, account string, rows []sand
 		p.ExternalIds, p.Names = append(p.ExternalIds, rows[i].ExternalID), append(p.Names, rows[i].Name)
 		p.Active = append(p.Active, rows[i].Active)
 	}
+	p.Account = account
 	seqs := make([]int64, len(rows))
-	err := c.do(ctx, "write", account, func(ctx context.Context, tx *transaction, ref int64) error {
-		p.Account = ref
-		written, err := tx.WriteSandboxSkills(ctx, p)
-		if err != nil {
-			return err
+	// One statement, and so one transaction.
+	written, err := c.s.queries.WriteSandboxSkills(ctx, p)
+	if err == nil && len(written) == 0 {
+		if err = c.s.queries.InsertSandboxAccount(ctx, account); err == nil {
+			written, err = c.s.queries.WriteSandboxSkills(ctx, p)
 		}
-		by := make(map[string]int64, len(written))
-		for _, w := range written {
-			by[w.ExternalID] = w.Seq
-		}
-		for i := range rows {
-			seqs[i] = by[rows[i].ExternalID]
-		}
-		return nil
-	})
-	return seqs, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: write: %w", fault(err))
+	}
+	by := make(map[string]int64, len(written))
+	for _, w := range written {
+		by[w.ExternalID] = w.Seq
+	}
+	for i := range rows {
+		seqs[i] = by[rows[i].ExternalID]
+	}
+	return seqs, nil
 }
 
 // Holders implements sandbox.Catalogue.

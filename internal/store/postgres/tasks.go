@@ -32,12 +32,21 @@ func blocksOf(items []skill.Item) (starts []int32, blocks [][]byte) {
 // Submit implements store.Tasks.
 func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Accepted, err error) {
 	starts, blocks := blocksOf(sub.Items)
-	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		row, err := tx.SubmitTask(ctx, dbq.SubmitTaskParams{
-			ID: sub.TaskID, Integration: sub.IntegrationID, Environment: sub.EnvironmentID, KeyID: sub.KeyID,
-			Items: int32(len(sub.Items)), Starts: starts, Blocks: blocks, Timeout: sub.Timeout,
-			MostWaiting: int64(sub.MostWaiting), Elsewhere: sub.Elsewhere, NotifiedFor: notifiedFor,
-		})
+	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		var row dbq.SubmitTaskRow
+		ask := func(ctx context.Context, q *dbq.Queries) (err error) {
+			row, err = q.SubmitTask(ctx, dbq.SubmitTaskParams{
+				ID: sub.TaskID, Integration: sub.IntegrationID, Environment: sub.EnvironmentID, KeyID: sub.KeyID,
+				Items: int32(len(sub.Items)), Starts: starts, Blocks: blocks, Timeout: sub.Timeout,
+				MostWaiting: int64(sub.MostWaiting), Elsewhere: sub.Elsewhere, NotifiedFor: notifiedFor,
+			})
+			return err
+		}
+		send := b.end
+		if sub.Elsewhere { // there may be more to do
+			send = b.send
+		}
+		err := send(ctx, ask)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows) || err == nil && row.Deleted:
 			return store.ErrNotFound
@@ -52,10 +61,15 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 			Task:    skill.Task{ID: sub.TaskID, CreatedAt: row.CreatedAt.UTC()},
 			Waiting: int(row.WaitingBefore) + len(sub.Items),
 		}
-		if row.Notify {
-			return s.queue.InsertDrain(ctx, tx.sql, sub.IntegrationID)
+		if !sub.Elsewhere {
+			return nil
 		}
-		return nil
+		if row.Notify {
+			if err := s.queue.InsertDrain(ctx, b.tx, sub.IntegrationID); err != nil {
+				return err
+			}
+		}
+		return b.end(ctx, func(context.Context, *dbq.Queries) error { return nil })
 	})
 	if err != nil {
 		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)

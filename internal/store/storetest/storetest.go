@@ -621,6 +621,10 @@ func openedWithClaim(t *testing.T, f *fixture) {
 	if !next.Opened {
 		t.Error("a task of three was not opened, of at most three")
 	}
+	// A store need not bring the items, but if it does they are the task's.
+	if stored, err := f.Items(t.Context(), next.Task.Ref, 0); err != nil || next.Items != nil && !slices.Equal(next.Items, stored) {
+		t.Errorf("items = %v, want none or %v, %v", next.Items, stored, err)
+	}
 	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed, OpenUpTo: 2})
 	if next.Opened {
 		t.Error("a task of three was opened, of at most two")

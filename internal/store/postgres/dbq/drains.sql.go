@@ -10,74 +10,61 @@ import (
 	"time"
 )
 
-const anyPendingTask = `-- name: AnyPendingTask :one
-SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = $1)
-`
-
-func (q *Queries) AnyPendingTask(ctx context.Context, integration int64) (bool, error) {
-	row := q.db.QueryRow(ctx, anyPendingTask, integration)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
-const checkpointTask = `-- name: CheckpointTask :execrows
+const checkpointTask = `-- name: CheckpointTask :one
 WITH n AS (
-  DELETE FROM intents WHERE intents.integration = $8 AND intents.task = $7 AND intents.start = ANY ($9::integer[])
+  DELETE FROM intents WHERE intents.integration = $1 AND intents.task = $2 AND intents.start = ANY ($3::integer[])
 ), o AS (
   INSERT INTO task_outcomes (task, start, block)
-  SELECT $7, unnest($10::integer[]), unnest($11::bytea[])
+  SELECT $2, unnest($4::integer[]), unnest($5::bytea[])
+), t AS (
+  UPDATE tasks SET started = true, done = done + $6::integer, written = written + $7::integer, unchanged = unchanged + $8::integer,
+    failed = failed + $9::integer, touched = touched OR $10::boolean, attempt = $11
+  WHERE seq = $2 RETURNING seq
 )
-UPDATE tasks SET started = true, done = done + $1::integer, written = written + $2::integer, unchanged = unchanged + $3::integer,
-  failed = failed + $4::integer, touched = touched OR $5::boolean, attempt = $6
-WHERE seq = $7
+SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002')
 `
 
 type CheckpointTaskParams struct {
+	Integration int64
+	Task        int64
+	Closed      []int32
+	Starts      []int32
+	Blocks      [][]byte
 	Done        int32
 	Written     int32
 	Unchanged   int32
 	Failed      int32
 	Touched     bool
 	Attempt     int32
-	Task        int64
-	Integration int64
-	Closed      []int32
-	Starts      []int32
-	Blocks      [][]byte
 }
 
-func (q *Queries) CheckpointTask(ctx context.Context, arg CheckpointTaskParams) (int64, error) {
-	result, err := q.db.Exec(ctx, checkpointTask,
+func (q *Queries) CheckpointTask(ctx context.Context, arg CheckpointTaskParams) (int32, error) {
+	row := q.db.QueryRow(ctx, checkpointTask,
+		arg.Integration,
+		arg.Task,
+		arg.Closed,
+		arg.Starts,
+		arg.Blocks,
 		arg.Done,
 		arg.Written,
 		arg.Unchanged,
 		arg.Failed,
 		arg.Touched,
 		arg.Attempt,
-		arg.Task,
-		arg.Integration,
-		arg.Closed,
-		arg.Starts,
-		arg.Blocks,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const claimDrain = `-- name: ClaimDrain :one
-WITH l AS (
-  SELECT d.integration, d.owner FROM drains d
-  WHERE d.integration = (SELECT i.seq FROM integrations i WHERE i.id = $3)
-    AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR $4::boolean)
-  FOR NO KEY UPDATE
-)
-UPDATE drains SET owner = $1, epoch = drains.epoch + 1, until = clock() + $2::interval
-FROM l WHERE drains.integration = l.integration
-RETURNING drains.integration, drains.epoch, (l.owner IS NOT NULL)::boolean AS stolen,
-  EXISTS (SELECT 1 FROM intents WHERE intents.integration = drains.integration) AS open_intents
+UPDATE drains SET owner = $1, epoch = d.epoch + 1, until = clock() + $2::interval
+FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE drains.integration = d.integration AND i.id = $3
+  AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR $4::boolean)
+RETURNING i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) AS open_intents
 `
 
 type ClaimDrainParams struct {
@@ -88,12 +75,16 @@ type ClaimDrainParams struct {
 }
 
 type ClaimDrainRow struct {
-	Integration int64
+	Integration Integration
 	Epoch       int64
 	Stolen      bool
+	Now         time.Time
+	Hold        time.Duration
+	Paced       time.Duration
 	OpenIntents bool
 }
 
+// The drain's row is locked already: this sees what was there before somebody else's lock was given back.
 func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) (ClaimDrainRow, error) {
 	row := q.db.QueryRow(ctx, claimDrain,
 		arg.Owner,
@@ -103,9 +94,26 @@ func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) (ClaimDr
 	)
 	var i ClaimDrainRow
 	err := row.Scan(
-		&i.Integration,
+		&i.Integration.Seq,
+		&i.Integration.ID,
+		&i.Integration.EnvironmentID,
+		&i.Integration.Tool,
+		&i.Integration.Name,
+		&i.Integration.EndUserEmail,
+		&i.Integration.EndUserOriginID,
+		&i.Integration.Settings,
+		&i.Integration.SettingsVersion,
+		&i.Integration.Enabled,
+		&i.Integration.InvalidReason,
+		&i.Integration.InvalidAt,
+		&i.Integration.CreatedAt,
+		&i.Integration.DeletedAt,
+		&i.Integration.Credentials,
 		&i.Epoch,
 		&i.Stolen,
+		&i.Now,
+		&i.Hold,
+		&i.Paced,
 		&i.OpenIntents,
 	)
 	return i, err
@@ -199,54 +207,6 @@ func (q *Queries) DoubtSkillsUpTo(ctx context.Context, arg DoubtSkillsUpToParams
 	return result.RowsAffected(), nil
 }
 
-const drainState = `-- name: DrainState :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, clock()::timestamptz AS now,
-  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
-FROM drains d JOIN integrations i ON i.seq = d.integration
-WHERE d.integration = $1 AND d.owner = $2 AND d.epoch = $3
-FOR NO KEY UPDATE OF d
-`
-
-type DrainStateParams struct {
-	Integration int64
-	Owner       *string
-	Epoch       int64
-}
-
-type DrainStateRow struct {
-	Integration Integration
-	Now         time.Time
-	Hold        time.Duration
-	Paced       time.Duration
-}
-
-// The lease's integration and its waits, under the lock of the drain's row.
-func (q *Queries) DrainState(ctx context.Context, arg DrainStateParams) (DrainStateRow, error) {
-	row := q.db.QueryRow(ctx, drainState, arg.Integration, arg.Owner, arg.Epoch)
-	var i DrainStateRow
-	err := row.Scan(
-		&i.Integration.Seq,
-		&i.Integration.ID,
-		&i.Integration.EnvironmentID,
-		&i.Integration.Tool,
-		&i.Integration.Name,
-		&i.Integration.EndUserEmail,
-		&i.Integration.EndUserOriginID,
-		&i.Integration.Settings,
-		&i.Integration.SettingsVersion,
-		&i.Integration.Enabled,
-		&i.Integration.InvalidReason,
-		&i.Integration.InvalidAt,
-		&i.Integration.CreatedAt,
-		&i.Integration.DeletedAt,
-		&i.Integration.Credentials,
-		&i.Now,
-		&i.Hold,
-		&i.Paced,
-	)
-	return i, err
-}
-
 const dueDrains = `-- name: DueDrains :many
 SELECT i.id FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)
@@ -334,12 +294,16 @@ func (q *Queries) ExtendLeases(ctx context.Context, arg ExtendLeasesParams) ([]E
 }
 
 const findSkills = `-- name: FindSkills :many
-SELECT origin_id, id, remote_id, hash, unsure FROM skills WHERE integration = $1 AND origin_id = ANY ($2::text[])
+SELECT s.origin_id, s.id, s.remote_id, s.hash, s.unsure FROM (SELECT unnest($1::text[]) AS origin_id) u CROSS JOIN LATERAL (
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure FROM skills
+  WHERE skills.integration = $2 AND skills.origin_id = u.origin_id OFFSET 0
+) s
+WHERE (SELECT drains.has_skills FROM drains WHERE drains.integration = $2)
 `
 
 type FindSkillsParams struct {
-	Integration int64
 	OriginIds   []string
+	Integration int64
 }
 
 type FindSkillsRow struct {
@@ -350,8 +314,9 @@ type FindSkillsRow struct {
 	Unsure   bool
 }
 
+// One descent of the index for each, whatever a plan of long ago thought that an integration has: OFFSET 0 leaves no other way.
 func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindSkillsRow, error) {
-	rows, err := q.db.Query(ctx, findSkills, arg.Integration, arg.OriginIds)
+	rows, err := q.db.Query(ctx, findSkills, arg.OriginIds, arg.Integration)
 	if err != nil {
 		return nil, err
 	}
@@ -376,61 +341,51 @@ func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindS
 	return items, nil
 }
 
-const finishTask = `-- name: FinishTask :execrows
+const finishTask = `-- name: FinishTask :one
 WITH t AS (
-  DELETE FROM tasks WHERE seq = $7 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline
+  DELETE FROM tasks WHERE seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline
 ), i AS (
-  DELETE FROM task_items WHERE task_items.task = $7 RETURNING start, block
+  DELETE FROM task_items WHERE task_items.task = $1 RETURNING start, block
 ), o AS (
-  DELETE FROM task_outcomes WHERE task_outcomes.task = $7
+  DELETE FROM task_outcomes WHERE task_outcomes.task = $1
 ), n AS (
-  DELETE FROM intents WHERE intents.integration = $8 AND intents.task = $7
+  DELETE FROM intents WHERE intents.integration = $2 AND intents.task = $1
 ), d AS (
   UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - t.items FROM t WHERE drains.integration = t.integration
+), r AS (
+  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.id, t.integration, t.key_id, $3, t.items, $4, $5, $6, t.rewrite, t.created_at, $7, $8,
+    (SELECT array_agg(i.block ORDER BY i.start) FROM i)
+  FROM t
 )
-INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-SELECT t.id, t.integration, t.key_id, $1, t.items, $2, $3, $4, t.rewrite, t.created_at, $5, $6,
-  (SELECT array_agg(i.block ORDER BY i.start) FROM i)
-FROM t
+SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002')
 `
 
 type FinishTaskParams struct {
+	Task        int64
+	Integration int64
 	Status      int16
 	Written     int32
 	Unchanged   int32
 	Failed      int32
 	CompletedAt time.Time
 	Document    []byte
-	Task        int64
-	Integration int64
 }
 
-func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int64, error) {
-	result, err := q.db.Exec(ctx, finishTask,
+func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int32, error) {
+	row := q.db.QueryRow(ctx, finishTask,
+		arg.Task,
+		arg.Integration,
 		arg.Status,
 		arg.Written,
 		arg.Unchanged,
 		arg.Failed,
 		arg.CompletedAt,
 		arg.Document,
-		arg.Task,
-		arg.Integration,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const hasSkills = `-- name: HasSkills :one
-SELECT has_skills FROM drains WHERE integration = $1
-`
-
-func (q *Queries) HasSkills(ctx context.Context, integration int64) (bool, error) {
-	row := q.db.QueryRow(ctx, hasSkills, integration)
-	var has_skills bool
-	err := row.Scan(&has_skills)
-	return has_skills, err
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const holdDrain = `-- name: HoldDrain :exec
@@ -449,6 +404,55 @@ type HoldDrainParams struct {
 func (q *Queries) HoldDrain(ctx context.Context, arg HoldDrainParams) error {
 	_, err := q.db.Exec(ctx, holdDrain, arg.Hold, arg.Pace, arg.Integration)
 	return err
+}
+
+const holdLease = `-- name: HoldLease :one
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
+FROM integrations i LEFT JOIN LATERAL (
+  SELECT integration, wanted, resume_at, paced_until, notified_at, owner, epoch, until, has_skills, pending, waiting FROM drains WHERE drains.integration = i.seq AND drains.owner = $1 AND drains.epoch = $2 FOR NO KEY UPDATE
+) d ON true
+WHERE i.seq = $3 AND (d.integration IS NOT NULL OR refuse('WC001'))
+`
+
+type HoldLeaseParams struct {
+	Owner       *string
+	Epoch       int64
+	Integration int64
+}
+
+type HoldLeaseRow struct {
+	Integration Integration
+	Now         time.Time
+	Hold        time.Duration
+	Paced       time.Duration
+}
+
+// The lease's integration and its waits, under the lock of the drain's row. Without the lease the transaction ends here.
+func (q *Queries) HoldLease(ctx context.Context, arg HoldLeaseParams) (HoldLeaseRow, error) {
+	row := q.db.QueryRow(ctx, holdLease, arg.Owner, arg.Epoch, arg.Integration)
+	var i HoldLeaseRow
+	err := row.Scan(
+		&i.Integration.Seq,
+		&i.Integration.ID,
+		&i.Integration.EnvironmentID,
+		&i.Integration.Tool,
+		&i.Integration.Name,
+		&i.Integration.EndUserEmail,
+		&i.Integration.EndUserOriginID,
+		&i.Integration.Settings,
+		&i.Integration.SettingsVersion,
+		&i.Integration.Enabled,
+		&i.Integration.InvalidReason,
+		&i.Integration.InvalidAt,
+		&i.Integration.CreatedAt,
+		&i.Integration.DeletedAt,
+		&i.Integration.Credentials,
+		&i.Now,
+		&i.Hold,
+		&i.Paced,
+	)
+	return i, err
 }
 
 const insertRewrite = `-- name: InsertRewrite :exec
@@ -578,6 +582,73 @@ func (q *Queries) MarkIntegrationInvalid(ctx context.Context, arg MarkIntegratio
 	return err
 }
 
+const nextTask = `-- name: NextTask :one
+WITH i AS (
+  SELECT (i.enabled OR i.deleted_at IS NOT NULL) AS open, (i.enabled AND i.deleted_at IS NULL AND i.invalid_reason IS NULL) AS sendable
+  FROM integrations i WHERE i.seq = $1
+), t AS (
+  SELECT tasks.seq, tasks.id, tasks.integration, tasks.key_id, tasks.items, tasks.done, tasks.written, tasks.unchanged, tasks.failed, tasks.started, tasks.touched, tasks.rewrite, tasks.attempt, tasks.created_at, tasks.deadline, (tasks.deadline - clock())::interval AS time_left,
+    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= $2::integer)::boolean AS opened
+  FROM tasks WHERE tasks.integration = $1 AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
+  ORDER BY tasks.seq LIMIT 1
+), s AS (
+  UPDATE tasks SET started = true FROM t WHERE tasks.seq = t.seq AND t.opened AND NOT t.started
+), n AS (
+  INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
+  SELECT $1, t.seq, 0, t.items, $3, clock() FROM t WHERE t.opened
+), r AS (
+  UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = $1)
+  WHERE drains.integration = $1 AND NOT EXISTS (SELECT 1 FROM t)
+)
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.attempt, t.created_at, t.time_left, t.opened, b.block
+FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened
+`
+
+type NextTaskParams struct {
+	Integration int64
+	OpenUpTo    int32
+	Epoch       int64
+}
+
+type NextTaskRow struct {
+	Seq       int64
+	ID        string
+	Items     int32
+	Written   int32
+	Unchanged int32
+	Failed    int32
+	Touched   bool
+	Rewrite   bool
+	Attempt   int32
+	CreatedAt time.Time
+	TimeLeft  time.Duration
+	Opened    bool
+	Block     []byte
+}
+
+// The oldest task; while the integration is paused, the oldest whose deadline has passed. One that fits into a call gets its
+// intent. Without a task the lease is given back.
+func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow, error) {
+	row := q.db.QueryRow(ctx, nextTask, arg.Integration, arg.OpenUpTo, arg.Epoch)
+	var i NextTaskRow
+	err := row.Scan(
+		&i.Seq,
+		&i.ID,
+		&i.Items,
+		&i.Written,
+		&i.Unchanged,
+		&i.Failed,
+		&i.Touched,
+		&i.Rewrite,
+		&i.Attempt,
+		&i.CreatedAt,
+		&i.TimeLeft,
+		&i.Opened,
+		&i.Block,
+	)
+	return i, err
+}
+
 const nthSkill = `-- name: NthSkill :one
 SELECT origin_id FROM skills WHERE integration = $1 AND origin_id > $2 ORDER BY origin_id LIMIT 1 OFFSET $3
 `
@@ -595,87 +666,7 @@ func (q *Queries) NthSkill(ctx context.Context, arg NthSkillParams) (string, err
 	return origin_id, err
 }
 
-const oldestOverdueTask = `-- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
-FROM tasks WHERE integration = $1 AND deadline <= clock() ORDER BY seq LIMIT 1
-`
-
-type OldestOverdueTaskRow struct {
-	Seq       int64
-	ID        string
-	Items     int32
-	Done      int32
-	Written   int32
-	Unchanged int32
-	Failed    int32
-	Touched   bool
-	Rewrite   bool
-	Attempt   int32
-	CreatedAt time.Time
-	TimeLeft  time.Duration
-}
-
-func (q *Queries) OldestOverdueTask(ctx context.Context, integration int64) (OldestOverdueTaskRow, error) {
-	row := q.db.QueryRow(ctx, oldestOverdueTask, integration)
-	var i OldestOverdueTaskRow
-	err := row.Scan(
-		&i.Seq,
-		&i.ID,
-		&i.Items,
-		&i.Done,
-		&i.Written,
-		&i.Unchanged,
-		&i.Failed,
-		&i.Touched,
-		&i.Rewrite,
-		&i.Attempt,
-		&i.CreatedAt,
-		&i.TimeLeft,
-	)
-	return i, err
-}
-
-const oldestTask = `-- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
-FROM tasks WHERE integration = $1 ORDER BY seq LIMIT 1
-`
-
-type OldestTaskRow struct {
-	Seq       int64
-	ID        string
-	Items     int32
-	Done      int32
-	Written   int32
-	Unchanged int32
-	Failed    int32
-	Touched   bool
-	Rewrite   bool
-	Attempt   int32
-	CreatedAt time.Time
-	TimeLeft  time.Duration
-}
-
-func (q *Queries) OldestTask(ctx context.Context, integration int64) (OldestTaskRow, error) {
-	row := q.db.QueryRow(ctx, oldestTask, integration)
-	var i OldestTaskRow
-	err := row.Scan(
-		&i.Seq,
-		&i.ID,
-		&i.Items,
-		&i.Done,
-		&i.Written,
-		&i.Unchanged,
-		&i.Failed,
-		&i.Touched,
-		&i.Rewrite,
-		&i.Attempt,
-		&i.CreatedAt,
-		&i.TimeLeft,
-	)
-	return i, err
-}
-
-const openIntents = `-- name: OpenIntents :execrows
+const openIntents = `-- name: OpenIntents :exec
 WITH t AS (
   UPDATE tasks SET started = true WHERE seq = $5 AND NOT started
 )
@@ -692,18 +683,15 @@ type OpenIntentsParams struct {
 	Task        int64
 }
 
-func (q *Queries) OpenIntents(ctx context.Context, arg OpenIntentsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, openIntents,
+func (q *Queries) OpenIntents(ctx context.Context, arg OpenIntentsParams) error {
+	_, err := q.db.Exec(ctx, openIntents,
 		arg.Integration,
 		arg.Epoch,
 		arg.Starts,
 		arg.Stops,
 		arg.Task,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }
 
 const outcomes = `-- name: Outcomes :many
@@ -762,6 +750,9 @@ func (q *Queries) OverdueDrains(ctx context.Context, most int32) ([]string, erro
 }
 
 const refuseSkills = `-- name: RefuseSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = $1 AND NOT has_skills
+)
 INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_code, error_message)
 SELECT $1, clock(), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::smallint[]),
   unnest($6::text[]), unnest($7::text[])
@@ -866,6 +857,9 @@ func (q *Queries) SkillContents(ctx context.Context, arg SkillContentsParams) ([
 }
 
 const unsureSkills = `-- name: UnsureSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = $1 AND NOT has_skills
+)
 INSERT INTO skills (integration, unsure, origin_id, id, name, status)
 SELECT $1, true, unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::smallint[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true,
@@ -893,6 +887,9 @@ func (q *Queries) UnsureSkills(ctx context.Context, arg UnsureSkillsParams) erro
 }
 
 const upsertSkills = `-- name: UpsertSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = $1 AND NOT has_skills
+)
 INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
 SELECT $1, clock(), $2::bigint, unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
   unnest($7::smallint[]), unnest($8::bytea[])

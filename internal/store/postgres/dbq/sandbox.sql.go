@@ -182,17 +182,18 @@ func (q *Queries) StepSandboxScripts(ctx context.Context, arg StepSandboxScripts
 
 const writeSandboxSkills = `-- name: WriteSandboxSkills :many
 INSERT INTO sandbox_skills (account, updated_at, external_id, name, active)
-SELECT $1, clock(), unnest($2::text[]), unnest($3::text[]), unnest($4::boolean[])
+SELECT a.seq, clock(), unnest($1::text[]), unnest($2::text[]), unnest($3::boolean[])
+FROM sandbox_accounts a WHERE a.name = $4
 ON CONFLICT (account, external_id) DO UPDATE SET
   updated_at = excluded.updated_at, name = excluded.name, active = excluded.active, writes = sandbox_skills.writes + 1
 RETURNING external_id, seq
 `
 
 type WriteSandboxSkillsParams struct {
-	Account     int64
 	ExternalIds []string
 	Names       []string
 	Active      []bool
+	Account     string
 }
 
 type WriteSandboxSkillsRow struct {
@@ -202,10 +203,10 @@ type WriteSandboxSkillsRow struct {
 
 func (q *Queries) WriteSandboxSkills(ctx context.Context, arg WriteSandboxSkillsParams) ([]WriteSandboxSkillsRow, error) {
 	rows, err := q.db.Query(ctx, writeSandboxSkills,
-		arg.Account,
 		arg.ExternalIds,
 		arg.Names,
 		arg.Active,
+		arg.Account,
 	)
 	if err != nil {
 		return nil, err

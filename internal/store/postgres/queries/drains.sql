@@ -1,22 +1,21 @@
 -- name: ClaimDrain :one
-WITH l AS (
-  SELECT d.integration, d.owner FROM drains d
-  WHERE d.integration = (SELECT i.seq FROM integrations i WHERE i.id = @id)
-    AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR @force::boolean)
-  FOR NO KEY UPDATE
-)
-UPDATE drains SET owner = @owner, epoch = drains.epoch + 1, until = clock() + @ttl::interval
-FROM l WHERE drains.integration = l.integration
-RETURNING drains.integration, drains.epoch, (l.owner IS NOT NULL)::boolean AS stolen,
-  EXISTS (SELECT 1 FROM intents WHERE intents.integration = drains.integration) AS open_intents;
+-- The drain's row is locked already: this sees what was there before somebody else's lock was given back.
+UPDATE drains SET owner = @owner, epoch = d.epoch + 1, until = clock() + @ttl::interval
+FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE drains.integration = d.integration AND i.id = @id
+  AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR @force::boolean)
+RETURNING sqlc.embed(i), drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) AS open_intents;
 
--- name: DrainState :one
--- The lease's integration and its waits, under the lock of the drain's row.
+-- name: HoldLease :one
+-- The lease's integration and its waits, under the lock of the drain's row. Without the lease the transaction ends here.
 SELECT sqlc.embed(i), clock()::timestamptz AS now,
   greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
-FROM drains d JOIN integrations i ON i.seq = d.integration
-WHERE d.integration = @integration AND d.owner = @owner AND d.epoch = @epoch
-FOR NO KEY UPDATE OF d;
+FROM integrations i LEFT JOIN LATERAL (
+  SELECT * FROM drains WHERE drains.integration = i.seq AND drains.owner = @owner AND drains.epoch = @epoch FOR NO KEY UPDATE
+) d ON true
+WHERE i.seq = @integration AND (d.integration IS NOT NULL OR refuse('WC001'));
 
 -- name: ExtendLeases :many
 -- A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
@@ -43,21 +42,30 @@ WHERE integration = @integration;
 -- name: SetHasSkills :exec
 UPDATE drains SET has_skills = true WHERE integration = @integration AND NOT has_skills;
 
--- name: HasSkills :one
-SELECT has_skills FROM drains WHERE integration = @integration;
+-- name: NextTask :one
+-- The oldest task; while the integration is paused, the oldest whose deadline has passed. One that fits into a call gets its
+-- intent. Without a task the lease is given back.
+WITH i AS (
+  SELECT (i.enabled OR i.deleted_at IS NOT NULL) AS open, (i.enabled AND i.deleted_at IS NULL AND i.invalid_reason IS NULL) AS sendable
+  FROM integrations i WHERE i.seq = @integration
+), t AS (
+  SELECT tasks.*, (tasks.deadline - clock())::interval AS time_left,
+    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= @open_up_to::integer)::boolean AS opened
+  FROM tasks WHERE tasks.integration = @integration AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
+  ORDER BY tasks.seq LIMIT 1
+), s AS (
+  UPDATE tasks SET started = true FROM t WHERE tasks.seq = t.seq AND t.opened AND NOT t.started
+), n AS (
+  INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
+  SELECT @integration, t.seq, 0, t.items, @epoch, clock() FROM t WHERE t.opened
+), r AS (
+  UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = @integration)
+  WHERE drains.integration = @integration AND NOT EXISTS (SELECT 1 FROM t)
+)
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.attempt, t.created_at, t.time_left, t.opened, b.block
+FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened;
 
--- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
-FROM tasks WHERE integration = @integration ORDER BY seq LIMIT 1;
-
--- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, rewrite, attempt, created_at, (deadline - clock())::interval AS time_left
-FROM tasks WHERE integration = @integration AND deadline <= clock() ORDER BY seq LIMIT 1;
-
--- name: AnyPendingTask :one
-SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = @integration);
-
--- name: OpenIntents :execrows
+-- name: OpenIntents :exec
 WITH t AS (
   UPDATE tasks SET started = true WHERE seq = @task AND NOT started
 )
@@ -65,18 +73,20 @@ INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
 SELECT @integration, tasks.seq, u.start, u.stop, @epoch, clock()
 FROM tasks, (SELECT unnest(@starts::integer[]) AS start, unnest(@stops::integer[]) AS stop) u WHERE tasks.seq = @task;
 
--- name: CheckpointTask :execrows
+-- name: CheckpointTask :one
 WITH n AS (
   DELETE FROM intents WHERE intents.integration = @integration AND intents.task = @task AND intents.start = ANY (@closed::integer[])
 ), o AS (
   INSERT INTO task_outcomes (task, start, block)
   SELECT @task, unnest(@starts::integer[]), unnest(@blocks::bytea[])
+), t AS (
+  UPDATE tasks SET started = true, done = done + @done::integer, written = written + @written::integer, unchanged = unchanged + @unchanged::integer,
+    failed = failed + @failed::integer, touched = touched OR @touched::boolean, attempt = @attempt
+  WHERE seq = @task RETURNING seq
 )
-UPDATE tasks SET started = true, done = done + @done::integer, written = written + @written::integer, unchanged = unchanged + @unchanged::integer,
-  failed = failed + @failed::integer, touched = touched OR @touched::boolean, attempt = @attempt
-WHERE seq = @task;
+SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 
--- name: FinishTask :execrows
+-- name: FinishTask :one
 WITH t AS (
   DELETE FROM tasks WHERE seq = @task RETURNING *
 ), i AS (
@@ -87,11 +97,13 @@ WITH t AS (
   DELETE FROM intents WHERE intents.integration = @integration AND intents.task = @task
 ), d AS (
   UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - t.items FROM t WHERE drains.integration = t.integration
+), r AS (
+  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
+    (SELECT array_agg(i.block ORDER BY i.start) FROM i)
+  FROM t
 )
-INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
-  (SELECT array_agg(i.block ORDER BY i.start) FROM i)
-FROM t;
+SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 
 -- name: MarkIntegrationInvalid :exec
 UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq;
@@ -112,13 +124,21 @@ SELECT start, block FROM task_outcomes WHERE task = @task ORDER BY start;
 SELECT start, block FROM task_items WHERE task = @task AND start <= @position ORDER BY start DESC LIMIT 1;
 
 -- name: FindSkills :many
-SELECT origin_id, id, remote_id, hash, unsure FROM skills WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]);
+-- One descent of the index for each, whatever a plan of long ago thought that an integration has: OFFSET 0 leaves no other way.
+SELECT s.* FROM (SELECT unnest(@origin_ids::text[]) AS origin_id) u CROSS JOIN LATERAL (
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure FROM skills
+  WHERE skills.integration = @integration AND skills.origin_id = u.origin_id OFFSET 0
+) s
+WHERE (SELECT drains.has_skills FROM drains WHERE drains.integration = @integration);
 
 -- name: SkillContents :many
 SELECT origin_id, name, status FROM skills
 WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]) AND written_at IS NOT NULL;
 
 -- name: UpsertSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = @integration AND NOT has_skills
+)
 INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
 SELECT @integration, clock(), @task::bigint, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@remote_ids::text[]), unnest(@names::text[]),
   unnest(@statuses::smallint[]), unnest(@hashes::bytea[])
@@ -127,6 +147,9 @@ ON CONFLICT (integration, origin_id) DO UPDATE SET
   status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL;
 
 -- name: RefuseSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = @integration AND NOT has_skills
+)
 INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_code, error_message)
 SELECT @integration, clock(), unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[]),
   unnest(@codes::text[]), unnest(@messages::text[])
@@ -136,6 +159,9 @@ ON CONFLICT (integration, origin_id) DO UPDATE SET
   status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END;
 
 -- name: UnsureSkills :exec
+WITH d AS (
+  UPDATE drains SET has_skills = true WHERE drains.integration = @integration AND NOT has_skills
+)
 INSERT INTO skills (integration, unsure, origin_id, id, name, status)
 SELECT @integration, true, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET hash = NULL, unsure = true,

@@ -6,7 +6,8 @@ INSERT INTO sandbox_accounts (name) VALUES (@name) ON CONFLICT DO NOTHING;
 
 -- name: WriteSandboxSkills :many
 INSERT INTO sandbox_skills (account, updated_at, external_id, name, active)
-SELECT @account, clock(), unnest(@external_ids::text[]), unnest(@names::text[]), unnest(@active::boolean[])
+SELECT a.seq, clock(), unnest(@external_ids::text[]), unnest(@names::text[]), unnest(@active::boolean[])
+FROM sandbox_accounts a WHERE a.name = @account
 ON CONFLICT (account, external_id) DO UPDATE SET
   updated_at = excluded.updated_at, name = excluded.name, active = excluded.active, writes = sandbox_skills.writes + 1
 RETURNING external_id, seq;
