@@ -149,6 +149,16 @@ func TestPasswordsStaySecret(t *testing.T) {
 	}
 }
 
+// With a single connection, opening would wait for itself.
+func TestTooFewConnections(t *testing.T) {
+	t.Parallel()
+	for _, o := range []postgres.Options{{URL: "postgres://127.0.0.1:1/none", Conns: 1}, {URL: "postgres://127.0.0.1:1/none?pool_max_conns=1"}} {
+		if _, err := postgres.Open(t.Context(), o); skill.KindOf(err) != skill.Invalid || !strings.Contains(err.Error(), "at least 2") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
 func TestEverySessionHasLimits(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Database(t)
@@ -499,6 +509,51 @@ func TestDaysAreDroppedWhole(t *testing.T) {
 	}
 	if _, err := s.Task(t.Context(), env, id, stray.ID); err != nil {
 		t.Errorf("the moved task: %v", err)
+	}
+}
+
+// A process that starts to work in a moment in which the database is away works all the same once it is back.
+func TestTheQueueStartsLate(t *testing.T) {
+	t.Parallel()
+	p := pgtest.NewProxy(t, pgtest.Database(t))
+	s := closing(t, postgres.Options{URL: p.URL(), Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	p.Refuse()
+	p.Cut()
+	ctx, stop := context.WithCancel(t.Context())
+	woken, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- s.Work(ctx, store.Jobs{Wake: func(id string) { woken <- id }}) }()
+	for s.Ping(ctx) == nil { // a connection may not know yet that it was cut
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("it gave up: %v", err)
+	case <-time.After(1500 * time.Millisecond): // longer than it takes to try again
+	}
+	p.Restore()
+	var err error
+	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); {
+		if _, err = s.Submit(t.Context(), store.Submission{
+			EnvironmentID: env, IntegrationID: id, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Timeout: time.Hour, Elsewhere: true,
+			Items: []skill.Item{{OriginID: "1", Name: "Welding", Status: skill.Active}},
+		}); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-woken:
+		if got != id {
+			t.Errorf("woken: %s, want %s", got, id)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing is woken")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

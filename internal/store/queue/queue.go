@@ -35,6 +35,7 @@ func (Retain) Kind() string { return "retain" }
 type Queue[TTx any] struct {
 	client *river.Client[TTx]
 	jobs   *Jobs
+	log    *slog.Logger
 }
 
 // Jobs are what is done for the queue.
@@ -120,7 +121,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], opts Options) (*Queue[TTx], er
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	return &Queue[TTx]{client: client, jobs: jobs}, nil
+	return &Queue[TTx]{client: client, jobs: jobs, log: opts.Logger}, nil
 }
 
 // InsertDrain adds a wake-up to a transaction.
@@ -131,7 +132,10 @@ func (q *Queue[TTx]) InsertDrain(ctx context.Context, tx TTx, integrationID stri
 	return nil
 }
 
-// Run does jobs until ctx ends. It is called once.
+// startAgain is how long after a start that failed, for want of the database, the next one is tried.
+const startAgain = time.Second
+
+// Run does jobs until ctx ends, and as soon as the database is there. It is called once.
 func (q *Queue[TTx]) Run(ctx context.Context, jobs Jobs) error {
 	*q.jobs = jobs
 	if jobs.Retain != nil {
@@ -149,8 +153,19 @@ func (q *Queue[TTx]) Run(ctx context.Context, jobs Jobs) error {
 		}
 	}
 	// River stops when the context it was started with ends, but then cuts jobs off; Stop lets them end.
-	if err := q.client.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start queue: %w", err)
+	for failing := false; ; failing = true {
+		err := q.client.Start(context.WithoutCancel(ctx))
+		if err == nil {
+			break
+		}
+		if !failing {
+			q.log.Warn("the queue could not start; it is tried again until it can", "error", err)
+		}
+		select {
+		case <-time.After(startAgain):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
