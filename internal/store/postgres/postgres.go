@@ -58,14 +58,17 @@ var _ store.Store = (*Store)(nil)
 
 const (
 	defaultConns = 16
+	// fewestConns: migrations hold a lock on one while they run on another, and a server listens on one.
+	fewestConns = 2
 	// connectTime bounds the way to a new connection.
 	connectTime = 3 * time.Second
 	// changeTime bounds a transaction as a whole, for callers that brought no bound of their own.
 	changeTime = 30 * time.Second
-	// What the database allows a statement, the wait for a lock, and a transaction in which nothing happens.
+	// What the database allows a statement, the wait for a lock, and a transaction in which nothing happens. The last is less
+	// than a lease: a machine that vanishes within a transaction holds up its drains no longer than one that does not.
 	statementTime = 20 * time.Second
 	lockTime      = 3 * time.Second
-	idleTime      = 10 * time.Second
+	idleTime      = 5 * time.Second
 	// queuePoll is how often jobs are looked for, in case a notification was lost, and behind a pooler.
 	queuePoll = time.Second
 )
@@ -112,6 +115,10 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 	}
 	if opts.Conns > 0 {
 		config.MaxConns = int32(opts.Conns)
+	}
+	if config.MaxConns < fewestConns {
+		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
+			"%d connections are too few: a process needs at least %d", config.MaxConns, fewestConns)
 	}
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.ConnConfig.ConnectTimeout = connectTime
