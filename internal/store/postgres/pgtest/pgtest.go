@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,7 +67,7 @@ func Database(tb testing.TB) string {
 //nolint:gochecknoglobals // made once a test binary
 var template = sync.OnceValues(func() (*owner, error) {
 	// What is thrown away need not be synced.
-	s, err := find(Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": "200"}})
+	s, err := find(Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off", "max_connections": strconv.Itoa(max(200, fewest))}})
 	if err != nil {
 		return nil, err
 	}

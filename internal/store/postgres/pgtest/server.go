@@ -18,9 +18,19 @@ import (
 // oldest is the first version of PostgreSQL that is good enough, as server_version_num.
 const oldest = 15_00_00
 
+// fewest is how many connections a server on this machine must take. Whoever is named is taken as it is.
+//
+//nolint:gochecknoglobals // what a test binary needs is known before its first test
+var fewest = 1
+
+// NeedConnections is for a TestMain whose tests start many processes: Database then passes over a server on this machine
+// that takes fewer connections, and starts one that takes so many.
+func NeedConnections(n int) { fewest = n }
+
 // server is a PostgreSQL on which databases may be made.
 type server struct {
-	address url.URL  // of any of its databases
+	address url.URL // of any of its databases
+	fewest  int
 	started *cluster // by us, or nil. A cluster that nothing refers to ends: the pipe to its watchdog is collected
 }
 
@@ -52,14 +62,17 @@ func (s server) check() error {
 	if err != nil {
 		return err
 	}
-	var version int
+	var version, most int
 	var may bool
-	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user`).Scan(&version, &may)
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('max_connections')::int, rolcreatedb OR rolsuper
+		FROM pg_roles WHERE rolname = current_user`).Scan(&version, &most, &may)
 	switch err = errors.Join(err, conn.Close(ctx)); {
 	case err != nil:
 		return err
 	case version < oldest:
 		return fmt.Errorf("it is PostgreSQL %d, and %d is the oldest that will do", version/10000, oldest/10000)
+	case most < s.fewest:
+		return fmt.Errorf("it takes %d connections, and these tests need %d", most, s.fewest)
 	case !may:
 		return errors.New("its user may not make databases; run in psql: ALTER ROLE " + conn.Config().User + " CREATEDB")
 	}
@@ -126,7 +139,7 @@ func findLocal() (server, error) {
 			return server{}, err
 		}
 		// A password is where pgx finds it again.
-		s := server{address: url.URL{Scheme: "postgres", User: url.User(config.User), Path: "/" + config.Database}}
+		s := server{address: url.URL{Scheme: "postgres", User: url.User(config.User), Path: "/" + config.Database}, fewest: fewest}
 		port := strconv.Itoa(int(config.Port))
 		if strings.HasPrefix(config.Host, "/") {
 			s.address.RawQuery = url.Values{"host": {config.Host}, "port": {port}}.Encode()
