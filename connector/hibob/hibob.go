@@ -39,8 +39,6 @@ const (
 	batch = 100
 	// searches is how often a call may have to search: once before and, where it is not clear what became of a skill, after.
 	searches = 2
-	// mostBytes of an answer are many times what a hundred skills take.
-	mostBytes = 4 << 20
 	// requests a minute, unless the setting says otherwise: the least that Bob documents for any of its searches.
 	requests = 50
 )
@@ -113,8 +111,7 @@ func (h hibob) Open(account connector.Account) (connector.Session, error) {
 				r.Header.Set("Authorization", authorization)
 				return nil
 			},
-			Secrets:   []string{set.Token, strings.TrimPrefix(authorization, "Basic ")},
-			MostBytes: mostBytes,
+			Secrets: []string{set.Token, strings.TrimPrefix(authorization, "Basic ")},
 		},
 	}, nil
 }

@@ -93,7 +93,8 @@ const (
 	// scriptHelp is shown with the field: what a step of a script may be.
 	scriptHelp = `origin_id → steps, one a call that holds the skill, then "ok" for ever. Steps: ok, refuse, ` +
 		`refuse: <words>, mute (no result for it), throttle, away, credentials, permission, unexpected, lose (written, ` +
-		`but the answer is lost), hang (no answer until the caller gives up)`
+		`but the answer is lost), hang (no answer until the caller gives up), late: <duration> (carried out so much later, ` +
+		`even if the caller has given up)`
 )
 
 // Describe implements connector.Connector.
@@ -140,6 +141,13 @@ func (s *sandbox) Open(account connector.Account) (connector.Session, error) {
 		return nil, errors.New("sandbox settings: concurrency must be at least 1")
 	case set.RateWindow < duration(time.Millisecond):
 		return nil, errors.New("sandbox settings: rate_window must be at least 1ms")
+	}
+	for id, script := range set.Scripts {
+		for _, step := range script {
+			if _, err := lateness(step); err != nil {
+				return nil, fmt.Errorf("sandbox settings: scripts: %s: %w", id, err)
+			}
+		}
 	}
 	refuse, err := regexp.Compile(set.RefuseNames)
 	if err != nil {
@@ -223,7 +231,7 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 		return nil, &connector.Error{Kind: connector.Away, Message: "the call was given up before it was sent", Err: err}
 	}
 	if len(rows) > 0 {
-		seqs, err := s.catalogue.Write(ctx, s.account, rows)
+		seqs, err := s.keep(ctx, rows, steps)
 		if err != nil {
 			return nil, silent(connector.Ambiguous, err)
 		}
@@ -238,6 +246,42 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 		return nil, connector.Errorf(connector.Ambiguous, "the connection broke before the answer came")
 	}
 	return results, nil
+}
+
+// keep writes the rows, late if a script says so: then the request lies somewhere on the way, and no caller can take it back.
+func (s *session) keep(ctx context.Context, rows []Row, steps map[string]string) ([]int64, error) {
+	var late time.Duration
+	for _, step := range steps {
+		d, _ := lateness(step) // Open has looked
+		late = max(late, d)
+	}
+	if late == 0 {
+		return s.catalogue.Write(ctx, s.account, rows)
+	}
+	type answer struct {
+		seqs []int64
+		err  error
+	}
+	done := make(chan answer, 1)
+	time.AfterFunc(late, func() {
+		seqs, err := s.catalogue.Write(context.WithoutCancel(ctx), s.account, rows)
+		done <- answer{seqs, err}
+	})
+	select {
+	case a := <-done:
+		return a.seqs, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// lateness is how much later a step carries the call out.
+func lateness(step string) (time.Duration, error) {
+	words, late := strings.CutPrefix(step, "late:")
+	if !late {
+		return 0, nil
+	}
+	return time.ParseDuration(strings.TrimSpace(words))
 }
 
 // silent is what is known when the catalogue does not answer.

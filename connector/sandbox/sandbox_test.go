@@ -1,11 +1,13 @@
 package sandbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
@@ -57,8 +59,40 @@ func TestConformance(t *testing.T) {
 			`{"no_such_setting":1}`:    "no_such_setting",
 			`{"outage":"yes"}`:         "outage",
 			`{"scripts":{"a":"away"}}`: "scripts",
+
+			`{"scripts":{"a":["late: soon"]}}`: "soon",
 		},
 	})
+}
+
+// A late write arrives although its caller has given up.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	s := sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db")})
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	catalogue := s.Sandbox()
+	session, err := sandbox.New(catalogue).Open(connector.Account{ID: "sandbox:1", Settings: []byte(`{"scripts":{"a":["late: 200ms"]}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = session.Write(ctx, []connector.Skill{{OriginID: "a", Name: "Welding", Active: true}})
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Ambiguous {
+		t.Fatalf("error = %v", err)
+	}
+	if got := records(t, catalogue, "sandbox:1"); len(got) != 0 {
+		t.Errorf("it is there at once: %v", got)
+	}
+	for limit := time.Now().Add(10 * time.Second); len(records(t, catalogue, "sandbox:1")) == 0; {
+		if time.Now().After(limit) {
+			t.Fatal("it never arrives")
+		}
+	}
 }
 
 func records(t *testing.T, c sandbox.Catalogue, account string) []connector.Record {
