@@ -178,6 +178,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	// Who it is that leases in the database name.
+	e.log.Info("draining", "owner", e.owner)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group sync.WaitGroup
