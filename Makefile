@@ -14,12 +14,13 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 # How long, how often: make soak KILLS=50, make fuzz FUZZTIME=10s, make bench BENCH='-only polls'.
 KILLS     = 500
+PAUSES    = 20
 OUTAGES   = 20
 HISTORIES = 20
 FUZZTIME  = 3m
 BENCH     =
 
-FUZZ = connector/rest:FuzzRetryAfter connector/rest:FuzzSaid internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead \
+FUZZ = connector/rest:FuzzRetryAfter internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead \
        internal/clientaddr:FuzzClient
 
 .DEFAULT_GOAL = help
@@ -67,11 +68,12 @@ bench: ## measure every figure of docs/performance.md beside its yardstick (some
 	$(GO) run ./bench $(BENCH)
 
 .PHONY: soak
-soak: needs ## kill a real server 500 times, and run long random histories (an hour or so)
+soak: needs ## kill real servers 500 times, and run long random histories (an hour or so)
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=$(HISTORIES) -timeout=0 -run='Histor' ./internal/engine
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/sqlite -rapid.checks=20000
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/postgres -rapid.checks=2000
-	$(GO) test -count=1 -timeout=0 -run=TestSIGKILL ./e2e -kills=$(KILLS)
+	$(GO) test -count=1 -timeout=0 -run='TestSIGKILL|TestPausedAtAnyMoment' ./e2e -kills=$(KILLS) -pauses=$(PAUSES)
+	$(GO) test -count=1 -timeout=0 -run=TestFair ./e2e -full
 	$(GO) test -count=1 -timeout=0 -run='TestPostgreSQLRestarts|TestTheNetwork' ./e2e -outages=$(OUTAGES)
 
 .PHONY: fuzz

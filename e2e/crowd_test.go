@@ -143,21 +143,6 @@ func short(err error) string {
 	}
 }
 
-// metrics is what the server counts.
-func (s *site) metrics() string {
-	s.t.Helper()
-	response, err := http.Get(s.url + "/metrics")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(text)
-}
-
 // peak is the most memory that the server ever had resident.
 func (s *site) peak() int {
 	s.t.Helper()
@@ -255,7 +240,7 @@ func comeTogether(t *testing.T, s *site) {
 		fmt.Sprintf("crosswalk_items_total{outcome=\"written\"} %d\n", 3*counts["200"]),
 	}
 	for limit := time.Now().Add(time.Minute); ; {
-		metrics := s.metrics()
+		_, metrics := s.get("/metrics")
 		if strings.Contains(metrics, want[0]) && strings.Contains(metrics, want[1]) {
 			break
 		}

@@ -1,91 +1,106 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
-	"io"
+	"math"
 	"math/rand/v2"
-	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/client"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
-// TestSIGKILL kills the server again and again while ten tasks of 2,000 skills are submitted and carried out. Afterwards
-// every accepted task is COMPLETED with one outcome for each item in its order, a skill has one id for ever, and the tool
-// holds the last accepted value of each skill.
-func TestSIGKILL(t *testing.T) {
+// onEach runs a test on each database, with one process.
+func onEach(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Parallel()
-	const size = 2000
-	tasks := max(10, *kills*10/25)
-	s := newSite(t)
-	s.start()
-	// Two integrations, so that one is submitted to while the other works. The calls are small and slow enough for kills
-	// to hit them, before and after the tool has written.
-	var senders []*sender
-	for range 2 {
-		senders = append(senders, &sender{t: t, c: s.client("batch_limit=100", "latency=60ms")})
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newSite(t))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		url := pgtest.Database(t)
+		test(t, newSiteOn(t, url, url))
+	})
+}
+
+// TestSIGKILL kills servers again and again while tasks are submitted and carried out. Afterwards every accepted task is
+// COMPLETED with one outcome for each item in its order, a skill has one id for ever, and the tool holds the last accepted
+// value of each skill.
+func TestSIGKILL(t *testing.T) {
+	onEach(t, func(_ *testing.T, s *site) {
+		// Two integrations, so that one is submitted to while the other works.
+		killed{integrations: 2, size: 2000, apart: time.Second, pause: 300 * time.Millisecond}.test(s)
+		s.terminate()
+	})
+	t.Run("three replicas", func(t *testing.T) {
+		t.Parallel()
+		f := newFleet(t, 3)
+		// The lease of a process that was killed has to run out. There are enough others for the next kill to hit some work.
+		again := killed{integrations: 12, size: 500, apart: 2 * time.Second, pause: time.Second}.test(f.replicas...)
+		if again == 0 {
+			t.Error("no kill has hit a call: this shows nothing")
+		}
+		f.terminate()
+	})
+}
+
+// killed is what is submitted while servers are killed: to how many integrations, how large tasks, how far apart at most.
+// The kills are up to a pause apart.
+type killed struct {
+	integrations, size int
+	apart, pause       time.Duration
+}
+
+func (k killed) test(sites ...*site) (again int) {
+	t := sites[0].t
+	t.Helper()
+	for _, s := range sites {
+		s.start()
 	}
-	var group sync.WaitGroup
-	for n, snd := range senders {
-		group.Go(func() {
-			for round := range tasks / len(senders) {
-				// Half of the skills change each time, and the order too.
-				list := items(size, "")
-				for i := range list {
-					if (i+round)%2 == 0 {
-						list[i].Name += fmt.Sprintf("round %d of %d", round, n)
-					}
-				}
-				rand.Shuffle(size, func(i, j int) { list[i], list[j] = list[j], list[i] })
-				snd.submit(list)
-			}
-		})
+	// The calls are small and slow enough for kills to hit them, before and after the tool has written.
+	var senders senders
+	for range k.integrations {
+		senders = append(senders, newSender(sites, "batch_limit=100", "latency=100ms"))
 	}
-	submitted := make(chan struct{})
-	go func() {
-		group.Wait()
-		close(submitted)
-	}()
-	// The kills go on over the submissions and the work after them.
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	submitted := senders.start(ctx, math.MaxInt, k.size, k.apart)
 	for n := range *kills {
 		// Nothing is waited for here: the moment is to be any moment, for every fifth one that of the start.
-		<-time.After(time.Duration(rand.IntN(300)) * time.Millisecond)
+		<-time.After(rand.N(k.pause))
+		s := sites[rand.IntN(len(sites))]
 		s.kill()
 		if n%5 == 4 {
 			s.reap(s.begin())
-		} else {
-			s.start()
+			<-time.After(rand.N(100 * time.Millisecond))
+			s.kill()
 		}
-	}
-	s.kill()
-	s.start()
-	select {
-	case <-submitted:
-		if senders[0].pending() == 0 && senders[1].pending() == 0 {
-			t.Error("the work was done before the kills were: make it slower")
+		if len(sites) > 1 {
+			<-time.After(rand.N(k.pause / 4)) // the others go on without it
 		}
-	default:
+		s.start()
 	}
-	select {
-	case <-submitted:
-	case <-time.After(2 * time.Minute):
-		t.Fatal("the submissions do not come to an end")
-	}
-	for _, snd := range senders {
-		snd.check(s)
-	}
-	s.terminate()
+	stop()
+	return senders.check(sites[0], submitted)
 }
 
-// sender submits tasks one after the other, each until it is accepted.
+// sender submits tasks of one integration one after the other, each until it is accepted.
 type sender struct {
-	t        *testing.T
-	c        *client.Client
+	t *testing.T
+	c *client.Client
+	// others are the ways to all replicas where there are several. Each try takes another one.
+	others []*client.Client
+
+	rounds int // that were begun
+
+	mu       sync.Mutex
 	accepted []acceptedTask
 	last     map[string]string // the last accepted name of each skill
+	refused  int               // tries that were not answered with 200
 }
 
 type acceptedTask struct {
@@ -93,18 +108,42 @@ type acceptedTask struct {
 	items []client.Item
 }
 
+// newSender makes an integration.
+func newSender(sites []*site, settings ...string) *sender {
+	snd := &sender{t: sites[0].t, c: sites[0].client(settings...)}
+	for _, s := range sites {
+		snd.others = append(snd.others, s.to(snd.c))
+	}
+	return snd
+}
+
+// patience is the longest wait for work to be done, which grows with the kills.
+func patience() time.Duration { return 2*time.Minute + time.Duration(*kills)*2*time.Second }
+
 func (s *sender) submit(list []client.Item) {
-	for limit := time.Now().Add(2 * time.Minute); ; {
-		answer, err := s.c.UpsertSkills(s.t.Context(), list)
+	for limit := time.Now().Add(patience()); ; {
+		c := s.c
+		if len(s.others) > 0 {
+			c = s.others[rand.IntN(len(s.others))]
+		}
+		answer, err := c.UpsertSkills(s.t.Context(), list)
 		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.accepted = append(s.accepted, acceptedTask{answer.TaskID, list})
 			break
+		}
+		if s.t.Context().Err() != nil {
+			return // the test is over, and did not end well
 		}
 		// The server may have accepted it and died before it said so. The same again comes to the same.
 		if time.Now().After(limit) {
 			s.t.Errorf("a submission is never accepted: %v", err)
 			return
 		}
+		s.mu.Lock()
+		s.refused++
+		s.mu.Unlock()
 		<-time.After(5 * time.Millisecond)
 	}
 	if s.last == nil {
@@ -115,25 +154,18 @@ func (s *sender) submit(list []client.Item) {
 	}
 }
 
-// pending counts the accepted tasks that go on.
-func (s *sender) pending() int {
-	n := 0
-	for _, accepted := range s.accepted {
-		task, err := s.c.Task(s.t.Context(), accepted.id)
-		if err != nil {
-			s.t.Fatal(err)
+// check waits for the accepted tasks and compares what became of them, and of the tool, with what should have. It returns
+// how many writes there were in the tool beyond one for each change.
+func (s *sender) check(site *site) (again int) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience())
+	defer cancel()
+	ids, names, changes := map[string]string{}, map[string]string{}, map[string]int{}
+	for n, accepted := range s.accepted {
+		c := s.c
+		if len(s.others) > 0 {
+			c = s.others[n%len(s.others)] // any of them knows it
 		}
-		if !task.Ended() {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *sender) check(site *site) {
-	ids := map[string]string{}
-	for _, accepted := range s.accepted {
-		task, err := s.c.Wait(s.t.Context(), accepted.id, nil)
+		task, err := c.Wait(ctx, accepted.id, nil)
 		if err != nil {
 			s.t.Fatalf("an accepted task: %v", err)
 		}
@@ -141,13 +173,18 @@ func (s *sender) check(site *site) {
 			s.t.Fatalf("task %s: %s with %d results, %+v", task.ID, task.Status, len(task.Results), task.Error)
 		}
 		for i, r := range task.Results {
-			if r.OriginID != accepted.items[i].OriginID || r.Status != client.Succeeded {
-				s.t.Fatalf("task %s, result %d: %+v for %+v", task.ID, i, r, accepted.items[i])
+			it := accepted.items[i]
+			if r.OriginID != it.OriginID || r.Status != client.Succeeded {
+				s.t.Fatalf("task %s, result %d: %+v for %+v", task.ID, i, r, it)
 			}
 			if before, known := ids[r.OriginID]; known && before != r.Data.ID {
 				s.t.Fatalf("%s had the id %s and has %s", r.OriginID, before, r.Data.ID)
 			}
 			ids[r.OriginID] = r.Data.ID
+			if names[it.OriginID] != it.Name {
+				names[it.OriginID] = it.Name
+				changes[it.OriginID]++
+			}
 		}
 	}
 	tool := site.tool(s.c.IntegrationID)
@@ -161,150 +198,63 @@ func (s *sender) check(site *site) {
 				s.t.Errorf("the tool holds %q as %s, want %q", got, id, want)
 			}
 		}
+		again += max(0, tool[id].Writes-changes[id])
 	}
 	if wrong > 0 {
 		s.t.Errorf("%d skills are wrong", wrong)
 	}
+	return again
 }
 
-// A call that is answered within 8 s of SIGTERM is written down and not repeated.
-func TestSIGTERMChecksPoints(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.start()
-	c := s.client("latency=3s", "batch_limit=5")
-	accepted, err := c.UpsertSkills(t.Context(), items(10, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.untilWritten(c.IntegrationID, 5)
-	if took := s.terminate(); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	s.start()
-	task, err := c.Wait(t.Context(), accepted.TaskID, nil)
-	if err != nil || task.Status != client.Completed {
-		t.Fatalf("%+v, %v", task, err)
-	}
-	for id, r := range s.tool(c.IntegrationID) {
-		if r.Writes != 1 {
-			t.Errorf("%s was written %d times", id, r.Writes)
-		}
-	}
-	s.terminate()
-}
+// senders are callers that know nothing of each other.
+type senders []*sender
 
-// A longer call is cut within 10 s, and looked at first by the next process.
-func TestSIGTERMLeavesALongCall(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.start()
-	c := s.client("latency=40s", "batch_limit=5")
-	accepted, err := c.UpsertSkills(t.Context(), items(5, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.untilCalling()
-	if took := s.terminate(); took < 7*time.Second {
-		t.Errorf("the call had only %v to be answered", took)
-	}
-	s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
-	began := time.Now()
-	s.start()
-	task, err := c.Wait(t.Context(), accepted.TaskID, nil)
-	if err != nil || task.Status != client.Completed {
-		t.Fatalf("%+v, %v", task, err)
-	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("the next process took %v", took)
-	}
-	s.terminate()
-}
-
-// untilWritten waits until the tool holds n skills.
-func (s *site) untilWritten(integration string, n int) {
-	s.t.Helper()
-	for limit := time.Now().Add(20 * time.Second); len(s.tool(integration)) < n; {
-		if time.Now().After(limit) {
-			s.t.Fatalf("the tool does not get %d skills", n)
-		}
-	}
-}
-
-// untilCalling waits until a call of the tool is under way.
-func (s *site) untilCalling() {
-	s.t.Helper()
-	for limit := time.Now().Add(20 * time.Second); ; {
-		response, err := http.Get(s.url + "/metrics")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		content, err := io.ReadAll(response.Body)
-		_ = response.Body.Close() // it was read
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if strings.Contains(string(content), `crosswalk_tool_calls_in_flight{tool="sandbox"} 1`) {
-			return
-		}
-		if time.Now().After(limit) {
-			s.t.Fatal("the tool is never called")
-		}
-	}
-}
-
-// What a command changes is noticed by a running server within a second.
-func TestCommandsAreNoticedWithinASecond(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.start()
-	c := s.client()
-	within := func(what string, done func() bool) {
-		t.Helper()
-		for began := time.Now(); !done(); {
-			if time.Since(began) > time.Second {
-				t.Fatalf("%s: not noticed within a second", what)
+// start begins to submit tasks of that size, up to so many each, so far apart at most, until ctx ends. The channel is closed
+// when the last is accepted.
+func (all senders) start(ctx context.Context, tasks, size int, apart time.Duration) <-chan struct{} {
+	var group sync.WaitGroup
+	for n, s := range all {
+		group.Go(func() {
+			for i := 0; i < tasks && ctx.Err() == nil; i++ {
+				s.rounds++
+				// Half of the skills change each time, and the order too.
+				list := items(size, "")
+				for i := range list {
+					if (i+s.rounds)%2 == 0 {
+						list[i].Name += fmt.Sprintf("round %d of %d", s.rounds, n)
+					}
+				}
+				rand.Shuffle(size, func(i, j int) { list[i], list[j] = list[j], list[i] })
+				s.submit(list)
+				pause(ctx, rand.N(apart+1))
 			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// check is each sender's, once all is submitted.
+func (all senders) check(on *site, submitted <-chan struct{}) (again int) {
+	t := on.t
+	t.Helper()
+	select {
+	case <-submitted:
+	case <-time.After(patience()):
+		t.Fatal("the submissions do not come to an end")
+	}
+	tasks, items, refused := 0, 0, 0
+	for _, s := range all {
+		again += s.check(on)
+		tasks, refused = tasks+len(s.accepted), refused+s.refused
+		for _, a := range s.accepted {
+			items += len(a.items)
 		}
 	}
-	submits := func() bool {
-		_, err := c.UpsertSkills(t.Context(), items(1, ""))
-		return err == nil
-	}
-	within("a new key and integration", submits)
-	s.admin("id", "integrations", "disable", c.IntegrationID)
-	within("disabled", func() bool { return !submits() })
-	s.admin("id", "integrations", "update", c.IntegrationID, "--set", "latency=1ms")
-	s.admin("id", "integrations", "enable", c.IntegrationID)
-	within("enabled", submits)
-
-	// A paused task goes on within a second, too.
-	s.admin("id", "integrations", "update", c.IntegrationID, "--set", "batch_limit=1", "--set", "latency=300ms")
-	accepted, err := c.UpsertSkills(t.Context(), items(4, "again"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := func() int {
-		task, err := c.Task(t.Context(), accepted.TaskID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return task.Progress.Done
-	}
-	s.admin("id", "integrations", "disable", c.IntegrationID)
-	before := -1
-	within("paused", func() bool {
-		now := done()
-		<-time.After(400 * time.Millisecond)
-		same := now == before
-		before = now
-		return same && now < 4
-	})
-	s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
-	s.admin("id", "integrations", "enable", c.IntegrationID)
-	within("resumed", func() bool { return done() == 4 })
-
-	key := s.admin("id", "keys", "create", "--name", "other")
-	s.admin("id", "keys", "revoke", key)
-	s.terminate()
+	t.Logf("%d accepted tasks of %d items; %d submissions without a 200; %d writes more than changes", tasks, items, refused, again)
+	return again
 }

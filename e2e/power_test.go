@@ -89,13 +89,6 @@ func TestImagesOfSQLite(t *testing.T) {
 	s.terminate()
 }
 
-func (s *site) signal(sig syscall.Signal) {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(from)

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -25,11 +27,16 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
-// kills is how often TestSIGKILL kills; make soak asks for more.
-var kills = flag.Int("kills", 25, "how often a server is killed")
+// make soak asks for more of each.
+var (
+	kills  = flag.Int("kills", 30, "how often servers are killed")
+	pauses = flag.Int("pauses", 1, "how often a server is paused at a random moment")
+	full   = flag.Bool("full", false, "measure at full size")
+)
 
 // program is the built crosswalk.
 var program string
@@ -41,6 +48,15 @@ func TestMain(m *testing.M) {
 	// A test in another process, for the sake of its disk, has the program already.
 	if program = os.Getenv(programVariable); program != "" {
 		os.Exit(m.Run())
+	}
+	pgtest.NeedConnections(400)
+	// The tests wait most of the time: more of them at once than there are processors.
+	parallel := false
+	flag.Visit(func(f *flag.Flag) { parallel = parallel || f.Name == "test.parallel" })
+	if !parallel {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			log.Fatal(err)
+		}
 	}
 	dir, err := os.MkdirTemp("", "crosswalk-e2e-")
 	if err != nil {
@@ -69,6 +85,7 @@ type site struct {
 	// open opens the database, past whatever stands between it and the process.
 	open func(ctx context.Context) (store.Store, error)
 	url  string
+	env  []string // besides the tests' own
 	// program is what serves and administers.
 	program string
 	cmd     *exec.Cmd
@@ -112,7 +129,13 @@ func newSiteIn(t *testing.T, dir string) *site {
 // newSiteOn has a PostgreSQL. The process may be given another way to it.
 func newSiteOn(t *testing.T, url, way string) *site {
 	s := newProcess(t, "--database", url)
-	s.database = []string{"--database", way, "--database-connections", "8"}
+	s.data = filepath.Join(t.TempDir(), "data")
+	s.database = []string{"--database", way, "--database-connections", "8", "--data", s.data}
+	t.Cleanup(func() {
+		if _, err := os.Stat(s.data); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a process on PostgreSQL keeps something in its data folder: %v", err)
+		}
+	})
 	s.open = func(ctx context.Context) (store.Store, error) {
 		return postgres.Open(ctx, postgres.Options{URL: url, Conns: 2})
 	}
@@ -144,6 +167,7 @@ func (s *site) begin(flags ...string) *bufio.Reader {
 	}
 	s.cmd = exec.Command(s.program, slices.Concat([]string{"serve", "--listen", listen}, s.database, flags)...)
 	s.cmd.Stderr = s.log
+	s.cmd.Env = append(environment(), s.env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -155,10 +179,20 @@ func (s *site) begin(flags ...string) *bufio.Reader {
 	return bufio.NewReader(out)
 }
 
+// environment is that of the tests, without what is meant for a developer's own server.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CROSSWALK_") })
+}
+
 // start starts a server and waits until it answers.
 func (s *site) start(flags ...string) {
 	s.t.Helper()
-	lines := s.begin(flags...)
+	s.ready(s.begin(flags...))
+}
+
+// ready waits until a server that was begun answers.
+func (s *site) ready(lines *bufio.Reader) {
+	s.t.Helper()
 	line, err := lines.ReadString('\n')
 	match := serves.FindStringSubmatch(line)
 	if err != nil || match == nil {
@@ -166,17 +200,59 @@ func (s *site) start(flags ...string) {
 	}
 	s.url = match[1]
 	s.reap(lines)
-	for limit := time.Now().Add(10 * time.Second); ; {
-		response, err := http.Get(s.url + "/readyz")
-		if err == nil {
-			_ = response.Body.Close() // nothing is read of it
-			if response.StatusCode == http.StatusOK {
-				return
+	eventually(s.t, 10*time.Second, "the server is ready", func() bool {
+		status, _ := s.get("/readyz")
+		return status == http.StatusOK
+	})
+}
+
+// machinery asks servers how they are.
+var machinery = &http.Client{Timeout: 5 * time.Second}
+
+// get asks the server for a page of its machinery. It returns 0 if it does not answer.
+func (s *site) get(path string) (status int, text string) {
+	response, err := machinery.Get(s.url + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return response.StatusCode, string(content)
+}
+
+// metric is one of the server's counters; 0 while it counts none.
+func (s *site) metric(name string) float64 {
+	s.t.Helper()
+	status, text := s.get("/metrics")
+	if status != http.StatusOK {
+		s.t.Fatalf("the server does not tell its metrics: %d", status)
+	}
+	for line := range strings.Lines(text) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				s.t.Fatal(err)
 			}
+			return n
 		}
-		if time.Now().After(limit) {
-			s.t.Fatalf("the server is not ready: %v", err)
+	}
+	return 0
+}
+
+// calls is how many calls of the tool are under way.
+func (s *site) calls() int { return int(s.metric(`crosswalk_tool_calls_in_flight{tool="sandbox"}`)) }
+
+// eventually waits until something holds.
+func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for until := time.Now().Add(limit); !holds(); {
+		if time.Now().After(until) {
+			t.Fatalf("%s: not so within %v", what, limit)
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -192,19 +268,22 @@ func (s *site) reap(lines io.Reader) {
 // kill ends the server as a power cut would end the process.
 func (s *site) kill() {
 	s.t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	s.signal(syscall.SIGKILL)
+	<-s.done //nolint:errcheck // killed: it cannot end well
+}
+
+func (s *site) signal(signal syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.t.Fatal(err)
 	}
-	<-s.done //nolint:errcheck // killed: it cannot end well
 }
 
 // terminate asks the server to end, wants it to end well within 10 s, and returns how long it took.
 func (s *site) terminate() time.Duration {
 	s.t.Helper()
 	began := time.Now()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
+	s.signal(syscall.SIGTERM)
 	select {
 	case err := <-s.done:
 		if err != nil {
@@ -220,6 +299,7 @@ func (s *site) terminate() time.Duration {
 func (s *site) admin(field string, args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command(s.program, slices.Concat(args, s.admins, []string{"--json"})...)
+	cmd.Env = environment()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -268,6 +348,13 @@ func (s *site) tool(integration string) map[string]sandbox.Record {
 		by[r.ExternalID] = r
 	}
 	return by
+}
+
+// to is the client, speaking to this server.
+func (s *site) to(c *client.Client) *client.Client {
+	other := *c
+	other.BaseURL = s.url
+	return &other
 }
 
 func items(n int, round string) []client.Item {

@@ -1,0 +1,223 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/client"
+)
+
+// A call that is answered within 8 s of SIGTERM is written down and not repeated.
+func TestSIGTERMChecksPoints(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		s.start()
+		c := s.client("latency=3s", "batch_limit=5")
+		accepted, err := c.UpsertSkills(t.Context(), items(10, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 20*time.Second, "the tool has the first five", func() bool { return len(s.tool(c.IntegrationID)) >= 5 })
+		if took := s.terminate(); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		s.start()
+		completed(t, c, accepted.TaskID)
+		writtenOnce(t, s, c, 10)
+		s.terminate()
+	})
+}
+
+// writtenOnce wants the tool to have n skills, and to have been sent each once.
+func writtenOnce(t *testing.T, s *site, c *client.Client, n int) {
+	t.Helper()
+	tool := s.tool(c.IntegrationID)
+	if len(tool) != n {
+		t.Errorf("the tool holds %d skills, want %d", len(tool), n)
+	}
+	for id, r := range tool {
+		if r.Writes != 1 {
+			t.Errorf("%s was written %d times", id, r.Writes)
+		}
+	}
+}
+
+// A longer call is cut within 10 s, and looked at first by the next process. On PostgreSQL that waits until the lease has
+// run out: what was cut may be on its way to the tool, and nobody is left to say when it is not.
+func TestSIGTERMLeavesALongCall(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		s.start()
+		c := s.client("latency=40s", "batch_limit=5")
+		accepted, err := c.UpsertSkills(t.Context(), items(5, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 20*time.Second, "the tool is called", func() bool { return s.calls() > 0 })
+		if took := s.terminate(); took < 7*time.Second {
+			t.Errorf("the call had only %v to be answered", took)
+		}
+		s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
+		began := time.Now()
+		s.start()
+		completed(t, c, accepted.TaskID)
+		limit := 3 * time.Second
+		if len(s.database) > 2 { // more than --data
+			limit = 10 * time.Second
+		}
+		if took := time.Since(began); took > limit {
+			t.Errorf("the next process took %v", took)
+		}
+		s.terminate()
+	})
+}
+
+// Of three replicas under load one is asked to end: calls that are answered in time are written down, nothing is written
+// twice, no accepted task is lost, and the others go on at once, since the leases were given back.
+func TestSIGTERMUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3)
+	f.start()
+	leaver := f.replicas[0]
+	const size = 50
+	// Every replica works on two integrations, with calls that take a while, for longer than the replica will.
+	type work struct {
+		*client.Client
+		task string
+	}
+	var works []work
+	for n := range 6 {
+		c := f.replicas[n/2].client("latency=2s", "batch_limit=10")
+		accepted, err := c.UpsertSkills(t.Context(), items(size, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		works = append(works, work{c, accepted.TaskID})
+	}
+	// Meanwhile all of them are sent small tasks.
+	var load senders
+	for range 4 {
+		load = append(load, newSender(f.replicas))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var sent atomic.Int64
+	submitted := make(chan struct{})
+	go func() {
+		defer close(submitted)
+		var group sync.WaitGroup
+		for _, snd := range load {
+			group.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					snd.submit(items(10, fmt.Sprint(n)))
+					sent.Add(1)
+					pause(ctx, 10*time.Millisecond)
+				}
+			})
+		}
+		group.Wait()
+	}()
+	eventually(t, 20*time.Second, "the replica calls the tool for both of its integrations", func() bool {
+		return leaver.calls() >= 2 && f.holder(works[0].IntegrationID) == leaver && f.holder(works[1].IntegrationID) == leaver
+	})
+	var epochs []int64
+	for _, w := range works[:2] {
+		epochs = append(epochs, f.drain(w.IntegrationID).epoch)
+	}
+	began := time.Now()
+	leaver.signal(syscall.SIGTERM)
+	var ended time.Time
+	over := map[string]time.Time{}
+	eventually(t, 20*time.Second, "the replica ends and others take over", func() bool {
+		select {
+		case err := <-leaver.done:
+			if ended = time.Now(); err != nil || ended.Sub(began) > 10*time.Second {
+				t.Errorf("after SIGTERM: %v, after %v", err, ended.Sub(began))
+			}
+		default:
+		}
+		for n, w := range works[:2] {
+			if _, seen := over[w.IntegrationID]; !seen && f.drain(w.IntegrationID).epoch > epochs[n] {
+				over[w.IntegrationID] = time.Now()
+			}
+		}
+		return len(over) == 2 && !ended.IsZero()
+	})
+	t.Logf("the process ended %v after SIGTERM", ended.Sub(began).Round(time.Millisecond))
+	for _, moment := range over {
+		gap := moment.Sub(ended)
+		t.Logf("another went on %v after that", gap.Round(time.Millisecond))
+		if gap > 2*time.Second {
+			t.Errorf("nobody went on until %v after the process had ended", gap)
+		}
+	}
+	before := sent.Load()
+	eventually(t, 10*time.Second, "the others take requests", func() bool { return sent.Load() > before+20 })
+	leaver.start()
+	stop()
+	for _, w := range works {
+		completed(t, w.Client, w.task)
+		writtenOnce(t, leaver, w.Client, size)
+	}
+	load.check(leaver, submitted)
+	f.terminate()
+}
+
+// What a command changes is noticed by a running server within a second.
+func TestCommandsAreNoticedWithinASecond(t *testing.T) {
+	onEach(t, func(t *testing.T, s *site) {
+		s.start()
+		c := s.client()
+		within := func(what string, done func() bool) {
+			t.Helper()
+			for began := time.Now(); !done(); {
+				if time.Since(began) > time.Second {
+					t.Fatalf("%s: not noticed within a second", what)
+				}
+			}
+		}
+		submits := func() bool {
+			_, err := c.UpsertSkills(t.Context(), items(1, ""))
+			return err == nil
+		}
+		within("a new key and integration", submits)
+		s.admin("id", "integrations", "disable", c.IntegrationID)
+		within("disabled", func() bool { return !submits() })
+		s.admin("id", "integrations", "update", c.IntegrationID, "--set", "latency=1ms")
+		s.admin("id", "integrations", "enable", c.IntegrationID)
+		within("enabled", submits)
+
+		// A paused task goes on within a second, too.
+		s.admin("id", "integrations", "update", c.IntegrationID, "--set", "batch_limit=1", "--set", "latency=300ms")
+		accepted, err := c.UpsertSkills(t.Context(), items(4, "again"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := func() int {
+			task, err := c.Task(t.Context(), accepted.TaskID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return task.Progress.Done
+		}
+		s.admin("id", "integrations", "disable", c.IntegrationID)
+		before := -1
+		within("paused", func() bool {
+			now := done()
+			<-time.After(400 * time.Millisecond)
+			same := now == before
+			before = now
+			return same && now < 4
+		})
+		s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
+		s.admin("id", "integrations", "enable", c.IntegrationID)
+		within("resumed", func() bool { return done() == 4 })
+
+		key := s.admin("id", "keys", "create", "--name", "other")
+		s.admin("id", "keys", "revoke", key)
+		s.terminate()
+	})
+}
