@@ -95,7 +95,7 @@ func (p product) drop() error {
 		return nil
 	}
 	ctx := context.Background() // also after Ctrl-C
-	defer p.admin.Close(ctx) //nolint:errcheck // the program ends
+	defer p.admin.Close(ctx)    //nolint:errcheck // the program ends
 	rows, err := p.admin.Query(ctx, `SELECT datname FROM pg_database WHERE starts_with(datname, $1)`, p.prefix)
 	if err != nil {
 		return err
