@@ -107,7 +107,11 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task, position int64) (start
 	if err != nil {
 		return 0, nil, err
 	}
-	if items, err = skill.DecodeItems(row.Block); err != nil {
+	block, err := unpack(row.Block)
+	if err == nil {
+		items, err = skill.DecodeItems(block)
+	}
+	if err != nil {
 		return 0, nil, fmt.Errorf("task %d, items from %d: %w", task, row.Start, err)
 	}
 	if position >= row.Start+int64(len(items)) {
@@ -232,12 +236,7 @@ func stateOf(enabled int64, deleted sql.NullInt64, invalid sql.NullString, versi
 
 // Advance implements store.Drains.
 func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step) (next store.Next, err error) {
-	blocks := make([][]byte, len(step.Outcomes))
-	if step.Finish == nil { // a task that ends needs its document alone
-		for i, run := range step.Outcomes {
-			blocks[i] = skill.AppendOutcomes(nil, run.Outcomes)
-		}
-	}
+	encoded := encodeStep(step) // before the transaction: the writer is everybody's
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		st, err := tx.standing(ctx, lease)
 		if err != nil {
@@ -249,7 +248,7 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		if err := s.settleSkills(ctx, tx, lease, step); err != nil {
 			return err
 		}
-		if err := tx.checkpoint(ctx, lease, step, blocks); err != nil {
+		if err := tx.checkpoint(ctx, lease, step, encoded); err != nil {
 			return err
 		}
 		if step.Invalid != "" {
@@ -296,8 +295,25 @@ func (tx *transaction) hold(ctx context.Context, lease store.Lease, step store.S
 // millis rounds up: a wait is never shortened.
 func millis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
+// encodedStep is what of a step is stored encoded.
+type encodedStep struct {
+	outcomes [][]byte // of each run
+	document []byte
+}
+
+func encodeStep(step store.Step) (e encodedStep) {
+	if step.Finish != nil { // a task that ends needs its document alone
+		e.document = pack(step.Finish.Document)
+		return e
+	}
+	for _, run := range step.Outcomes {
+		e.outcomes = append(e.outcomes, skill.AppendOutcomes(nil, run.Outcomes))
+	}
+	return e
+}
+
 // checkpoint moves a task on: intents, outcomes, its end.
-func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte) error {
+func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step store.Step, encoded encodedStep) error {
 	if step.Task == 0 {
 		return nil
 	}
@@ -307,7 +323,7 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 		}
 	}
 	if f := step.Finish; f != nil {
-		return tx.finish(ctx, lease, step.Task, f)
+		return tx.finish(ctx, lease, step.Task, f, encoded.document)
 	}
 	var counts skill.Counts
 	touched := len(step.Unsure) > 0
@@ -328,7 +344,7 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 		return fmt.Errorf("checkpoint: %w", store.ErrTaskEnded)
 	}
 	for i, run := range step.Outcomes {
-		if err := tx.InsertOutcomes(ctx, dbq.InsertOutcomesParams{Task: step.Task, Start: int64(run.Start), Block: blocks[i]}); err != nil {
+		if err := tx.InsertOutcomes(ctx, dbq.InsertOutcomesParams{Task: step.Task, Start: int64(run.Start), Block: encoded.outcomes[i]}); err != nil {
 			return err
 		}
 	}
@@ -340,10 +356,10 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 	return nil
 }
 
-func (tx *transaction) finish(ctx context.Context, lease store.Lease, task int64, f *store.Finish) error {
+func (tx *transaction) finish(ctx context.Context, lease store.Lease, task int64, f *store.Finish, document []byte) error {
 	items, err := tx.FinishTask(ctx, dbq.FinishTaskParams{
 		Seq: task, Status: int64(f.Status), Written: int64(f.Counts.Written), Unchanged: int64(f.Counts.Unchanged),
-		Failed: int64(f.Counts.Failed), Document: f.Document,
+		Failed: int64(f.Counts.Failed), Document: document,
 		CompletedAt: sql.NullInt64{Int64: f.CompletedAt.UnixMilli(), Valid: true},
 	})
 	if errors.Is(err, sql.ErrNoRows) {

@@ -66,7 +66,7 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 func encode(items []skill.Item) [][]byte {
 	blocks := make([][]byte, 0, len(items)/blockItems+1)
 	for at := 0; at < len(items); at += blockItems {
-		blocks = append(blocks, skill.AppendItems(nil, items[at:min(at+blockItems, len(items))]))
+		blocks = append(blocks, pack(skill.AppendItems(nil, items[at:min(at+blockItems, len(items))])))
 	}
 	return blocks
 }
@@ -93,13 +93,17 @@ func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID s
 	if err != nil {
 		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, missing(err))
 	}
+	document, err := unpack(row.Document)
+	if err != nil {
+		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, err)
+	}
 	return store.TaskView{
 		Task:     skill.Task{ID: row.ID, CreatedAt: fromMillis(row.CreatedAt)},
 		Status:   skill.TaskStatus(row.Status),
 		Items:    int(row.Items),
 		Done:     int(row.Done),
 		Counts:   skill.Counts{Written: int(row.Written), Unchanged: int(row.Unchanged), Failed: int(row.Failed)},
-		Document: row.Document,
+		Document: document,
 	}, nil
 }
 
@@ -137,11 +141,15 @@ func unstarted(row dbq.OverdueTasksRow) store.WaitingTask {
 
 // FailTasks implements store.Drains.
 func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended []int64, err error) {
+	documents := make([][]byte, len(tasks))
+	for i, t := range tasks {
+		documents[i] = pack(t.Document)
+	}
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		ended = nil
-		for _, t := range tasks {
+		for i, t := range tasks {
 			row, err := tx.FailUnstartedTask(ctx, dbq.FailUnstartedTaskParams{
-				Seq: t.Ref, CompletedAt: sql.NullInt64{Int64: t.CompletedAt.UnixMilli(), Valid: true}, Document: t.Document,
+				Seq: t.Ref, CompletedAt: sql.NullInt64{Int64: t.CompletedAt.UnixMilli(), Valid: true}, Document: documents[i],
 			})
 			if errors.Is(err, sql.ErrNoRows) {
 				continue
