@@ -308,58 +308,78 @@ func TestTheNetworkToPostgreSQLFails(t *testing.T) {
 
 // TestTheAnswerToCOMMITIsLost cuts the connection right before the COMMIT of a submission, and right after PostgreSQL has
 // carried it out. The caller sees an error both times; the task does not exist in the first case, and is there as a whole
-// in the second.
+// in the second. A process that drains submits with one statement that commits by itself; one that wakes others has a COMMIT.
 func TestTheAnswerToCOMMITIsLost(t *testing.T) {
 	t.Parallel()
-	const size = 3000 // more than a block
-	url := pgtest.Database(t)
-	p := pgtest.NewProxy(t, url)
-	s := newSiteOn(t, url, p.URL())
-	s.start()
-	c := s.client()
-	submission := func(statement string) bool { return strings.Contains(statement, "INSERT INTO tasks") }
-	name := func(round, i int) string { return fmt.Sprintf("skill-%d-%d", round, i) }
-	const rounds = 10
-	for round := range rounds {
-		arm := p.CutCommit
-		if round%2 == 1 {
-			arm = p.CutCommitAnswer
-		}
-		cut := arm(submission)
-		list := items(size, "")
-		for i := range list {
-			list[i].OriginID = name(round, i)
-		}
-		_, err := c.UpsertSkills(t.Context(), list)
-		var told *client.Error
-		if !errors.As(err, &told) || told.HTTPStatus != http.StatusServiceUnavailable || told.RetryAfter == 0 {
-			t.Fatalf("round %d: %v, want 503 and Retry-After", round, err)
-		}
-		select {
-		case <-cut:
-		default:
-			t.Fatalf("round %d: refused, but not for the cut: %v", round, err)
-		}
+	type cut struct {
+		name string
+		arm  func(p *pgtest.Proxy, is func(string) bool) <-chan struct{}
+		kept bool
 	}
-	// Tasks are worked off in their order: after this one all are.
-	last, err := c.UpsertSkills(t.Context(), []client.Item{{OriginID: "last", Name: "Last"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if task, err := c.Wait(t.Context(), last.TaskID, nil); err != nil || task.Status != client.Completed {
-		t.Fatalf("%+v, %v", task, err)
-	}
-	tool := s.tool(c.IntegrationID)
-	for round := range rounds {
-		there, want := 0, round%2*size
-		for i := range size {
-			if r, ok := tool[name(round, i)]; ok {
-				there += r.Writes
+	before := cut{"the COMMIT is lost", (*pgtest.Proxy).CutCommit, false}
+	after := cut{"its answer is lost", (*pgtest.Proxy).CutCommitAnswer, true}
+	for _, c := range []struct {
+		role string
+		cuts []cut
+	}{
+		{"api", []cut{before, after, before, after, before, after}},
+		{"all", []cut{after, after, after}},
+	} {
+		t.Run(c.role, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.Database(t)
+			p := pgtest.NewProxy(t, url)
+			s := newSiteOn(t, url, p.URL())
+			s.start("--role", c.role)
+			if c.role == "api" {
+				worker := newSiteOn(t, url, url)
+				worker.start("--role", "worker")
+				defer worker.terminate()
 			}
-		}
-		if there != want {
-			t.Errorf("round %d: %d of %d skills were written, want %d", round, there, size, want)
-		}
+			caller := s.client()
+			const size = 3000 // more than a block
+			name := func(round, i int) string { return fmt.Sprintf("skill-%d-%d", round, i) }
+			for round, cut := range c.cuts {
+				happened := cut.arm(p, func(statement string) bool { return strings.Contains(statement, "INSERT INTO tasks") })
+				list := items(size, "")
+				for i := range list {
+					list[i].OriginID = name(round, i)
+				}
+				_, err := caller.UpsertSkills(t.Context(), list)
+				var told *client.Error
+				if !errors.As(err, &told) || told.HTTPStatus != http.StatusServiceUnavailable || told.RetryAfter == 0 {
+					t.Fatalf("%s: %v, want 503 and Retry-After", cut.name, err)
+				}
+				select {
+				case <-happened:
+				default:
+					t.Fatalf("%s: refused, but not for the cut: %v", cut.name, err)
+				}
+			}
+			// Tasks are worked off in their order: after this one all are.
+			last, err := caller.UpsertSkills(t.Context(), []client.Item{{OriginID: "last", Name: "Last"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if task, err := caller.Wait(t.Context(), last.TaskID, nil); err != nil || task.Status != client.Completed {
+				t.Fatalf("%+v, %v", task, err)
+			}
+			tool := s.tool(caller.IntegrationID)
+			for round, cut := range c.cuts {
+				there, want := 0, 0
+				if cut.kept {
+					want = size
+				}
+				for i := range size {
+					if r, ok := tool[name(round, i)]; ok {
+						there += r.Writes
+					}
+				}
+				if there != want {
+					t.Errorf("round %d, %s: %d of %d skills were written, want %d", round, cut.name, there, size, want)
+				}
+			}
+			s.terminate()
+		})
 	}
-	s.terminate()
 }

@@ -82,7 +82,7 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	f := newFleet(t, 3)
 	f.start()
 	leaver := f.replicas[0]
-	const size = 50
+	const size = 100 // ten calls each: longer than the process may take to end, on a slow machine, too
 	// Every replica works on two integrations, with calls that take a while, for longer than the replica will.
 	type work struct {
 		*client.Client

@@ -317,6 +317,9 @@ func (s *side) comesNext(l *heldLease, got store.Next, openUpTo int) {
 		want.Opened = s.state.Enabled && !s.state.Deleted && s.state.InvalidReason == "" && task.deadline.After(s.now()) &&
 			want.Task.Counts.Total() == 0 && len(task.items) <= openUpTo
 	}
+	if got.Items != nil && task != nil { // the store had them at hand
+		want.Items = task.items[:min(len(got.Items), len(task.items))]
+	}
 	s.equal("next", want, got)
 	l.task = task
 	if task == nil {

@@ -89,17 +89,20 @@ const (
 func (c *conversation) asked(cut *commitCut, content []byte) (pass []byte, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	lost := func(statement string) bool { // a COMMIT that must not arrive
+		return strings.EqualFold(statement, "commit") && cut != nil && cut.before && slices.ContainsFunc(c.done, cut.is) && cut.take()
+	}
 	c.requests.read(content, func(kind byte, body []byte) {
 		first, rest, _ := bytes.Cut(body, []byte{0})
 		second, _, _ := bytes.Cut(rest, []byte{0})
 		switch kind {
 		case messageQuery:
-			commits := strings.EqualFold(string(first), "commit")
-			end = end || commits && cut != nil && cut.before && slices.ContainsFunc(c.done, cut.is) && cut.take()
+			end = end || lost(string(first))
 			c.rounds, c.asking = append(c.rounds, append(c.asking, string(first))), nil
 		case messageParse:
 			c.prepared[string(first)] = string(second)
 		case messageBind:
+			end = end || lost(c.prepared[string(second)])
 			c.asking = append(c.asking, c.prepared[string(second)])
 		case messageSync:
 			c.rounds, c.asking = append(c.rounds, c.asking), nil
