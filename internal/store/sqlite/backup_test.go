@@ -412,7 +412,9 @@ func TestRestoreOverAnother(t *testing.T) {
 func TestRestoreIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFilled(t, filepath.Join(t.TempDir(), "crosswalk.db"))
-	f.submit(10_000)
+	for range 20 {
+		f.submit(10_000) // enough pages to be torn and cut off
+	}
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good")
 	if _, err := sqlite.Backup(t.Context(), f.path, good, false, nil); err != nil {
