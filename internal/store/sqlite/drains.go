@@ -303,7 +303,7 @@ type encodedStep struct {
 
 func encodeStep(step store.Step) (e encodedStep) {
 	if step.Finish != nil { // a task that ends needs its document alone
-		e.document = pack(step.Finish.Document)
+		e.document = packDocument(step.Finish.Document)
 		return e
 	}
 	for _, run := range step.Outcomes {

@@ -15,6 +15,7 @@ import (
 const (
 	packed     = 0xff
 	packFrom   = 256       // bytes: less is not worth it
+	packUpTo   = 64 << 10  // of a document: a poll of a larger one would spend more time on unpacking than on all else
 	mostPacked = 512 << 20 // what a damaged length may not exceed
 )
 
@@ -31,6 +32,14 @@ func pack(plain []byte) []byte {
 		return plain
 	}
 	return dst[:n]
+}
+
+// packDocument packs an answer, which is unpacked by every poll.
+func packDocument(plain []byte) []byte {
+	if len(plain) > packUpTo {
+		return plain
+	}
+	return pack(plain)
 }
 
 func unpack(stored []byte) ([]byte, error) {

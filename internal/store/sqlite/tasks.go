@@ -143,7 +143,7 @@ func unstarted(row dbq.OverdueTasksRow) store.WaitingTask {
 func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended []int64, err error) {
 	documents := make([][]byte, len(tasks))
 	for i, t := range tasks {
-		documents[i] = pack(t.Document)
+		documents[i] = packDocument(t.Document)
 	}
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		ended = nil
