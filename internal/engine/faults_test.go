@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 )
 
@@ -273,6 +278,107 @@ func TestDeadline(t *testing.T) {
 					t.Errorf("the waiting one ended after %v", r.Took)
 				} else {
 					r.wantFailed(t, skill.CodeTaskTimedOut)
+				}
+			})
+		})
+	}
+}
+
+// hungUp is a sandbox that notes when calls were given up while they were under way. One that is deaf goes on all the same.
+type hungUp struct {
+	connector.Connector
+	deaf bool
+
+	mu    sync.Mutex
+	calls int
+	ends  []givenUp
+}
+
+type givenUp struct {
+	at  time.Time
+	why error
+}
+
+func (h *hungUp) Open(account connector.Account) (connector.Session, error) {
+	s, err := h.Connector.Open(account)
+	return hungUpSession{s, h}, err
+}
+
+type hungUpSession struct {
+	connector.Session
+	h *hungUp
+}
+
+func (s hungUpSession) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
+	s.h.mu.Lock()
+	s.h.calls++
+	s.h.mu.Unlock()
+	// The engine ends the context of a call that has returned, too: that is not noted.
+	defer context.AfterFunc(ctx, func() {
+		s.h.mu.Lock()
+		defer s.h.mu.Unlock()
+		s.h.ends = append(s.h.ends, givenUp{time.Now(), context.Cause(ctx)})
+	})()
+	heard := ctx
+	if s.h.deaf {
+		heard = context.WithoutCancel(ctx)
+	}
+	return s.Session.Write(heard, skills)
+}
+
+// A call that is under way at the deadline is given up then: the tool sees the connection closed, and the task ends,
+// whatever the tool or its connector still do. What they answer later changes nothing.
+func TestCallsEndAtTheDeadline(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings string
+		deaf     bool
+		most     time.Duration // from the deadline to the task's end
+	}{
+		"the tool never answers":                         {`{"scripts":{"id-a":["hang"]}}`, false, time.Second},
+		"the tool answers after the deadline":            {`{"latency":"70m"}`, false, time.Second},
+		"the same, and its connector does not let go":    {`{"latency":"70m"}`, true, 6 * time.Second},
+		"it writes and answers, both after the deadline": {`{"latency":"130m"}`, true, 6 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := settings()
+			set.CallTimeout = 10 * time.Hour
+			run(t, nil, func(t *testing.T, f *fixture) {
+				tool := &hungUp{Connector: sandbox.New(f.store.Sandbox()), deaf: test.deaf}
+				f.tools = []connector.Connector{tool}
+				f.start(set)
+				in, items := f.integration(test.settings), active("a", "b")
+				began := time.Now()
+				task := f.submit(in, items...)
+				r := f.ended(in, task)
+				r.want(t, "COMPLETED", timedOut, timedOut)
+				for _, it := range r.Items {
+					if !strings.Contains(it.Text, "It may have reached the tool all the same.") {
+						t.Errorf("%s: %q", it.OriginID, it.Text)
+					}
+				}
+				if r.Took < time.Hour-time.Second || r.Took > time.Hour+test.most {
+					t.Errorf("the task ended after %v", r.Took)
+				}
+				tool.mu.Lock()
+				calls, ends := tool.calls, slices.Clone(tool.ends)
+				tool.mu.Unlock()
+				if calls != 1 || len(ends) != 1 {
+					t.Fatalf("%d calls, given up: %+v", calls, ends)
+				}
+				if at := ends[0].at.Sub(began); at < time.Hour-time.Second || at > time.Hour+time.Second || !errors.Is(ends[0].why, context.DeadlineExceeded) {
+					t.Errorf("the call was given up after %v: %v", at, ends[0].why)
+				}
+				document := f.view(in, task).Document
+				wait(2 * time.Hour) // a late answer has come
+				if diff := cmp.Diff(string(document), string(f.view(in, task).Document)); diff != "" {
+					t.Errorf("the result has changed (-first +now):\n%s", diff)
+				}
+				// Nobody knows what the tool holds, so the next upload writes it.
+				f.change(in, `{}`)
+				f.ended(in, f.submit(in, items...)).want(t, "COMPLETED", ok, ok)
+				f.holds(in, items)
+				if tool.calls != 2 {
+					t.Errorf("%d calls", tool.calls)
 				}
 			})
 		})
