@@ -98,8 +98,13 @@ func onEach(t *testing.T, test func(t *testing.T, open func(testing.TB, func() t
 
 // run runs a test in a bubble on each kind of store, with an engine unless set is nil.
 func run(t *testing.T, set *engine.Settings, test func(t *testing.T, f *fixture)) {
+	runBy(t, time.Now, set, test)
+}
+
+// runBy is run with a clock of the database's own.
+func runBy(t *testing.T, now func() time.Time, set *engine.Settings, test func(t *testing.T, f *fixture)) {
 	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
-		f := &fixture{t: t, store: open(t, time.Now)}
+		f := &fixture{t: t, store: open(t, now)}
 		env, err := f.store.Environment(t.Context(), store.DefaultEnvironment)
 		if err != nil {
 			t.Fatal(err)
