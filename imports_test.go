@@ -17,7 +17,7 @@ const module = "github.com/crosswalk-hr/crosswalk/"
 // allowed says which packages of the project a package may import. So imports point downwards only: cmd → server → api → engine → store, auth →
 // skill, and connectors know nothing of the rest.
 var allowed = map[string][]string{
-	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/sqlite"},
+	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/move", "internal/store/sqlite"},
 	"internal/server":                  {"internal/account", "internal/outgoing", "connector", "connector/hibob", "connector/sandbox", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
 	"internal/api":                     {"connector", "internal/auth", "internal/clientaddr", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/clientaddr":              {},
@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"connector/rest":                   {"connector"},
 	"connector/hibob":                  {"connector", "connector/rest"},
 	"connector/hibob/hibobtest":        {"connector", "connector/connectortest", "connector/hibob"},
+	"internal/store/move":              {"internal/skill", "internal/store/postgres", "internal/store/sqlite"},
 	"internal/outgoing":                {},
 	"internal/account":                 {"connector", "internal/auth", "internal/skill", "internal/store"},
 	"client":                           {},

@@ -39,6 +39,7 @@ type cli struct {
 	Integrations integrationsCommand `cmd:"" help:"Administer integrations: a customer's tool, linked to an environment."`
 	MasterKey    masterKeyCommand    `cmd:"" help:"Make a master key, and see which one a database has noted."`
 	Backup       backupCommand       `cmd:"" help:"Copy the embedded database into a file, while a server runs."`
+	Move         moveCommand         `cmd:"" help:"Copy an embedded database into PostgreSQL, for good."`
 	Restore      restoreCommand      `cmd:"" help:"Put such a copy in the place of the embedded database."`
 	Doctor       doctorCommand       `cmd:"" help:"Look whether the database and the queue are well, and say what to do where they are not."`
 	Tools        toolsCommand        `cmd:"" help:"List the tools there are connectors for, and their settings."`

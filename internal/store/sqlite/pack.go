@@ -42,6 +42,9 @@ func packDocument(plain []byte) []byte {
 	return pack(plain)
 }
 
+// Unpack gives back what was stored packed, or as it is.
+func Unpack(stored []byte) ([]byte, error) { return unpack(stored) }
+
 func unpack(stored []byte) ([]byte, error) {
 	if len(stored) == 0 || stored[0] != packed {
 		return stored, nil

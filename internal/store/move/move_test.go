@@ -1,0 +1,296 @@
+package move_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/move"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+)
+
+// filled is an embedded database with something of everything.
+type filled struct {
+	store.Store
+	path    string
+	env     string
+	in, off store.Integration
+	tasks   map[string]string // of each kind
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func items(n int, round string) []skill.Item {
+	list := make([]skill.Item, n)
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprintf("http://data.europa.eu/esco/skill/%05d", i), Name: fmt.Sprintf("Fähigkeit %d %s", i, round), Status: skill.Active}
+	}
+	return list
+}
+
+func (f *filled) submit(t *testing.T, in store.Integration, list []skill.Item) string {
+	t.Helper()
+	return must[store.Accepted](t)(f.Submit(t.Context(), store.Submission{
+		EnvironmentID: f.env, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: list, Timeout: time.Hour,
+	})).ID
+}
+
+func written(list []skill.Item) (w []store.SkillWritten) {
+	for i, it := range list {
+		w = append(w, store.SkillWritten{ID: skill.NewID(time.Now()), RemoteID: fmt.Sprint("r", i), Item: it, Hash: skill.ContentHash("sandbox", it)})
+	}
+	return w
+}
+
+func fill(t *testing.T) *filled {
+	t.Helper()
+	ctx := t.Context()
+	f := &filled{path: filepath.Join(t.TempDir(), "crosswalk.db"), tasks: map[string]string{}}
+	clock := time.Now()
+	f.Store = must[*sqlite.Store](t)(sqlite.Open(ctx, sqlite.Options{Path: f.path, Serve: true, Now: func() time.Time { return clock }}))
+	f.env = must[store.Environment](t)(f.Environment(ctx, store.DefaultEnvironment)).ID
+	must[store.Environment](t)(f.CreateEnvironment(ctx, "staging"))
+	must[store.Key](t)(f.CreateKey(ctx, store.Key{EnvironmentID: f.env, Name: "nightly", Prefix: "cw_live_abc"}, [32]byte{7}))
+	create := func(credentials []byte) store.Integration {
+		return must[store.Integration](t)(f.CreateIntegration(ctx, store.Integration{
+			EnvironmentID: f.env, Tool: "sandbox", Settings: []byte(`{"latency":"1ms"}`), Credentials: credentials, EndUser: store.EndUser{OrganisationName: "Acme GmbH"},
+		}))
+	}
+	f.in, f.off = create([]byte("sealed")), create(nil)
+	must[store.MasterKey](t)(f.KeepMasterKey(ctx, store.MasterKey{ID: "first", Check: []byte{1, 2}}))
+	must[[]int64](t)(f.Sandbox().Write(ctx, f.in.ID, []sandbox.Row{{ExternalID: "a", Name: "A", Active: true}, {ExternalID: "b", Name: "B"}}))
+
+	// One that has expired, one that has ended well, one that was refused in part and left doubts, one that goes on with
+	// something on its way, one that waits, and one of an integration that is off.
+	f.tasks["expired"] = f.submit(t, f.in, items(3, "first"))
+	lease, next, err := f.Claim(ctx, store.Claim{IntegrationID: f.in.ID, Owner: "x", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := func(list []skill.Item, step store.Step) {
+		t.Helper()
+		step.Task, step.Then = next.Task.Ref, store.Proceed
+		step.Finish = &store.Finish{
+			Status: skill.Completed, Counts: skill.Counts{Written: len(list)}, CompletedAt: clock, Document: []byte(`{"data":"` + strings.Repeat("ä", len(list)) + `"}`),
+		}
+		next = must[store.Next](t)(f.Advance(ctx, lease, step))
+	}
+	end(items(3, "first"), store.Step{Written: written(items(3, "first"))})
+	clock = clock.Add(2 * time.Hour)
+	if n := must[int](t)(f.Expire(ctx, time.Hour, 10)); n != 1 {
+		t.Fatalf("%d expired", n)
+	}
+	f.tasks["ended"] = f.submit(t, f.in, items(5000, "second"))
+	f.tasks["refused"] = f.submit(t, f.in, items(4, "third"))
+	f.tasks["going on"] = f.submit(t, f.in, items(4500, "fourth"))
+	f.tasks["waiting"] = f.submit(t, f.in, items(10, "fifth"))
+	f.tasks["off"] = f.submit(t, f.off, items(1, ""))
+	must[store.Integration](t)(f.SetEnabled(ctx, f.off.ID, false))
+	if lease, next, err = f.Claim(ctx, store.Claim{IntegrationID: f.in.ID, Owner: "x", TTL: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	end(items(5000, "second"), store.Step{Written: written(items(5000, "second"))})
+	third := items(4, "third")
+	end(third, store.Step{
+		Refused: []store.SkillRefused{{ID: skill.NewID(clock), Item: third[0], Code: skill.CodeRemoteInput, Message: "not \xff this \x00 one"}},
+		Unsure:  []store.SkillUnsure{{Item: third[1]}},
+	})
+	fourth := items(4500, "fourth")
+	outcomes := make([]skill.Outcome, 2000)
+	for i := range outcomes {
+		outcomes[i] = skill.Outcome{Kind: skill.Written, SkillID: skill.NewID(clock)}
+	}
+	must[store.Next](t)(f.Advance(ctx, lease, store.Step{
+		Task: next.Task.Ref, Outcomes: []store.Run{{Outcomes: outcomes}}, Written: written(fourth[:2000]), Open: []store.Range{{Start: 2000, Stop: 2010}},
+	}))
+	return f
+}
+
+func TestMove(t *testing.T) {
+	t.Parallel()
+	f := fill(t)
+	ctx := t.Context()
+	to := pgtest.Database(t)
+	if _, err := move.Run(ctx, move.Options{From: f.path, To: to}); err == nil {
+		t.Error("moved under a server")
+	} else if _, taken := errors.AsType[*sqlite.TakenError](err); !taken {
+		t.Errorf("under a server: %v", err)
+	}
+	views := map[string]store.TaskView{}
+	for kind, id := range f.tasks {
+		if kind != "expired" {
+			in := f.in.ID
+			if kind == "off" {
+				in = f.off.ID
+			}
+			views[kind] = must[store.TaskView](t)(f.Task(ctx, f.env, in, id))
+		}
+	}
+	keys, integrations := must[[]store.Key](t)(f.Keys(ctx, "")), must[[]store.Integration](t)(f.Integrations(ctx, ""))
+	records := must[[]sandbox.Record](t)(f.Sandbox().List(ctx, f.in.ID, 0, 10))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	last, all := 0, 0
+	r, err := move.Run(ctx, move.Options{From: f.path, To: to, Progress: func(done, of int) { last, all = done, of }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last != all || all < 5000 {
+		t.Errorf("progress ended at %d of %d", last, all)
+	}
+	if _, err := os.Stat(f.path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old file is still there: %v", err)
+	}
+	if _, err := os.Stat(r.Left); err != nil {
+		t.Error(err)
+	}
+
+	s := pgtest.Open(t, to, nil)
+	defer s.Close() //nolint:errcheck // the test is over
+	if diff := cmp.Diff(keys, must[[]store.Key](t)(s.Keys(ctx, ""))); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+	if k, err := s.KeyByHash(ctx, [32]byte{7}); err != nil || k.Name != "nightly" {
+		t.Errorf("the key by its hash: %+v, %v", k, err)
+	}
+	if diff := cmp.Diff(integrations, must[[]store.Integration](t)(s.Integrations(ctx, ""))); diff != "" {
+		t.Errorf("integrations (-want +got):\n%s", diff)
+	}
+	for kind, want := range views {
+		in := f.in.ID
+		if kind == "off" {
+			in = f.off.ID
+		}
+		if diff := cmp.Diff(want, must[store.TaskView](t)(s.Task(ctx, f.env, in, f.tasks[kind]))); diff != "" {
+			t.Errorf("the task %s (-want +got):\n%s", kind, diff)
+		}
+	}
+	_, err = s.Task(ctx, f.env, f.in.ID, f.tasks["expired"])
+	if _, ok := errors.AsType[*store.ExpiredError](err); !ok {
+		t.Errorf("the expired task: %v", err)
+	}
+	if diff := cmp.Diff(records, must[[]sandbox.Record](t)(s.Sandbox().List(ctx, f.in.ID, 0, 10))); diff != "" {
+		t.Errorf("the sandbox's catalogue (-want +got):\n%s", diff)
+	}
+	if key := must[store.MasterKey](t)(s.MasterKey(ctx)); key.ID != "first" {
+		t.Errorf("master key %+v", key)
+	}
+	if h := must[store.Health](t)(s.Health(ctx)); h.Pending != 3 || h.WaitingItems != 4500+10+1 || h.Leases != 0 {
+		t.Errorf("health %+v", h)
+	}
+	goesOn(t, f, s)
+
+	// A second time there is something.
+	other := fill(t)
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := move.Run(ctx, move.Options{From: other.path, To: to}); skill.KindOf(err) != skill.Conflict {
+		t.Errorf("onto what is there: %v", err)
+	}
+	if _, err := os.Stat(other.path); err != nil {
+		t.Errorf("a move that was refused took the file away: %v", err)
+	}
+}
+
+// goesOn works off what was unfinished.
+func goesOn(t *testing.T, f *filled, s store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	lease, next, err := s.Claim(ctx, store.Claim{IntegrationID: f.in.ID, Owner: "y", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fourth := items(4500, "fourth")
+	if next.Task == nil || next.Task.ID != f.tasks["going on"] || next.Task.Counts.Written != 2000 || !next.Task.Touched {
+		t.Fatalf("next = %+v", next.Task)
+	}
+	var got []skill.Item
+	for len(got) < 4500 {
+		block := must[[]skill.Item](t)(s.Items(ctx, next.Task.Ref, len(got)))
+		if len(block) == 0 {
+			t.Fatalf("items end at %d", len(got))
+		}
+		got = append(got, block...)
+	}
+	if diff := cmp.Diff(fourth, got); diff != "" {
+		t.Errorf("items:\n%s", diff)
+	}
+	if runs := must[[]store.Run](t)(s.Outcomes(ctx, next.Task.Ref)); len(runs) != 1 || len(runs[0].Outcomes) != 2000 {
+		t.Errorf("outcomes %d", len(runs))
+	}
+	ids := []string{fourth[0].OriginID, fourth[2005].OriginID, fourth[1].OriginID}
+	states := must[[]store.SkillState](t)(s.Skills(ctx, lease, ids))
+	if !states[0].Known || states[0].Hash != skill.ContentHash("sandbox", fourth[0]) || !states[1].Unsure || states[1].Known || states[1].ID == "" {
+		t.Errorf("skills %+v", states)
+	}
+	before := next.Task.Ref
+	for next.Task != nil {
+		next = must[store.Next](t)(s.Advance(ctx, lease, store.Step{Task: next.Task.Ref, Then: store.Proceed, Finish: &store.Finish{
+			Status: skill.Completed, Counts: skill.Counts{Written: next.Task.Items}, CompletedAt: next.Now, Document: []byte("{}"),
+		}}))
+	}
+	must[store.Accepted](t)(s.Submit(ctx, store.Submission{
+		EnvironmentID: f.env, IntegrationID: f.in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: items(1, "new"), Timeout: time.Hour,
+	}))
+	if _, next, err = s.Claim(ctx, store.Claim{IntegrationID: f.in.ID, Owner: "y", TTL: time.Minute}); err != nil || next.Task.Ref <= before+1 {
+		t.Errorf("a new task: %+v, %v, after %d", next.Task, err, before)
+	}
+	if in, err := s.CreateIntegration(ctx, store.Integration{EnvironmentID: f.env, Tool: "sandbox", Settings: []byte(`{}`)}); err != nil || in.ID == "" {
+		t.Errorf("a new integration: %v", err)
+	}
+}
+
+// Every column of SQLite is copied, or left out for a reason: a new one cannot be forgotten.
+func TestEveryColumnIsThoughtOf(t *testing.T) {
+	t.Parallel()
+	f := fill(t)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", sqlite.DSN(f.path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT t.name || '.' || c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+		WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE 'river_%' AND t.name NOT LIKE 'goose_%'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	known := move.Columns()
+	n := 0
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		if n++; !known[name] {
+			t.Errorf("%s is neither copied nor left out", name)
+		}
+	}
+	if err := rows.Err(); err != nil || n < 60 {
+		t.Errorf("%d columns, %v", n, err)
+	}
+}
