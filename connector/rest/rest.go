@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -243,17 +244,31 @@ func (h *hidden) Error() string { return h.text }
 // Is keeps the identity; Unwrap would give the text away.
 func (h *hidden) Is(target error) bool { return errors.Is(h.err, target) }
 
-// Redact takes the secrets out of a text, also where they are written as in an address.
+// Redact takes the secrets out of a text, also where they are written as in an address, in XML or in JSON.
 func (a *API) Redact(text string) string {
 	for _, s := range a.Secrets {
 		if len(s) < 4 { // would leave nothing readable, and is no secret
 			continue
 		}
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
+		for _, form := range forms(s) {
 			text = strings.ReplaceAll(text, form, "…")
 		}
 	}
 	return text
+}
+
+// forms are the ways in which a secret may be written.
+func forms(secret string) []string {
+	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), escapes(secret, "&#34;", "&#39;"), escapes(secret, "&quot;", "&apos;"), escapes(secret, `"`, "'")}
+	if quoted, err := json.Marshal(secret); err == nil {
+		all = append(all, string(quoted[1:len(quoted)-1]))
+	}
+	return all
+}
+
+// escapes writes a text as in XML, with one of the ways to write quotes.
+func escapes(text, double, single string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, double, "'", single).Replace(text)
 }
 
 // OK reports whether the status is one of success.
@@ -269,6 +284,37 @@ func (a *Answer) JSON(v any) error {
 		return a.api.failed(a.changes, fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
 	}
 	return nil
+}
+
+// XML decodes the answer, which must be one document and nothing else. As with JSON, one of another kind or shape tells
+// nothing. Entities that XML itself does not have are not followed: a document that uses them cannot be read.
+func (a *Answer) XML(v any) error {
+	if !a.IsXML() {
+		return a.api.failed(a.changes, fmt.Sprintf("the tool answered with %d and no XML", a.Status), nil)
+	}
+	decoder := xml.NewDecoder(bytes.NewReader(a.Body))
+	err := decoder.Decode(v)
+	for err == nil {
+		var next xml.Token
+		switch next, err = decoder.Token(); t := next.(type) {
+		case xml.StartElement:
+			err = errors.New("a second document follows")
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) > 0 {
+				err = errors.New("a text follows")
+			}
+		}
+	}
+	if !errors.Is(err, io.EOF) || len(bytes.TrimSpace(a.Body)) == 0 {
+		return a.api.failed(a.changes, fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
+	}
+	return nil
+}
+
+// IsXML reports whether the answer says that it is XML.
+func (a *Answer) IsXML() bool {
+	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")) // one that cannot be read is not
+	return kind == "text/xml" || kind == "application/xml" || strings.HasSuffix(kind, "+xml")
 }
 
 // Problem makes an error of an answer that is none of success, with the tool's own words.

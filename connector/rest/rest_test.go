@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -242,6 +243,53 @@ func TestSaid(t *testing.T) {
 	}
 }
 
+func TestXML(t *testing.T) {
+	t.Parallel()
+	const read, other = `<a><b>1</b></a>`, "text/xml; charset=utf-8"
+	for name, c := range map[string]struct {
+		kind, body string
+		want       string // empty: it cannot be read
+	}{
+		"XML":                      {other, read, "1"},
+		"of an application":        {"application/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n" + read + "<!-- ends -->\n", "1"},
+		"SOAP":                     {"application/soap+xml", read, "1"},
+		"a page":                   {"text/html", read, ""},
+		"of no type":               {"", read, ""},
+		"nothing":                  {other, "  ", ""},
+		"half of it":               {other, read[:8], ""},
+		"of another name":          {other, "<c/>", ""},
+		"a text behind it":         {other, read + "x", ""},
+		"a document behind it":     {other, read + read, ""},
+		"an entity of its own":     {other, `<!DOCTYPE a [<!ENTITY x "1">]><a><b>&x;</b></a>`, ""},
+		"an entity from a file":    {other, `<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a><b>&x;</b></a>`, ""},
+		"in another character set": {other, `<?xml version="1.0" encoding="EBCDIC"?>` + read, ""},
+		"very deep":                {other, "<a>" + strings.Repeat("<x>", 100_000), ""},
+	} {
+		for changes, kind := range map[bool]connector.Kind{true: connector.Ambiguous, false: connector.Away} {
+			api := &rest.API{HTTP: &http.Client{Transport: says{c.kind, c.body}}, Base: "https://tool.test"}
+			answer, err := api.Send(t.Context(), rest.Request{Method: "POST", Path: "/", Changes: changes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct {
+				XMLName xml.Name `xml:"a"`
+				B       string   `xml:"b"`
+			}
+			err = answer.XML(&got)
+			if c.want != "" && (err != nil || got.B != c.want) || c.want == "" && (err == nil || kindOf(t, err) != kind) {
+				t.Errorf("%s, changes %v: %q, %v", name, changes, got.B, err)
+			}
+		}
+	}
+}
+
+// says is a tool that has one answer.
+type says struct{ kind, body string }
+
+func (s says) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {s.kind}}, Body: io.NopCloser(strings.NewReader(s.body)), Request: r}, nil
+}
+
 func TestProblem(t *testing.T) {
 	t.Parallel()
 	type want struct {
@@ -301,14 +349,16 @@ func TestRetryAfter(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	t.Parallel()
-	api := &rest.API{Secrets: []string{"s3cr et/t", "ab"}}
+	api := &rest.API{Secrets: []string{"s3cr et/t", "ab", `<a>&"b"`}}
 	for text, want := range map[string]string{
 		"":                              "",
 		" a\n\tb\x00c ":                 "a b c",
 		"key s3cr et/t and s3cr+et%2Ft": "key … and …",
 		"ab is short":                   "ab is short",
-		"bad \xff":                      "bad �",
-		strings.Repeat("é", 600):        strings.Repeat("é", 500) + "…",
+		"<p>&lt;a&gt;&amp;&#34;b&#34;</p> and &lt;a&gt;&amp;&quot;b&quot;, &lt;a&gt;&amp;\"b\"": "<p>…</p> and …, …",
+		`"\u003ca\u003e\u0026\"b\""`: `"…"`,
+		"bad \xff":                   "bad �",
+		strings.Repeat("é", 600):     strings.Repeat("é", 500) + "…",
 	} {
 		if got := api.Words(text); got != want {
 			t.Errorf("Words(%q) = %q, want %q", text, got, want)

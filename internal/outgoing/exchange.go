@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,8 +71,11 @@ func safeURL(u *url.URL) string {
 	return shown.String()
 }
 
-// tokens finds what a tool gives out as a secret.
-var tokens = regexp.MustCompile(`("(?:access_token|refresh_token|id_token|token|client_secret|password)"\s*:\s*")[^"]*`)
+// tokens finds what a tool gives out as a secret, in JSON.
+var tokens = regexp.MustCompile(`("(?:access_token|refresh_token|id_token|token|client_secret|password)"\s*:\s*")(?:[^"\\]|\\.?)*`)
+
+// passwords finds them in XML, as the element Password of WS-Security, whatever its prefix. A body may be cut within it.
+var passwords = regexp.MustCompile(`(?i)(<(?:[\w.-]+:)?(?:password|nonce|binarysecuritytoken)(?:\s[^>]*)?>)[^<]*`)
 
 // recording tells of exchanges.
 type recording struct {
@@ -90,12 +94,26 @@ func (t *recording) tell(x Exchange) {
 func (t *recording) hide(text string) string {
 	for _, s := range t.secrets {
 		if len(s) >= 4 { // a shorter one would leave nothing readable, and is no secret
-			for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
+			for _, form := range forms(s) {
 				text = strings.ReplaceAll(text, form, redacted)
 			}
 		}
 	}
-	return tokens.ReplaceAllString(text, "${1}"+redacted)
+	return passwords.ReplaceAllString(tokens.ReplaceAllString(text, "${1}"+redacted), "${1}"+redacted)
+}
+
+// forms are the ways in which a secret may be written: as it is, in an address, in XML, in JSON.
+func forms(secret string) []string {
+	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), escapes(secret, "&#34;", "&#39;"), escapes(secret, "&quot;", "&apos;"), escapes(secret, `"`, "'")}
+	if quoted, err := json.Marshal(secret); err == nil {
+		all = append(all, string(quoted[1:len(quoted)-1]))
+	}
+	return all
+}
+
+// escapes writes a text as in XML, with one of the ways to write quotes.
+func escapes(text, double, single string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, double, "'", single).Replace(text)
 }
 
 // RoundTrip implements http.RoundTripper.

@@ -165,6 +165,28 @@ func TestExchangesAreRecordedWithoutSecrets(t *testing.T) {
 	}
 }
 
+// A secret is written in many ways, and some of them are known by where they stand.
+func TestSecretsInBodies(t *testing.T) {
+	t.Parallel()
+	r := &recording{secrets: []string{`p<a>&"ss'w`, "abc"}}
+	for text, want := range map[string]string{
+		`p<a>&"ss'w`: "…",
+		`<wsse:Password Type="x#PasswordText">p&lt;a&gt;&amp;&#34;ss&#39;w</wsse:Password>`:        `<wsse:Password Type="x#PasswordText">…</wsse:Password>`,
+		`<fault>not p&lt;a&gt;&amp;&quot;ss&apos;w</fault>`:                                        `<fault>not …</fault>`,
+		`<fault>not p&lt;a&gt;&amp;"ss'w, indeed</fault>`:                                          `<fault>not …, indeed</fault>`,
+		`{"echo":"p\u003ca\u003e\u0026\"ss'w"}`:                                                    `{"echo":"…"}`,
+		`<wsse:UsernameToken><wsse:Username>u@t</wsse:Username><wsse:Password>another`:             `<wsse:UsernameToken><wsse:Username>u@t</wsse:Username><wsse:Password>…`,
+		"<PASSWORD\n a='b'>another</PASSWORD><x:Nonce>n</x:Nonce><Password_Rule>8</Password_Rule>": "<PASSWORD\n a='b'>…</PASSWORD><x:Nonce>…</x:Nonce><Password_Rule>8</Password_Rule>",
+		`{"password": "with \"quotes\" in it", "page": 2}`:                                         `{"password": "…", "page": 2}`,
+		`{"token":"cut off \`: `{"token":"…`,
+		"abc is too short":    "abc is too short",
+	} {
+		if got := r.hide(text); got != want {
+			t.Errorf("hide(%s) = %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestAFailureIsRecorded(t *testing.T) {
 	t.Parallel()
 	var x Exchange
