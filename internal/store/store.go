@@ -163,6 +163,21 @@ type DrainTask struct {
 	// Rewrite: the task was made by Doubt. What it writes is what the catalogue says when it runs (Contents), and nothing
 	// of it is skipped as unchanged.
 	Rewrite bool
+	// Started: an earlier drain has taken it up, so there may be Jobs.
+	Started bool
+}
+
+// Job is an open intent of a remote job, as an earlier drain left it.
+type Job struct {
+	Range
+	Receipt string        // what the tool calls the job; empty: it may have been started, and nobody knows its name
+	Age     time.Duration // since the receipt was noted
+}
+
+// Receipt says of an open intent that it belongs to a remote job.
+type Receipt struct {
+	Start int    // of the intent
+	Text  string // as in Job; empty when the request that starts the job is about to leave
 }
 
 // Range is the positions [Start, Stop) of a task's items.
@@ -223,6 +238,9 @@ type Step struct {
 	Close []Range
 	// Open intents, before the items leave.
 	Open []Range
+	// Receipts of open intents, those that are opened with the step included. Such an intent outlives its drain: the next one
+	// asks for the Jobs of its task.
+	Receipts []Receipt
 
 	Outcomes []Run
 	Written  []SkillWritten
@@ -449,7 +467,7 @@ type Tasks interface {
 // Drains is what the engine needs.
 type Drains interface {
 	// Claim takes the lease of an integration that has work. Intents that an earlier drain left open become unsure
-	// skills. ErrIdle when there is nothing to do, not yet, or somebody else does it.
+	// skills, but for those that have a receipt. ErrIdle when there is nothing to do, not yet, or somebody else does it.
 	Claim(ctx context.Context, claim Claim) (Lease, Next, error)
 	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held. A ttl of 0 ends
 	// them for good: one that was on its way meanwhile and arrives late does not bring them back.
@@ -461,6 +479,9 @@ type Drains interface {
 	Items(ctx context.Context, task int64, start int) ([]skill.Item, error)
 	// Outcomes that are on disk for a task that goes on.
 	Outcomes(ctx context.Context, task int64) ([]Run, error)
+	// Jobs are the open intents of a task that have a receipt, by their positions. Their skills are neither sure nor unsure:
+	// whoever asks finds out what became of them.
+	Jobs(ctx context.Context, lease Lease, task int64) ([]Job, error)
 	// Skills looks the origin_ids of one integration up, in their order.
 	Skills(ctx context.Context, lease Lease, originIDs []string) ([]SkillState, error)
 
@@ -492,7 +513,7 @@ type Upkeep interface {
 	// Forget removes tombstones of tasks that expired longer than keep ago, likewise; a store may keep them up to a month
 	// longer, and need not count what it removes by the month.
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
-	// DoubtAll makes all skills of an integration unsure, and then takes its lease away, so that nothing that is decided from
+	// DoubtAll makes all skills of an integration unsure, forgets the receipts of its remote jobs, and then takes its lease away, so that nothing that is decided from
 	// then on rests on what was known before. It returns how many skills there are. It works in steps that disturb nobody
 	// for long; one that failed halfway may be repeated.
 	DoubtAll(ctx context.Context, integrationID string) (int, error)

@@ -115,9 +115,16 @@ func tables() []table {
 			{to: "task"}, {to: "start"}, {to: "block", kind: packed},
 		}},
 		{to: "task_outcomes", columns: []column{{to: "task"}, {to: "start"}, {to: "block"}}},
-		// Open intents stay open: the first drain takes what they name as what may have reached the tool.
+		// Open intents stay open: the first drain takes what they name as what may have reached the tool, or asks after the job.
 		{to: "intents", columns: []column{
-			{to: "integration"}, {to: "task"}, {to: "start"}, {to: "stop"}, {to: "epoch"}, {to: "opened_at", kind: moment},
+			{to: "integration"},
+			{to: "task"},
+			{to: "start"},
+			{to: "stop"},
+			{to: "epoch"},
+			{to: "opened_at", kind: moment},
+			{to: "receipt"},
+			{to: "receipt_at", kind: moment},
 		}},
 		{to: "results", from: "tasks WHERE status <> 0", id: "id", columns: append([]column{
 			{to: "status"}, {to: "completed_at", kind: moment}, {to: "document", kind: packed}, {to: "blocks", from: "seq", kind: blocks},

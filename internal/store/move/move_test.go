@@ -120,7 +120,8 @@ func fill(t *testing.T) *filled {
 		outcomes[i] = skill.Outcome{Kind: skill.Written, SkillID: skill.NewID(clock)}
 	}
 	must[store.Next](t)(f.Advance(ctx, lease, store.Step{
-		Task: next.Task.Ref, Outcomes: []store.Run{{Outcomes: outcomes}}, Written: written(fourth[:2000]), Open: []store.Range{{Start: 2000, Stop: 2010}},
+		Task: next.Task.Ref, Outcomes: []store.Run{{Outcomes: outcomes}}, Written: written(fourth[:2000]), Open: []store.Range{{Start: 2000, Stop: 2010}, {Start: 2010, Stop: 2020}},
+		Receipts: []store.Receipt{{Start: 2010, Text: "job/1"}},
 	}))
 	return f
 }
@@ -224,6 +225,10 @@ func goesOn(t *testing.T, f *filled, s store.Store) {
 	fourth := items(4500, "fourth")
 	if next.Task == nil || next.Task.ID != f.tasks["going on"] || next.Task.Counts.Written != 2000 || !next.Task.Touched {
 		t.Fatalf("next = %+v", next.Task)
+	}
+	job := store.Job{Range: store.Range{Start: 2010, Stop: 2020}, Receipt: "job/1"}
+	if jobs := must[[]store.Job](t)(s.Jobs(ctx, lease, next.Task.Ref)); len(jobs) != 1 || jobs[0].Range != job.Range || jobs[0].Receipt != job.Receipt {
+		t.Errorf("jobs = %+v, want %+v", jobs, job)
 	}
 	var got []skill.Item
 	for len(got) < 4500 {

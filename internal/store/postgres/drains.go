@@ -147,6 +147,7 @@ func (h *held) next(ctx context.Context, q *dbq.Queries, state store.State, open
 		Touched:  row.Touched,
 		Attempt:  int(row.Attempt),
 		Rewrite:  row.Rewrite,
+		Started:  row.Started,
 	}
 	if err == nil && len(row.Block) > 0 {
 		if next.Items, err = skill.DecodeItems(row.Block); err != nil {
@@ -322,8 +323,22 @@ func (h *held) checkpoint(ctx context.Context, q *dbq.Queries, step store.Step, 
 	}
 	p.Done, p.Written = int32(counts.Total()), int32(counts.Written)
 	p.Unchanged, p.Failed = int32(counts.Unchanged), int32(counts.Failed)
-	if _, err := q.CheckpointTask(ctx, p); err != nil || len(step.Open) == 0 {
+	if _, err := q.CheckpointTask(ctx, p); err != nil {
 		return err
+	}
+	if err := h.openIntents(ctx, q, step); err != nil || len(step.Receipts) == 0 {
+		return err
+	}
+	n := dbq.NoteReceiptsParams{Task: step.Task, Integration: h.lease.Ref}
+	for _, r := range step.Receipts {
+		n.Starts, n.Receipts = append(n.Starts, int32(r.Start)), append(n.Receipts, r.Text)
+	}
+	return q.NoteReceipts(ctx, n)
+}
+
+func (h *held) openIntents(ctx context.Context, q *dbq.Queries, step store.Step) error {
+	if len(step.Open) == 0 {
+		return nil
 	}
 	open := dbq.OpenIntentsParams{Task: step.Task, Integration: h.lease.Ref, Epoch: h.lease.Epoch}
 	for _, r := range step.Open {
@@ -342,6 +357,19 @@ func (s *Store) Items(ctx context.Context, task int64, start int) ([]skill.Item,
 		return nil, nil
 	}
 	return items[int32(start)-first:], nil
+}
+
+// Jobs implements store.Drains.
+func (s *Store) Jobs(ctx context.Context, lease store.Lease, task int64) ([]store.Job, error) {
+	rows, err := s.queries.Jobs(ctx, dbq.JobsParams{Integration: lease.Ref, Task: task})
+	if err != nil {
+		return nil, fault(fmt.Errorf("jobs: %w", err))
+	}
+	jobs := make([]store.Job, len(rows))
+	for i, row := range rows {
+		jobs[i] = store.Job{Range: store.Range{Start: int(row.Start), Stop: int(row.Stop)}, Receipt: row.Receipt, Age: row.Age}
+	}
+	return jobs, nil
 }
 
 // Outcomes implements store.Drains.
@@ -404,6 +432,9 @@ func (s *Store) DoubtAll(ctx context.Context, integrationID string) (int, error)
 			last, err = tx.NthSkill(ctx, dbq.NthSkillParams{Integration: ref, After: after, N: doubtRows - 1})
 			if done = errors.Is(err, pgx.ErrNoRows); done { // fewer are left
 				if n, err = tx.DoubtSkillsAfter(ctx, dbq.DoubtSkillsAfterParams{Integration: ref, After: after}); err != nil {
+					return err
+				}
+				if err := tx.ForgetReceipts(ctx, ref); err != nil {
 					return err
 				}
 				return tx.RevokeLease(ctx, ref)

@@ -91,7 +91,7 @@ func (tx *transaction) abandonIntents(ctx context.Context, integration int64) er
 	if err := tx.markUnsure(ctx, integration, unsure); err != nil {
 		return err
 	}
-	return tx.CloseAllIntents(ctx, integration)
+	return tx.CloseOpenIntents(ctx, integration)
 }
 
 func (tx *transaction) itemBlock(ctx context.Context, task, position int64) (start int64, items []skill.Item, err error) {
@@ -161,9 +161,19 @@ func (tx *transaction) next(ctx context.Context, lease store.Lease, st standing,
 		Touched:  row.Touched != 0,
 		Attempt:  int(row.Attempt),
 		Rewrite:  row.Rewrite != 0,
+		Started:  row.Started != 0,
 	}
 	sendable := state.Enabled && !state.Deleted && state.InvalidReason == "" && row.Deadline > tx.now
-	if sendable && row.Done == 0 && row.Items <= int64(openUpTo) {
+	if !sendable || row.Done != 0 || row.Items > int64(openUpTo) {
+		return next, nil
+	}
+	underway := false // as a remote job
+	if next.Task.Started {
+		if underway, err = tx.AnyIntent(ctx, dbq.AnyIntentParams{Integration: lease.Ref, Task: row.Seq}); err != nil {
+			return store.Next{}, err
+		}
+	}
+	if !underway {
 		next.Opened = true
 		return next, tx.openIntent(ctx, lease, row.Seq, store.Range{Start: 0, Stop: int(row.Items)})
 	}
@@ -353,6 +363,13 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 			return err
 		}
 	}
+	for _, r := range step.Receipts {
+		if err := tx.NoteReceipt(ctx, dbq.NoteReceiptParams{
+			Receipt: sql.NullString{String: r.Text, Valid: true}, Now: sql.NullInt64{Int64: tx.now, Valid: true}, Integration: lease.Ref, Task: step.Task, Start: int64(r.Start),
+		}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -387,6 +404,23 @@ func (s *Store) Items(ctx context.Context, task int64, start int) ([]skill.Item,
 		return nil, nil
 	}
 	return items[int64(start)-first:], nil
+}
+
+// Jobs implements store.Drains.
+func (s *Store) Jobs(ctx context.Context, lease store.Lease, task int64) ([]store.Job, error) {
+	rows, err := s.queries.Jobs(ctx, dbq.JobsParams{Integration: lease.Ref, Task: task})
+	if err != nil {
+		return nil, fault(fmt.Errorf("jobs: %w", err))
+	}
+	now := s.now().UnixMilli()
+	jobs := make([]store.Job, len(rows))
+	for i, row := range rows {
+		jobs[i] = store.Job{
+			Range: store.Range{Start: int(row.Start), Stop: int(row.Stop)}, Receipt: row.Receipt.String,
+			Age: time.Duration(now-row.ReceiptAt.Int64) * time.Millisecond,
+		}
+	}
+	return jobs, nil
 }
 
 // Outcomes implements store.Drains.

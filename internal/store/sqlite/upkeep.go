@@ -136,6 +136,9 @@ func (s *Store) DoubtAll(ctx context.Context, integrationID string) (int, error)
 				if n, err = tx.DoubtSkillsAfter(ctx, dbq.DoubtSkillsAfterParams{Integration: ref, After: after}); err != nil {
 					return err
 				}
+				if err := tx.ForgetReceipts(ctx, ref); err != nil {
+					return err
+				}
 				return tx.RevokeLease(ctx, ref)
 			}
 			if err != nil {

@@ -23,7 +23,7 @@ import (
 //   - what waits is the items of the unfinished tasks, and what is done is the outcomes on disk;
 //   - a task has one end, which never changes, and its tombstone comes no sooner than it may;
 //   - tasks come up in the order of their acceptance;
-//   - a step of a lease that was lost leaves nothing, and what it had on its way is unsure;
+//   - a step of a lease that was lost leaves nothing, and what it had on its way is unsure, unless it is a remote job;
 //   - a content that is known is what the tool holds: that alone may be skipped.
 //
 // -rapid.checks says how many histories, -rapid.steps how long they are, about: half of that. Unless it says something, there
@@ -67,6 +67,7 @@ func RunModel(t *testing.T, open Opener) {
 		}
 		for name, action := range map[string]func(*side){
 			"submit": (*side).submit, "claim": (*side).claim, "extend": (*side).extend, "send": (*side).send, "arrive": (*side).arrive,
+			"note a receipt": (*side).note,
 			"answer": (*side).answer, "skip": (*side).skip, "finish": (*side).finish, "hand back": (*side).handBack,
 			"ask for patience": (*side).askForPatience, "change": (*side).change, "fail": (*side).fail, "arrive late": (*side).arriveLate,
 		} {
@@ -122,6 +123,8 @@ type heldTask struct {
 	attempt          int
 	outcomes         []skill.Outcome
 	open             []store.Range // intents
+	jobs             []store.Job   // those of them that have a receipt
+	noted            []time.Time   // when each has got it
 
 	status      skill.TaskStatus
 	counts      skill.Counts
@@ -278,6 +281,9 @@ func (s *side) claimAs(c store.Claim) *heldLease {
 	// What an earlier drain had on its way may have reached the tool.
 	for _, task := range s.tasks {
 		for _, r := range task.open {
+			if task.job(r) >= 0 {
+				continue
+			}
 			task.touched = true
 			for at := r.Start; at < r.Stop; at++ {
 				if task.outcomes[at].Kind == 0 {
@@ -285,7 +291,7 @@ func (s *side) claimAs(c store.Claim) *heldLease {
 				}
 			}
 		}
-		task.open = nil
+		task.open = slices.DeleteFunc(task.open, func(r store.Range) bool { return task.job(r) < 0 })
 	}
 	l := &heldLease{Lease: lease}
 	s.leases = append(s.leases, l)
@@ -312,10 +318,10 @@ func (s *side) comesNext(l *heldLease, got store.Next, openUpTo int) {
 		s.learn(task, got.Task.ID, got.Task.Ref)
 		want.Task = &store.DrainTask{
 			Task: task.Task, Ref: task.ref, Items: len(task.items), Counts: count(task.outcomes), TimeLeft: task.deadline.Sub(s.now()),
-			Touched: task.touched, Attempt: task.attempt, Rewrite: task.rewrite,
+			Touched: task.touched, Attempt: task.attempt, Rewrite: task.rewrite, Started: task.started,
 		}
 		want.Opened = s.state.Enabled && !s.state.Deleted && s.state.InvalidReason == "" && task.deadline.After(s.now()) &&
-			want.Task.Counts.Total() == 0 && len(task.items) <= openUpTo
+			want.Task.Counts.Total() == 0 && len(task.items) <= openUpTo && len(task.open) == 0
 	}
 	if got.Items != nil && task != nil { // the store had them at hand
 		want.Items = task.items[:min(len(got.Items), len(task.items))]
@@ -324,9 +330,29 @@ func (s *side) comesNext(l *heldLease, got store.Next, openUpTo int) {
 	l.task = task
 	if task == nil {
 		s.release(len(s.pending()) > 0, 0)
-	} else if want.Opened {
+		return
+	}
+	for _, r := range task.open { // jobs that go on
+		l.calls = append(l.calls, heldCall{task, r, slices.Clone(task.items[r.Start:r.Stop])})
+	}
+	if want.Opened {
 		s.opened(l, store.Range{Start: 0, Stop: len(task.items)})
 	}
+}
+
+// job is which of the task's jobs an intent belongs to, or -1.
+func (t *heldTask) job(r store.Range) int {
+	return slices.IndexFunc(t.jobs, func(j store.Job) bool { return j.Range == r })
+}
+
+// note gives an intent its receipt, or another one.
+func (s *side) note() {
+	r := s.r
+	l := s.lease(func(l *heldLease) bool { return l.task != nil && len(l.task.open) > 0 })
+	intent := pick(r, "intent", l.task.open)
+	s.advance(l, store.Step{Task: l.task.ref, Attempt: l.task.attempt, Receipts: []store.Receipt{
+		{Start: intent.Start, Text: rapid.SampledFrom([]string{"", "job/1", "„2“"}).Draw(r, "receipt")},
+	}})
 }
 
 // learn notes what a store calls a task, and holds it to it.
@@ -459,12 +485,15 @@ func (s *side) progress(l *heldLease, step store.Step) {
 		s.unsure(u.Item, u.ID)
 	}
 	for _, c := range step.Close {
+		if at := task.job(c); at >= 0 {
+			task.jobs, task.noted = slices.Delete(task.jobs, at, at+1), slices.Delete(task.noted, at, at+1)
+		}
 		task.open = slices.DeleteFunc(task.open, func(r store.Range) bool { return r == c })
 		l.calls = slices.DeleteFunc(l.calls, func(call heldCall) bool { return call.task == task && call.span == c })
 	}
 	if f := step.Finish; f != nil {
 		task.status, task.counts, task.document, task.completedAt = f.Status, f.Counts, f.Document, f.CompletedAt
-		task.open, l.calls = nil, nil
+		task.open, task.jobs, task.noted, l.calls = nil, nil, nil, nil
 		return
 	}
 	task.started, task.attempt = true, step.Attempt
@@ -481,6 +510,15 @@ func (s *side) progress(l *heldLease, step store.Step) {
 	}
 	for _, r := range step.Open {
 		s.opened(l, r)
+	}
+	for _, n := range step.Receipts {
+		r := task.open[slices.IndexFunc(task.open, func(r store.Range) bool { return r.Start == n.Start })]
+		at := task.job(r)
+		if at < 0 {
+			at = len(task.jobs)
+			task.jobs, task.noted = append(task.jobs, store.Job{Range: r}), append(task.noted, time.Time{})
+		}
+		task.jobs[at].Receipt, task.noted[at] = n.Text, s.now()
 	}
 }
 
@@ -506,7 +544,11 @@ func (s *side) send() {
 	for most := rapid.IntRange(1, 3).Draw(r, "most"); stop < len(l.task.items) && l.task.free(stop) && stop-start < most; {
 		stop++
 	}
-	s.advance(l, store.Step{Task: l.task.ref, Open: []store.Range{{Start: start, Stop: stop}}})
+	step := store.Step{Task: l.task.ref, Open: []store.Range{{Start: start, Stop: stop}}}
+	if rapid.IntRange(0, 2).Draw(r, "job") == 0 {
+		step.Receipts = []store.Receipt{{Start: start}}
+	}
+	s.advance(l, step)
 }
 
 // arrive lets the tool carry out what is on its way; nobody knows yet.
@@ -672,7 +714,7 @@ func (s *side) end(l *heldLease, step store.Step) {
 // handBack gives the lease back, or asks for the next task without having done this one.
 func (s *side) handBack() {
 	r := s.r
-	l := s.lease(func(l *heldLease) bool { return l.task != nil && len(l.task.open) == 0 })
+	l := s.lease(func(l *heldLease) bool { return l.task != nil && len(l.task.open) == len(l.task.jobs) })
 	s.advance(l, store.Step{
 		Task: l.task.ref, Attempt: rapid.IntRange(0, 3).Draw(r, "attempt"),
 		Then:     rapid.SampledFrom([]store.Then{store.Leave, store.Proceed}).Draw(r, "then"),
@@ -842,6 +884,14 @@ func (s *side) checkTasks() {
 		items, err := s.Items(s.ctx(), t.ref, 0)
 		s.must(err)
 		s.equal("items", t.items, items)
+		jobs, err := s.Jobs(s.ctx(), store.Lease{Ref: s.ref}, t.ref)
+		s.must(err)
+		underway := append([]store.Job(nil), t.jobs...)
+		for i := range underway {
+			underway[i].Age = s.now().Sub(t.noted[i])
+		}
+		slices.SortFunc(underway, func(a, b store.Job) int { return a.Start - b.Start })
+		s.equal("jobs", underway, append([]store.Job(nil), jobs...))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -49,6 +50,7 @@ func Run(t *testing.T, open Opener) {
 		{"a checkpoint is all there is to go on from", checkpointed},
 		{"the end of a task", finished},
 		{"open intents become unsure skills", intentsBecomeUnsure},
+		{"remote jobs outlive their drain", jobs},
 		{"the catalogue", catalogue},
 		{"identity is bytewise", bytewise},
 		{"a disabled integration is paused", paused},
@@ -721,6 +723,85 @@ func finished(t *testing.T, f *fixture) {
 	if err != nil || states[0].Unsure {
 		t.Errorf("skills = %+v, %v", states, err)
 	}
+}
+
+// An intent with a receipt stays as it is, whoever drains, until somebody closes it.
+func jobs(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	list := items("a", "b", "c", "d", "e")
+	ids := each(list, func(it skill.Item) string { return it.OriginID })
+	f.submit(t, in, list...)
+	first, next := f.claim(t, in, "x", 0)
+	if next.Task.Started {
+		t.Error("a fresh task has been taken up")
+	}
+	task := next.Task.Ref
+	f.advance(t, first, store.Step{
+		Task: task, Open: []store.Range{{Start: 0, Stop: 2}, {Start: 2, Stop: 4}, {Start: 4, Stop: 5}},
+		Receipts: []store.Receipt{{Start: 2}, {Start: 0}},
+	})
+	f.clock.advance(time.Second)
+	f.advance(t, first, store.Step{Task: task, Receipts: []store.Receipt{{Start: 0, Text: "https://tool.example/jobs/1"}}})
+	f.clock.advance(ttl)
+
+	// The plain one becomes unsure; the task is not opened on top of the others.
+	second, next := f.claim(t, in, "y", 10)
+	if next.Task == nil || !next.Task.Started || !next.Task.Touched || next.Opened {
+		t.Errorf("next = %+v, %+v", next, next.Task)
+	}
+	want := []store.Job{
+		{Range: store.Range{Start: 0, Stop: 2}, Receipt: "https://tool.example/jobs/1", Age: ttl},
+		{Range: store.Range{Start: 2, Stop: 4}, Age: ttl + time.Second},
+	}
+	is := func(lease store.Lease, want []store.Job) {
+		t.Helper()
+		got, err := f.Jobs(ctx, lease, task)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("jobs: %v (-want +got):\n%s", err, diff)
+		}
+	}
+	is(second, want)
+	states, err := f.Skills(ctx, second, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, unsure := range []bool{false, false, false, false, true} {
+		if states[i].Unsure != unsure {
+			t.Errorf("%s: unsure %v", ids[i], states[i].Unsure)
+		}
+	}
+	_, err = f.Advance(ctx, first, store.Step{Task: task, Receipts: []store.Receipt{{Start: 2, Text: "late"}}})
+	wantError(t, err, store.ErrLeaseLost)
+	is(second, want)
+
+	// Given back, and taken up again.
+	f.advance(t, second, store.Step{Task: task, Close: []store.Range{{Start: 2, Stop: 4}}, Then: store.Leave})
+	third, next := f.claim(t, in, "z", 10)
+	if next.Task == nil || next.Opened {
+		t.Errorf("next = %+v, %+v", next, next.Task)
+	}
+	is(third, want[:1])
+	if other, err := f.Jobs(ctx, third, task+1); err != nil || len(other) != 0 {
+		t.Errorf("jobs of another task: %+v, %v", other, err)
+	}
+
+	// Once all is doubted, a receipt counts no more than anything else.
+	if _, err := f.DoubtAll(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.advance(ttl)
+	fourth, next := f.claim(t, in, "z", 10)
+	if !next.Opened { // all that was on its way is unsure, so the task begins anew
+		t.Errorf("next = %+v", next)
+	}
+	is(fourth, nil)
+	if states, err = f.Skills(ctx, fourth, ids); err != nil || !states[0].Unsure || !states[1].Unsure || states[2].Unsure {
+		t.Errorf("%+v, %v", states, err)
+	}
+	f.advance(t, fourth, store.Step{Task: task, Receipts: []store.Receipt{{Start: 0, Text: "2"}}})
+	f.advance(t, fourth, store.Step{Task: task, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	is(fourth, nil)
 }
 
 func intentsBecomeUnsure(t *testing.T, f *fixture) {

@@ -64,7 +64,7 @@ WHERE drains.integration = d.integration AND i.id = $3
   AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR $4::boolean)
 RETURNING i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
   greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
-  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) AS open_intents
+  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration AND intents.receipt IS NULL) AS open_intents
 `
 
 type ClaimDrainParams struct {
@@ -123,7 +123,7 @@ const closeIntentsOf = `-- name: CloseIntentsOf :exec
 WITH t AS (
   UPDATE tasks SET touched = true WHERE seq = ANY ($2::bigint[])
 )
-DELETE FROM intents WHERE intents.integration = $1
+DELETE FROM intents WHERE intents.integration = $1 AND intents.receipt IS NULL
 `
 
 type CloseIntentsOfParams struct {
@@ -388,6 +388,15 @@ func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int32, 
 	return column_1, err
 }
 
+const forgetReceipts = `-- name: ForgetReceipts :exec
+UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = $1
+`
+
+func (q *Queries) ForgetReceipts(ctx context.Context, integration int64) error {
+	_, err := q.db.Exec(ctx, forgetReceipts, integration)
+	return err
+}
+
 const holdDrain = `-- name: HoldDrain :exec
 UPDATE drains SET
   resume_at = greatest(resume_at, CASE WHEN $1::interval > '0' THEN clock() + $1::interval END),
@@ -490,7 +499,7 @@ func (q *Queries) InsertRewrite(ctx context.Context, arg InsertRewriteParams) er
 }
 
 const intentsOf = `-- name: IntentsOf :many
-SELECT task, start, stop FROM intents WHERE integration = $1 ORDER BY task, start
+SELECT task, start, stop FROM intents WHERE integration = $1 AND receipt IS NULL ORDER BY task, start
 `
 
 type IntentsOfRow struct {
@@ -499,6 +508,7 @@ type IntentsOfRow struct {
 	Stop  int32
 }
 
+// Those of plain calls.
 func (q *Queries) IntentsOf(ctx context.Context, integration int64) ([]IntentsOfRow, error) {
 	rows, err := q.db.Query(ctx, intentsOf, integration)
 	if err != nil {
@@ -538,6 +548,48 @@ func (q *Queries) ItemsFrom(ctx context.Context, arg ItemsFromParams) (ItemsFrom
 	var i ItemsFromRow
 	err := row.Scan(&i.Start, &i.Block)
 	return i, err
+}
+
+const jobs = `-- name: Jobs :many
+SELECT start, stop, receipt::text AS receipt, (clock() - receipt_at)::interval AS age FROM intents
+WHERE integration = $1 AND task = $2 AND receipt IS NOT NULL ORDER BY start
+`
+
+type JobsParams struct {
+	Integration int64
+	Task        int64
+}
+
+type JobsRow struct {
+	Start   int32
+	Stop    int32
+	Receipt string
+	Age     time.Duration
+}
+
+func (q *Queries) Jobs(ctx context.Context, arg JobsParams) ([]JobsRow, error) {
+	rows, err := q.db.Query(ctx, jobs, arg.Integration, arg.Task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []JobsRow
+	for rows.Next() {
+		var i JobsRow
+		if err := rows.Scan(
+			&i.Start,
+			&i.Stop,
+			&i.Receipt,
+			&i.Age,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const lockDrain = `-- name: LockDrain :one
@@ -588,7 +640,9 @@ WITH i AS (
   FROM integrations i WHERE i.seq = $1
 ), t AS (
   SELECT tasks.seq, tasks.id, tasks.integration, tasks.key_id, tasks.items, tasks.done, tasks.written, tasks.unchanged, tasks.failed, tasks.started, tasks.touched, tasks.rewrite, tasks.attempt, tasks.created_at, tasks.deadline, (tasks.deadline - clock())::interval AS time_left,
-    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= $2::integer)::boolean AS opened
+    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= $2::integer
+      AND NOT (tasks.started AND EXISTS (SELECT 1 FROM intents WHERE intents.integration = tasks.integration AND intents.task = tasks.seq))
+    )::boolean AS opened
   FROM tasks WHERE tasks.integration = $1 AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
   ORDER BY tasks.seq LIMIT 1
 ), s AS (
@@ -600,7 +654,7 @@ WITH i AS (
   UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = $1)
   WHERE drains.integration = $1 AND NOT EXISTS (SELECT 1 FROM t)
 )
-SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.attempt, t.created_at, t.time_left, t.opened, b.block
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened, b.block
 FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened
 `
 
@@ -619,6 +673,7 @@ type NextTaskRow struct {
 	Failed    int32
 	Touched   bool
 	Rewrite   bool
+	Started   bool
 	Attempt   int32
 	CreatedAt time.Time
 	TimeLeft  time.Duration
@@ -640,6 +695,7 @@ func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow
 		&i.Failed,
 		&i.Touched,
 		&i.Rewrite,
+		&i.Started,
 		&i.Attempt,
 		&i.CreatedAt,
 		&i.TimeLeft,
@@ -647,6 +703,29 @@ func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow
 		&i.Block,
 	)
 	return i, err
+}
+
+const noteReceipts = `-- name: NoteReceipts :exec
+UPDATE intents SET receipt = u.receipt, receipt_at = clock()
+FROM (SELECT unnest($3::integer[]) AS start, unnest($4::text[]) AS receipt) u
+WHERE intents.integration = $1 AND intents.task = $2 AND intents.start = u.start
+`
+
+type NoteReceiptsParams struct {
+	Integration int64
+	Task        int64
+	Starts      []int32
+	Receipts    []string
+}
+
+func (q *Queries) NoteReceipts(ctx context.Context, arg NoteReceiptsParams) error {
+	_, err := q.db.Exec(ctx, noteReceipts,
+		arg.Integration,
+		arg.Task,
+		arg.Starts,
+		arg.Receipts,
+	)
+	return err
 }
 
 const nthSkill = `-- name: NthSkill :one

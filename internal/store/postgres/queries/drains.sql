@@ -6,7 +6,7 @@ WHERE drains.integration = d.integration AND i.id = @id
   AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR @force::boolean)
 RETURNING sqlc.embed(i), drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
   greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
-  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration) AS open_intents;
+  EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration AND intents.receipt IS NULL) AS open_intents;
 
 -- name: HoldLease :one
 -- The lease's integration and its waits, under the lock of the drain's row. Without the lease the transaction ends here.
@@ -50,7 +50,9 @@ WITH i AS (
   FROM integrations i WHERE i.seq = @integration
 ), t AS (
   SELECT tasks.*, (tasks.deadline - clock())::interval AS time_left,
-    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= @open_up_to::integer)::boolean AS opened
+    ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= @open_up_to::integer
+      AND NOT (tasks.started AND EXISTS (SELECT 1 FROM intents WHERE intents.integration = tasks.integration AND intents.task = tasks.seq))
+    )::boolean AS opened
   FROM tasks WHERE tasks.integration = @integration AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
   ORDER BY tasks.seq LIMIT 1
 ), s AS (
@@ -62,7 +64,7 @@ WITH i AS (
   UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = @integration)
   WHERE drains.integration = @integration AND NOT EXISTS (SELECT 1 FROM t)
 )
-SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.attempt, t.created_at, t.time_left, t.opened, b.block
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened, b.block
 FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened;
 
 -- name: OpenIntents :exec
@@ -109,13 +111,26 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq;
 
 -- name: IntentsOf :many
-SELECT task, start, stop FROM intents WHERE integration = @integration ORDER BY task, start;
+-- Those of plain calls.
+SELECT task, start, stop FROM intents WHERE integration = @integration AND receipt IS NULL ORDER BY task, start;
 
 -- name: CloseIntentsOf :exec
 WITH t AS (
   UPDATE tasks SET touched = true WHERE seq = ANY (@tasks::bigint[])
 )
-DELETE FROM intents WHERE intents.integration = @integration;
+DELETE FROM intents WHERE intents.integration = @integration AND intents.receipt IS NULL;
+
+-- name: NoteReceipts :exec
+UPDATE intents SET receipt = u.receipt, receipt_at = clock()
+FROM (SELECT unnest(@starts::integer[]) AS start, unnest(@receipts::text[]) AS receipt) u
+WHERE intents.integration = @integration AND intents.task = @task AND intents.start = u.start;
+
+-- name: Jobs :many
+SELECT start, stop, receipt::text AS receipt, (clock() - receipt_at)::interval AS age FROM intents
+WHERE integration = @integration AND task = @task AND receipt IS NOT NULL ORDER BY start;
+
+-- name: ForgetReceipts :exec
+UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = @integration;
 
 -- name: Outcomes :many
 SELECT start, block FROM task_outcomes WHERE task = @task ORDER BY start;

@@ -27,6 +27,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addWaitingStmt, err = db.PrepareContext(ctx, addWaiting); err != nil {
 		return nil, fmt.Errorf("error preparing query AddWaiting: %w", err)
 	}
+	if q.anyIntentStmt, err = db.PrepareContext(ctx, anyIntent); err != nil {
+		return nil, fmt.Errorf("error preparing query AnyIntent: %w", err)
+	}
 	if q.anyPendingTaskStmt, err = db.PrepareContext(ctx, anyPendingTask); err != nil {
 		return nil, fmt.Errorf("error preparing query AnyPendingTask: %w", err)
 	}
@@ -42,11 +45,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clearNotifiedStmt, err = db.PrepareContext(ctx, clearNotified); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearNotified: %w", err)
 	}
-	if q.closeAllIntentsStmt, err = db.PrepareContext(ctx, closeAllIntents); err != nil {
-		return nil, fmt.Errorf("error preparing query CloseAllIntents: %w", err)
-	}
 	if q.closeIntentStmt, err = db.PrepareContext(ctx, closeIntent); err != nil {
 		return nil, fmt.Errorf("error preparing query CloseIntent: %w", err)
+	}
+	if q.closeOpenIntentsStmt, err = db.PrepareContext(ctx, closeOpenIntents); err != nil {
+		return nil, fmt.Errorf("error preparing query CloseOpenIntents: %w", err)
 	}
 	if q.closeTaskIntentsStmt, err = db.PrepareContext(ctx, closeTaskIntents); err != nil {
 		return nil, fmt.Errorf("error preparing query CloseTaskIntents: %w", err)
@@ -92,6 +95,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.forgetExpiredStmt, err = db.PrepareContext(ctx, forgetExpired); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetExpired: %w", err)
+	}
+	if q.forgetReceiptsStmt, err = db.PrepareContext(ctx, forgetReceipts); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetReceipts: %w", err)
 	}
 	if q.holdDrainStmt, err = db.PrepareContext(ctx, holdDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query HoldDrain: %w", err)
@@ -141,6 +147,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.itemsFromStmt, err = db.PrepareContext(ctx, itemsFrom); err != nil {
 		return nil, fmt.Errorf("error preparing query ItemsFrom: %w", err)
 	}
+	if q.jobsStmt, err = db.PrepareContext(ctx, jobs); err != nil {
+		return nil, fmt.Errorf("error preparing query Jobs: %w", err)
+	}
 	if q.keepMasterKeyStmt, err = db.PrepareContext(ctx, keepMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query KeepMasterKey: %w", err)
 	}
@@ -170,6 +179,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
+	}
+	if q.noteReceiptStmt, err = db.PrepareContext(ctx, noteReceipt); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteReceipt: %w", err)
 	}
 	if q.nthSkillStmt, err = db.PrepareContext(ctx, nthSkill); err != nil {
 		return nil, fmt.Errorf("error preparing query NthSkill: %w", err)
@@ -280,6 +292,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addWaitingStmt: %w", cerr)
 		}
 	}
+	if q.anyIntentStmt != nil {
+		if cerr := q.anyIntentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing anyIntentStmt: %w", cerr)
+		}
+	}
 	if q.anyPendingTaskStmt != nil {
 		if cerr := q.anyPendingTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing anyPendingTaskStmt: %w", cerr)
@@ -305,14 +322,14 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing clearNotifiedStmt: %w", cerr)
 		}
 	}
-	if q.closeAllIntentsStmt != nil {
-		if cerr := q.closeAllIntentsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing closeAllIntentsStmt: %w", cerr)
-		}
-	}
 	if q.closeIntentStmt != nil {
 		if cerr := q.closeIntentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing closeIntentStmt: %w", cerr)
+		}
+	}
+	if q.closeOpenIntentsStmt != nil {
+		if cerr := q.closeOpenIntentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing closeOpenIntentsStmt: %w", cerr)
 		}
 	}
 	if q.closeTaskIntentsStmt != nil {
@@ -388,6 +405,11 @@ func (q *Queries) Close() error {
 	if q.forgetExpiredStmt != nil {
 		if cerr := q.forgetExpiredStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetExpiredStmt: %w", cerr)
+		}
+	}
+	if q.forgetReceiptsStmt != nil {
+		if cerr := q.forgetReceiptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetReceiptsStmt: %w", cerr)
 		}
 	}
 	if q.holdDrainStmt != nil {
@@ -470,6 +492,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing itemsFromStmt: %w", cerr)
 		}
 	}
+	if q.jobsStmt != nil {
+		if cerr := q.jobsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing jobsStmt: %w", cerr)
+		}
+	}
 	if q.keepMasterKeyStmt != nil {
 		if cerr := q.keepMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing keepMasterKeyStmt: %w", cerr)
@@ -518,6 +545,11 @@ func (q *Queries) Close() error {
 	if q.noteMasterKeyStmt != nil {
 		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
+		}
+	}
+	if q.noteReceiptStmt != nil {
+		if cerr := q.noteReceiptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteReceiptStmt: %w", cerr)
 		}
 	}
 	if q.nthSkillStmt != nil {
@@ -725,13 +757,14 @@ type Queries struct {
 	db                         DBTX
 	tx                         *sql.Tx
 	addWaitingStmt             *sql.Stmt
+	anyIntentStmt              *sql.Stmt
 	anyPendingTaskStmt         *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
 	claimableDrainStmt         *sql.Stmt
 	clearNotifiedStmt          *sql.Stmt
-	closeAllIntentsStmt        *sql.Stmt
 	closeIntentStmt            *sql.Stmt
+	closeOpenIntentsStmt       *sql.Stmt
 	closeTaskIntentsStmt       *sql.Stmt
 	countSkillsStmt            *sql.Stmt
 	deleteIntegrationStmt      *sql.Stmt
@@ -747,6 +780,7 @@ type Queries struct {
 	failUnstartedTaskStmt      *sql.Stmt
 	finishTaskStmt             *sql.Stmt
 	forgetExpiredStmt          *sql.Stmt
+	forgetReceiptsStmt         *sql.Stmt
 	holdDrainStmt              *sql.Stmt
 	insertDrainStmt            *sql.Stmt
 	insertEnvironmentStmt      *sql.Stmt
@@ -763,6 +797,7 @@ type Queries struct {
 	integrationRefStmt         *sql.Stmt
 	integrationsStmt           *sql.Stmt
 	itemsFromStmt              *sql.Stmt
+	jobsStmt                   *sql.Stmt
 	keepMasterKeyStmt          *sql.Stmt
 	keepNumbersStmt            *sql.Stmt
 	keyByHashStmt              *sql.Stmt
@@ -773,6 +808,7 @@ type Queries struct {
 	masterKeyStmt              *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
+	noteReceiptStmt            *sql.Stmt
 	nthSkillStmt               *sql.Stmt
 	oldestOverdueTaskStmt      *sql.Stmt
 	oldestPendingStmt          *sql.Stmt
@@ -813,13 +849,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		db:                         tx,
 		tx:                         tx,
 		addWaitingStmt:             q.addWaitingStmt,
+		anyIntentStmt:              q.anyIntentStmt,
 		anyPendingTaskStmt:         q.anyPendingTaskStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
 		claimableDrainStmt:         q.claimableDrainStmt,
 		clearNotifiedStmt:          q.clearNotifiedStmt,
-		closeAllIntentsStmt:        q.closeAllIntentsStmt,
 		closeIntentStmt:            q.closeIntentStmt,
+		closeOpenIntentsStmt:       q.closeOpenIntentsStmt,
 		closeTaskIntentsStmt:       q.closeTaskIntentsStmt,
 		countSkillsStmt:            q.countSkillsStmt,
 		deleteIntegrationStmt:      q.deleteIntegrationStmt,
@@ -835,6 +872,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		failUnstartedTaskStmt:      q.failUnstartedTaskStmt,
 		finishTaskStmt:             q.finishTaskStmt,
 		forgetExpiredStmt:          q.forgetExpiredStmt,
+		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		holdDrainStmt:              q.holdDrainStmt,
 		insertDrainStmt:            q.insertDrainStmt,
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
@@ -851,6 +889,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		integrationRefStmt:         q.integrationRefStmt,
 		integrationsStmt:           q.integrationsStmt,
 		itemsFromStmt:              q.itemsFromStmt,
+		jobsStmt:                   q.jobsStmt,
 		keepMasterKeyStmt:          q.keepMasterKeyStmt,
 		keepNumbersStmt:            q.keepNumbersStmt,
 		keyByHashStmt:              q.keyByHashStmt,
@@ -861,6 +900,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		masterKeyStmt:              q.masterKeyStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
+		noteReceiptStmt:            q.noteReceiptStmt,
 		nthSkillStmt:               q.nthSkillStmt,
 		oldestOverdueTaskStmt:      q.oldestOverdueTaskStmt,
 		oldestPendingStmt:          q.oldestPendingStmt,

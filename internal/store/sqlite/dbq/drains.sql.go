@@ -25,6 +25,22 @@ func (q *Queries) AddWaiting(ctx context.Context, arg AddWaitingParams) error {
 	return err
 }
 
+const anyIntent = `-- name: AnyIntent :one
+SELECT EXISTS (SELECT 1 FROM intents WHERE integration = ? AND task = ?)
+`
+
+type AnyIntentParams struct {
+	Integration int64
+	Task        int64
+}
+
+func (q *Queries) AnyIntent(ctx context.Context, arg AnyIntentParams) (bool, error) {
+	row := q.queryRow(ctx, q.anyIntentStmt, anyIntent, arg.Integration, arg.Task)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const anyPendingTask = `-- name: AnyPendingTask :one
 SELECT EXISTS (SELECT 1 FROM tasks WHERE integration = ? AND status = 0)
 `
@@ -133,15 +149,6 @@ func (q *Queries) ClaimableDrain(ctx context.Context, arg ClaimableDrainParams) 
 	return i, err
 }
 
-const closeAllIntents = `-- name: CloseAllIntents :exec
-DELETE FROM intents WHERE integration = ?
-`
-
-func (q *Queries) CloseAllIntents(ctx context.Context, integration int64) error {
-	_, err := q.exec(ctx, q.closeAllIntentsStmt, closeAllIntents, integration)
-	return err
-}
-
 const closeIntent = `-- name: CloseIntent :exec
 DELETE FROM intents WHERE integration = ? AND task = ? AND start = ?
 `
@@ -154,6 +161,15 @@ type CloseIntentParams struct {
 
 func (q *Queries) CloseIntent(ctx context.Context, arg CloseIntentParams) error {
 	_, err := q.exec(ctx, q.closeIntentStmt, closeIntent, arg.Integration, arg.Task, arg.Start)
+	return err
+}
+
+const closeOpenIntents = `-- name: CloseOpenIntents :exec
+DELETE FROM intents WHERE integration = ? AND receipt IS NULL
+`
+
+func (q *Queries) CloseOpenIntents(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.closeOpenIntentsStmt, closeOpenIntents, integration)
 	return err
 }
 
@@ -289,6 +305,15 @@ func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int64, 
 	return items, err
 }
 
+const forgetReceipts = `-- name: ForgetReceipts :exec
+UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = ?
+`
+
+func (q *Queries) ForgetReceipts(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.forgetReceiptsStmt, forgetReceipts, integration)
+	return err
+}
+
 const holdDrain = `-- name: HoldDrain :exec
 UPDATE drains SET resume_at = ?1, paced_until = ?2 WHERE integration = ?3
 `
@@ -363,6 +388,51 @@ func (q *Queries) ItemsFrom(ctx context.Context, arg ItemsFromParams) (ItemsFrom
 	return i, err
 }
 
+const jobs = `-- name: Jobs :many
+SELECT start, stop, receipt, receipt_at FROM intents
+WHERE integration = ? AND task = ? AND receipt IS NOT NULL ORDER BY start
+`
+
+type JobsParams struct {
+	Integration int64
+	Task        int64
+}
+
+type JobsRow struct {
+	Start     int64
+	Stop      int64
+	Receipt   sql.NullString
+	ReceiptAt sql.NullInt64
+}
+
+func (q *Queries) Jobs(ctx context.Context, arg JobsParams) ([]JobsRow, error) {
+	rows, err := q.query(ctx, q.jobsStmt, jobs, arg.Integration, arg.Task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []JobsRow
+	for rows.Next() {
+		var i JobsRow
+		if err := rows.Scan(
+			&i.Start,
+			&i.Stop,
+			&i.Receipt,
+			&i.ReceiptAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const leaseState = `-- name: LeaseState :one
 SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until
 FROM drains d JOIN integrations i ON i.seq = d.integration
@@ -425,8 +495,32 @@ func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) (int64, 
 	return result.RowsAffected()
 }
 
+const noteReceipt = `-- name: NoteReceipt :exec
+UPDATE intents SET receipt = ?1, receipt_at = ?2
+WHERE integration = ?3 AND task = ?4 AND start = ?5
+`
+
+type NoteReceiptParams struct {
+	Receipt     sql.NullString
+	Now         sql.NullInt64
+	Integration int64
+	Task        int64
+	Start       int64
+}
+
+func (q *Queries) NoteReceipt(ctx context.Context, arg NoteReceiptParams) error {
+	_, err := q.exec(ctx, q.noteReceiptStmt, noteReceipt,
+		arg.Receipt,
+		arg.Now,
+		arg.Integration,
+		arg.Task,
+		arg.Start,
+	)
+	return err
+}
+
 const oldestOverdueTask = `-- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite, started FROM tasks
 WHERE integration = ?1 AND status = 0 AND deadline <= ?2 ORDER BY seq LIMIT 1
 `
 
@@ -448,6 +542,7 @@ type OldestOverdueTaskRow struct {
 	CreatedAt int64
 	Deadline  int64
 	Rewrite   int64
+	Started   int64
 }
 
 func (q *Queries) OldestOverdueTask(ctx context.Context, arg OldestOverdueTaskParams) (OldestOverdueTaskRow, error) {
@@ -466,12 +561,13 @@ func (q *Queries) OldestOverdueTask(ctx context.Context, arg OldestOverdueTaskPa
 		&i.CreatedAt,
 		&i.Deadline,
 		&i.Rewrite,
+		&i.Started,
 	)
 	return i, err
 }
 
 const oldestTask = `-- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite, started FROM tasks
 WHERE integration = ? AND status = 0 ORDER BY seq LIMIT 1
 `
 
@@ -488,6 +584,7 @@ type OldestTaskRow struct {
 	CreatedAt int64
 	Deadline  int64
 	Rewrite   int64
+	Started   int64
 }
 
 func (q *Queries) OldestTask(ctx context.Context, integration int64) (OldestTaskRow, error) {
@@ -506,6 +603,7 @@ func (q *Queries) OldestTask(ctx context.Context, integration int64) (OldestTask
 		&i.CreatedAt,
 		&i.Deadline,
 		&i.Rewrite,
+		&i.Started,
 	)
 	return i, err
 }
@@ -536,7 +634,7 @@ func (q *Queries) OpenIntent(ctx context.Context, arg OpenIntentParams) error {
 }
 
 const openIntents = `-- name: OpenIntents :many
-SELECT task, start, stop FROM intents WHERE integration = ? ORDER BY task, start
+SELECT task, start, stop FROM intents WHERE integration = ? AND receipt IS NULL ORDER BY task, start
 `
 
 type OpenIntentsRow struct {
@@ -545,6 +643,7 @@ type OpenIntentsRow struct {
 	Stop  int64
 }
 
+// Those of plain calls.
 func (q *Queries) OpenIntents(ctx context.Context, integration int64) ([]OpenIntentsRow, error) {
 	rows, err := q.query(ctx, q.openIntentsStmt, openIntents, integration)
 	if err != nil {

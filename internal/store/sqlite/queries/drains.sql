@@ -39,11 +39,11 @@ UPDATE drains SET skills = skills + sqlc.arg(more) WHERE integration = sqlc.arg(
 SELECT skills FROM drains WHERE integration = ?;
 
 -- name: OldestTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite, started FROM tasks
 WHERE integration = ? AND status = 0 ORDER BY seq LIMIT 1;
 
 -- name: OldestOverdueTask :one
-SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite FROM tasks
+SELECT seq, id, items, done, written, unchanged, failed, touched, attempt, created_at, deadline, rewrite, started FROM tasks
 WHERE integration = sqlc.arg(integration) AND status = 0 AND deadline <= sqlc.arg(now) ORDER BY seq LIMIT 1;
 
 -- name: AnyPendingTask :one
@@ -77,10 +77,25 @@ DELETE FROM intents WHERE integration = ? AND task = ? AND start = ?;
 DELETE FROM intents WHERE integration = ? AND task = ?;
 
 -- name: OpenIntents :many
-SELECT task, start, stop FROM intents WHERE integration = ? ORDER BY task, start;
+-- Those of plain calls.
+SELECT task, start, stop FROM intents WHERE integration = ? AND receipt IS NULL ORDER BY task, start;
 
--- name: CloseAllIntents :exec
-DELETE FROM intents WHERE integration = ?;
+-- name: CloseOpenIntents :exec
+DELETE FROM intents WHERE integration = ? AND receipt IS NULL;
+
+-- name: AnyIntent :one
+SELECT EXISTS (SELECT 1 FROM intents WHERE integration = ? AND task = ?);
+
+-- name: NoteReceipt :exec
+UPDATE intents SET receipt = sqlc.arg(receipt), receipt_at = sqlc.arg(now)
+WHERE integration = sqlc.arg(integration) AND task = sqlc.arg(task) AND start = sqlc.arg(start);
+
+-- name: Jobs :many
+SELECT start, stop, receipt, receipt_at FROM intents
+WHERE integration = ? AND task = ? AND receipt IS NOT NULL ORDER BY start;
+
+-- name: ForgetReceipts :exec
+UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = ?;
 
 -- name: InsertOutcomes :exec
 INSERT INTO task_outcomes (task, start, block) VALUES (?, ?, ?);
