@@ -686,7 +686,7 @@ func checkpointed(t *testing.T, f *fixture) {
 	}
 	f.advance(t, lease, store.Step{Task: next.Task.Ref, Attempt: 2, Close: []store.Range{{Start: 4, Stop: 5}}, Then: store.Leave})
 	lease, next = f.claim(t, in, "b", 10)
-	want := &store.DrainTask{Task: task, Ref: next.Task.Ref, Items: 5, Counts: counts, TimeLeft: timeout, Touched: true, Attempt: 2}
+	want := &store.DrainTask{Task: task, Ref: next.Task.Ref, Items: 5, Counts: counts, TimeLeft: timeout, Touched: true, Attempt: 2, Started: true}
 	if diff := cmp.Diff(want, next.Task); diff != "" {
 		t.Errorf("the task for the next drain (-want +got):\n%s", diff)
 	}
