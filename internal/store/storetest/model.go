@@ -67,9 +67,9 @@ func RunModel(t *testing.T, open Opener) {
 		}
 		for name, action := range map[string]func(*side){
 			"submit": (*side).submit, "claim": (*side).claim, "extend": (*side).extend, "send": (*side).send, "arrive": (*side).arrive,
-			"note a receipt": (*side).note,
 			"answer": (*side).answer, "skip": (*side).skip, "finish": (*side).finish, "hand back": (*side).handBack,
 			"ask for patience": (*side).askForPatience, "change": (*side).change, "fail": (*side).fail, "arrive late": (*side).arriveLate,
+			"note a receipt": (*side).note,
 		} {
 			for n, label := range []string{name, name + " again", name + " on the other side"} {
 				actions[label] = func(r *rapid.T) {
