@@ -20,6 +20,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob"
+	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
@@ -37,6 +38,7 @@ func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
 	return connector.NewRegistry(
 		sandbox.New(catalogue),
 		hibob.New(),
+		odoo.New(),
 	)
 }
 

@@ -1,0 +1,247 @@
+package odoo
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+)
+
+// Write implements connector.Session.
+func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
+	if len(skills) > s.set.Batch {
+		return nil, connector.Errorf(connector.Refused, "A call may hold at most %d skills, this one holds %d", s.set.Batch, len(skills))
+	}
+	w := &work{s: s, results: make([]connector.Result, 0, len(skills))}
+	for _, sk := range skills {
+		switch {
+		case sk.Active:
+			w.active = append(w.active, sk)
+		case s.set.Inactive == move:
+			w.inactive = append(w.inactive, sk)
+		default:
+			w.refused(sk, cannotDeactivate())
+		}
+	}
+	for _, step := range []func(context.Context) error{w.sortActive, w.sortInactive, w.load, w.adopt} {
+		if err := step(ctx); err != nil {
+			return w.results, err
+		}
+	}
+	return w.results, nil
+}
+
+// work is one call. A skill changes in one request at most: in the last load, all others being rolled back, or when it is
+// given its external id.
+type work struct {
+	s       *session
+	results []connector.Result
+
+	active, inactive []connector.Skill
+	rows             []row
+	adopts           []adoption
+}
+
+// row is a skill that is to be loaded.
+type row struct {
+	connector.Skill
+	into skillType
+}
+
+// adoption is a skill that is to take over a record.
+type adoption struct {
+	connector.Skill
+	id int64
+}
+
+func (w *work) done(sk connector.Skill, id int64) {
+	r := connector.Result{OriginID: sk.OriginID}
+	if id > 0 {
+		r.RemoteID = strconv.FormatInt(id, 10)
+	}
+	w.results = append(w.results, r)
+}
+
+func (w *work) refused(sk connector.Skill, err *connector.Error) {
+	w.results = append(w.results, connector.Result{OriginID: sk.OriginID, Err: err})
+}
+
+// sortActive decides what must be done for the active skills.
+func (w *work) sortActive(ctx context.Context) error {
+	if len(w.active) == 0 {
+		return nil
+	}
+	home, err := w.s.makeType(ctx, w.s.set.SkillType)
+	if err != nil {
+		return err
+	}
+	known, err := w.s.read(ctx, remoteIDs(w.active))
+	if err != nil {
+		return err
+	}
+	var adopts []connector.Skill
+	for _, sk := range w.active {
+		r, there := known[remoteID(sk)]
+		switch {
+		// An earlier load that had no answer may still be under way, so a skill that is unsure is sent whatever it is now.
+		case there && string(r.Name) == sk.Name && int64(r.Type) == home.id && !sk.Unsure:
+			w.done(sk, r.ID)
+		case sk.Adopt && !there:
+			adopts = append(adopts, sk)
+		default:
+			w.rows = append(w.rows, row{sk, home})
+		}
+	}
+	if len(adopts) == 0 {
+		return nil
+	}
+	return w.sortAdopts(ctx, adopts, home)
+}
+
+// sortAdopts finds records for skills that may take one over, and have none of their own.
+func (w *work) sortAdopts(ctx context.Context, adopts []connector.Skill, home skillType) error {
+	free, err := w.s.unclaimed(ctx, adopts, home)
+	if err != nil {
+		return err
+	}
+	var unclear []connector.Skill
+	for _, sk := range adopts {
+		if _, ok := free[sk.OriginID]; ok {
+			unclear = append(unclear, sk)
+		}
+	}
+	held := map[string]record{}
+	if len(unclear) > 0 {
+		if held, err = w.s.locate(ctx, unclear); err != nil {
+			return err
+		}
+	}
+	for _, sk := range adopts {
+		r, ok := free[sk.OriginID]
+		if _, has := held[sk.OriginID]; ok && !has {
+			w.adopts = append(w.adopts, adoption{sk, r.ID})
+		} else {
+			w.rows = append(w.rows, row{sk, home})
+		}
+	}
+	return nil
+}
+
+// sortInactive decides what must be done for the inactive skills. One that Odoo does not hold is not made for the purpose.
+func (w *work) sortInactive(ctx context.Context) error {
+	if len(w.inactive) == 0 {
+		return nil
+	}
+	held, err := w.s.locate(ctx, w.inactive)
+	if err != nil {
+		return err
+	}
+	var archived skillType
+	for _, sk := range w.inactive {
+		r, there := held[sk.OriginID]
+		if !there && !sk.Unsure { // otherwise an earlier load may still be under way, and make it
+			w.done(sk, 0)
+			continue
+		}
+		if archived.id == 0 {
+			if archived, err = w.s.makeType(ctx, w.s.set.ArchivedType); err != nil {
+				return err
+			}
+		}
+		switch {
+		case there && int64(r.Type) == archived.id && !sk.Unsure:
+			w.done(sk, r.ID)
+		default:
+			w.rows = append(w.rows, row{sk, archived})
+		}
+	}
+	return nil
+}
+
+// load sends the rows, and again without those that Odoo has refused, until it takes the rest.
+func (w *work) load(ctx context.Context) error {
+	for len(w.rows) > 0 {
+		answer, err := w.s.load(ctx, modelSkill, w.fields(), w.data())
+		if err != nil {
+			return err
+		}
+		if answer.ids != nil {
+			for i, r := range w.rows {
+				w.done(r.Skill, answer.ids[i])
+			}
+			return nil
+		}
+		if noType(answer.messages) {
+			w.s.forgetTypes()
+			return connector.Errorf(connector.Away, "The skill type has vanished from Odoo while skills were written")
+		}
+		v := w.s.judge(len(w.rows), answer.messages)
+		if v.whole != nil {
+			return v.whole
+		}
+		left := make([]row, 0, len(w.rows))
+		for i, r := range w.rows {
+			if words, ok := v.refused[i]; ok {
+				w.refused(r.Skill, &connector.Error{Kind: connector.Refused, Message: words})
+			} else {
+				left = append(left, r)
+			}
+		}
+		w.rows = left
+	}
+	return nil
+}
+
+// named reports whether all skill types have an external id. By that Odoo finds them once for all rows, by number for each.
+func (w *work) named() bool {
+	return !slices.ContainsFunc(w.rows, func(r row) bool { return r.into.external == "" })
+}
+
+func (w *work) fields() []string {
+	if w.named() {
+		return []string{"id", "name", "skill_type_id/id"}
+	}
+	return []string{"id", "name", "skill_type_id/.id"}
+}
+
+func (w *work) data() [][]string {
+	named := w.named()
+	data := make([][]string, len(w.rows))
+	for i, r := range w.rows {
+		into := r.into.external
+		if !named {
+			into = strconv.FormatInt(r.into.id, 10)
+		}
+		data[i] = []string{externalID(w.s.set.Module, r.OriginID), r.Name, into}
+	}
+	return data
+}
+
+// adopt gives records of the right name and type their external ids, which is all that they lack.
+func (w *work) adopt(ctx context.Context) error {
+	if len(w.adopts) == 0 {
+		return nil
+	}
+	values := make([]map[string]any, len(w.adopts))
+	for i, a := range w.adopts {
+		name := externalID("", a.OriginID)[1:]
+		values[i] = map[string]any{"module": w.s.set.Module, "name": name, "model": modelSkill, "res_id": a.id}
+	}
+	var made []int64
+	err := w.s.call(ctx, call{model: modelExternalID, method: "create", args: []argument{{"vals_list", values}}, changes: true}, &made)
+	switch e := connector.AsError(err); {
+	case e == nil:
+		for _, a := range w.adopts {
+			w.done(a.Skill, a.id)
+		}
+		return nil
+	case e.Kind == connector.Permission:
+		for _, a := range w.adopts {
+			w.refused(a.Skill, mayNotAdopt(a.Name, a.id, e.Message))
+		}
+		return nil
+	default:
+		return e
+	}
+}
