@@ -56,15 +56,21 @@ func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (t
 		}
 		return again{}
 	}
+	return e.drainLeased(ctx, store.Leased{Lease: held, Next: next}, asked)
+}
+
+// drainLeased is a turn under a lease that was asked for at a moment.
+func (e *Engine) drainLeased(ctx context.Context, leased store.Leased, asked time.Time) (then again) {
+	held, next := leased.Lease, leased.Next
 	d := &drain{
 		e: e, lease: e.leases.add(ctx, held, asked, e.set.LeaseTTL), began: asked,
-		log: e.log.With("integration", integrationID),
+		log: e.log.With("integration", held.Integration.ID),
 	}
 	d.pace.notBefore(time.Now().Add(next.Paced))
 	if held.Stolen {
 		e.metrics.LeaseStolen()
 	}
-	then, err = d.run(next)
+	then, err := d.run(next)
 	over := context.Cause(d.lease.ctx) // before it is ended for good
 	e.leases.drop(d.lease)
 	e.metrics.Drained(time.Since(asked))
@@ -139,6 +145,16 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 	return d.work(ctx, next)
 }
 
+// advance does a step. One that may give the lease back is not disturbed by a heartbeat that finds it given back: the
+// store's own answer is on its way.
+func (d *drain) advance(ctx context.Context, step store.Step) (store.Next, error) {
+	if step.Then != store.Stay {
+		d.lease.giving(true)
+		defer d.lease.giving(false)
+	}
+	return d.e.store.Advance(ctx, d.lease.Lease, step)
+}
+
 // over reports whether the drain should yield its place.
 func (d *drain) over() bool {
 	select {
@@ -192,7 +208,7 @@ func (d *drain) leave(ctx context.Context, next store.Next, then again) (store.N
 	if next.Opened { // nothing of it was sent
 		step.Close = []store.Range{{Start: 0, Stop: next.Task.Items}}
 	}
-	after, err := d.e.store.Advance(ctx, d.lease.Lease, step)
+	after, err := d.advance(ctx, step)
 	after.Task = nil
 	return after, then, err
 }
@@ -213,7 +229,7 @@ func (d *drain) endAll(ctx context.Context, next store.Next, code skill.Code, me
 	}
 	after, then, err := d.endTask(ctx, next, code, message)
 	if errors.Is(err, store.ErrTaskEnded) { // it was among them
-		after, err = d.e.store.Advance(ctx, d.lease.Lease, store.Step{Then: store.Proceed})
+		after, err = d.advance(ctx, store.Step{Then: store.Proceed})
 	}
 	return after, then, err
 }

@@ -26,7 +26,7 @@ import (
 // Store is what the engine needs of a store.
 type Store interface {
 	store.Drains
-	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
+	store.Tasks
 	Work(ctx context.Context, jobs store.Jobs) error
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
@@ -131,6 +131,8 @@ type Engine struct {
 	batches sync.Map
 	// away says until when an integration is left to other processes (ErrNotHere).
 	away sync.Map
+	// fresh holds what Task may answer by itself, by the task's id.
+	fresh sync.Map
 }
 
 // New makes an engine. It accepts tasks at once and drains while Run runs.
@@ -156,13 +158,58 @@ func New(c Config) *Engine {
 func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
 	s.Timeout, s.MostWaiting = e.set.TaskTimeout, e.set.MostWaiting
 	s.Elsewhere = e.set.Passive || e.schedule.full()
+	// A place of its own lets an integration that rests be leased with the same transaction.
+	var place *place
+	if _, away := e.away.Load(s.IntegrationID); !away && !s.Elsewhere {
+		place = e.schedule.reserve(s.IntegrationID)
+	}
+	if place != nil {
+		s.Claim = &store.Claim{Owner: e.owner, TTL: e.set.LeaseTTL, OpenUpTo: e.batchHint(s.IntegrationID)}
+	}
+	asked := time.Now()
 	task, err := e.store.Submit(ctx, s)
 	if err != nil {
+		// A lease of which no answer came is nobody's until it runs out.
+		if place != nil {
+			place.free()
+		}
 		return store.Accepted{}, err
 	}
 	e.metrics.TaskAccepted()
-	e.wake(s.IntegrationID, whenever, metrics.WokenBySubmit)
+	switch {
+	case place == nil:
+		e.wake(s.IntegrationID, whenever, metrics.WokenBySubmit)
+	case task.Leased == nil:
+		e.metrics.Woken(metrics.WokenBySubmit)
+		place.start(func(ctx context.Context) again { return e.drain(ctx, s.IntegrationID, false) })
+	default:
+		e.metrics.Woken(metrics.WokenBySubmit)
+		if task.Leased.Next.Opened {
+			e.fresh.Store(task.ID, freshTask{s.EnvironmentID, s.IntegrationID, store.TaskView{Task: task.Task, Items: len(s.Items)}})
+		}
+		place.start(func(ctx context.Context) again {
+			defer e.fresh.Delete(task.ID)
+			return e.drainLeased(ctx, *task.Leased, asked)
+		})
+	}
 	return task, nil
+}
+
+// freshTask is a task that was drained as soon as it was accepted, and of which nothing has been written down since.
+type freshTask struct {
+	environmentID, integrationID string
+	view                         store.TaskView
+}
+
+// Task is store.Tasks.Task. Clients ask for a small task while it is under way: as long as this process has nothing new to
+// tell of it, the database is not asked.
+func (e *Engine) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
+	if kept, ok := e.fresh.Load(taskID); ok {
+		if t := kept.(freshTask); t.environmentID == environmentID && t.integrationID == integrationID {
+			return t.view, nil
+		}
+	}
+	return e.store.Task(ctx, environmentID, integrationID, taskID)
 }
 
 func (e *Engine) wake(integrationID string, how urgency, by string) {

@@ -22,6 +22,8 @@ type lease struct {
 	mu    sync.Mutex
 	until time.Time
 	timer *time.Timer
+	// given: a step is on its way that may give the lease back.
+	given bool
 	// state is what the last heartbeat told of the integration.
 	state store.State
 }
@@ -51,6 +53,21 @@ func (l *lease) check() error {
 		return errLeaseOver
 	}
 	return nil
+}
+
+func (l *lease) giving(given bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given = given
+}
+
+// lost ends a lease that the store says is not held.
+func (l *lease) lost() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.given {
+		l.cancel(store.ErrLeaseLost)
+	}
 }
 
 func (l *lease) prolong(asked time.Time, ttl time.Duration) {
@@ -138,7 +155,7 @@ func (e *Engine) heartbeats(ctx context.Context) {
 		for _, l := range held {
 			state, ours := states[l.Ref]
 			if !ours {
-				l.cancel(store.ErrLeaseLost)
+				l.lost()
 				continue
 			}
 			l.mu.Lock()

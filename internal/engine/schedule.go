@@ -75,6 +75,43 @@ func (s *schedule) full() bool {
 	return s.places == 0 || s.soft == nil || s.soft.Err() != nil
 }
 
+// reserve takes a place for an integration that this process does nothing for now, before it is known whether there is
+// something to do. It returns nil if there is none; else the caller must call one of its methods.
+func (s *schedule) reserve(id string) *place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.places == 0 || s.soft == nil || s.soft.Err() != nil || s.known[id] != nil {
+		return nil
+	}
+	p := &place{s: s, id: id, entry: &entry{running: true}}
+	s.known[id] = p.entry
+	s.places--
+	s.group.Add(1)
+	return p
+}
+
+// place is where an integration may be drained.
+type place struct {
+	s     *schedule
+	id    string
+	entry *entry
+}
+
+// start drains in it.
+func (p *place) start(drain func(ctx context.Context) again) {
+	go func() {
+		defer p.s.group.Done()
+		next := drain(p.s.hard)
+		p.s.ended(p.id, p.entry, next)
+	}()
+}
+
+// free gives it back.
+func (p *place) free() {
+	defer p.s.group.Done()
+	p.s.ended(p.id, p.entry, again{})
+}
+
 // beside does something that takes no place, for a drain that ends: stop waits for it likewise.
 func (s *schedule) beside(do func()) { s.group.Go(do) }
 

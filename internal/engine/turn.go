@@ -181,7 +181,8 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 		t.step.Hold = max(0, time.Until(t.notYet))
 	}
 	t.step.Attempt = t.attempt
-	next, err := t.d.e.store.Advance(ctx, t.d.lease.Lease, t.step)
+	t.d.e.fresh.Delete(t.task.ID)
+	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
 		t.step = store.Step{Task: t.task.Ref}
 	}

@@ -179,7 +179,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Clients: clients, Logger: c.Logger, Metrics: m,
 	}
 	if c.Role != Worker {
-		served.Engine, served.Store, served.Keys = s.engine, s.Store, &auth.Keys{Store: s.Store}
+		served.Engine, served.Store, served.Keys = s.engine, reader{s.Store, s.engine}, &auth.Keys{Store: s.Store}
 	}
 	s.api = api.New(served)
 	s.api.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
@@ -290,4 +290,15 @@ func (s *Server) Run(ctx context.Context) error {
 		err = nil
 	}
 	return errors.Join(err, s.Store.Close())
+}
+
+// reader answers polls from the engine, and all else from the store.
+type reader struct {
+	store.Admin
+	tasks store.Tasks
+}
+
+// Task implements api.Reader.
+func (r reader) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
+	return r.tasks.Task(ctx, environmentID, integrationID, taskID)
 }

@@ -113,6 +113,9 @@ type Submission struct {
 	MostWaiting int
 	// Elsewhere: other processes are to be woken, since this one will not drain the integration at once.
 	Elsewhere bool
+	// Claim asks for the lease as well, if the integration rests: it is good, it waits for nothing, no task is waiting and
+	// nobody holds or has left a lease. IntegrationID and Force are not looked at. Nil: only the task is wanted.
+	Claim *Claim
 }
 
 // Accepted is a task that was accepted.
@@ -120,6 +123,14 @@ type Accepted struct {
 	skill.Task
 	// Waiting is the items of the integration's unfinished tasks, this one's included.
 	Waiting int
+	// Leased is what Claim would have returned right after, if Submission.Claim asked for it and the integration rested.
+	Leased *Leased
+}
+
+// Leased is a lease that was taken, and what to do with it.
+type Leased struct {
+	Lease Lease
+	Next  Next
 }
 
 // TaskView is what a poll sees.

@@ -16,6 +16,9 @@ import (
 const (
 	// blockItems is how many items a stored block holds: what a drain reads at a time.
 	blockItems = 2000
+	// inlineBytes is how large a block may be to be kept in the task's own row. It has to fit beside others on a page, since a
+	// task that goes on is rewritten.
+	inlineBytes = 1600
 	// notifiedFor is how long a queued wake-up counts as on its way. One older than that was lost.
 	notifiedFor = time.Minute
 )
@@ -31,15 +34,27 @@ func blocksOf(items []skill.Item) (starts []int32, blocks [][]byte) {
 
 // Submit implements store.Tasks.
 func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Accepted, err error) {
-	starts, blocks := blocksOf(sub.Items)
+	p := dbq.SubmitTaskParams{
+		ID: sub.TaskID, Integration: sub.IntegrationID, Environment: sub.EnvironmentID, KeyID: sub.KeyID,
+		Items: int32(len(sub.Items)), Timeout: sub.Timeout,
+		MostWaiting: int64(sub.MostWaiting), Elsewhere: sub.Elsewhere, NotifiedFor: notifiedFor,
+	}
+	if c := sub.Claim; c != nil {
+		p.Owner, p.Ttl, p.OpenUpTo = c.Owner, c.TTL, int32(c.OpenUpTo)
+	}
+	if p.Starts, p.Blocks = blocksOf(sub.Items); len(p.Blocks) == 1 && len(p.Blocks[0]) <= inlineBytes {
+		p.Block, p.Starts, p.Blocks = p.Blocks[0], nil, nil
+	}
 	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
 		var row dbq.SubmitTaskRow
 		ask := func(ctx context.Context, q *dbq.Queries) (err error) {
-			row, err = q.SubmitTask(ctx, dbq.SubmitTaskParams{
-				ID: sub.TaskID, Integration: sub.IntegrationID, Environment: sub.EnvironmentID, KeyID: sub.KeyID,
-				Items: int32(len(sub.Items)), Starts: starts, Blocks: blocks, Timeout: sub.Timeout,
-				MostWaiting: int64(sub.MostWaiting), Elsewhere: sub.Elsewhere, NotifiedFor: notifiedFor,
-			})
+			if sub.Claim != nil {
+				// As in Claim: what is leased must be the integration as it is once the lock is there.
+				if err := q.LockDrainOf(ctx, sub.IntegrationID); err != nil {
+					return err
+				}
+			}
+			row, err = q.SubmitTask(ctx, p)
 			return err
 		}
 		send := b.end
@@ -52,7 +67,7 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 			return store.ErrNotFound
 		case err != nil:
 			return err
-		case !row.Enabled:
+		case !row.Integration.Enabled:
 			return store.ErrDisabled
 		case !row.Accepted:
 			return &store.FullError{Limit: sub.MostWaiting, Waiting: int(row.WaitingBefore)}
@@ -60,6 +75,9 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 		task = store.Accepted{
 			Task:    skill.Task{ID: sub.TaskID, CreatedAt: row.CreatedAt.UTC()},
 			Waiting: int(row.WaitingBefore) + len(sub.Items),
+		}
+		if row.Rests {
+			task.Leased = leased(sub, task.Task, row)
 		}
 		if !sub.Elsewhere {
 			return nil
@@ -75,6 +93,23 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
 	}
 	return task, nil
+}
+
+// leased is the lease that came with a submission.
+func leased(sub store.Submission, task skill.Task, row dbq.SubmitTaskRow) *store.Leased {
+	l := &store.Leased{
+		Lease: store.Lease{
+			Ref: row.Integration.Seq, Owner: sub.Claim.Owner, Epoch: row.Epoch, Integration: integration(row.Integration),
+		},
+		Next: store.Next{
+			Now: task.CreatedAt, State: stateOf(row.Integration), Paced: row.Paced, Opened: row.Opened,
+			Task: &store.DrainTask{Task: task, Ref: row.Task, Items: len(sub.Items), TimeLeft: sub.Timeout},
+		},
+	}
+	if row.Opened {
+		l.Next.Items = sub.Items[:min(len(sub.Items), blockItems)]
+	}
+	return l
 }
 
 // Task implements store.Tasks.

@@ -22,28 +22,34 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, ne
 		if err != nil {
 			return err
 		}
-		in := row.Integration
-		lease = store.Lease{
-			Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid,
-		}
-		if err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{
-			Integration: in.Seq, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds(),
-		}); err != nil {
-			return err
-		}
-		if err := tx.abandonIntents(ctx, in.Seq); err != nil {
-			return err
-		}
-		next, err = tx.next(ctx, lease, standing{
-			State:    stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion),
-			resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
-		}, c.OpenUpTo)
+		lease, next, err = tx.claim(ctx, row, c)
 		return err
 	})
 	if err != nil {
 		return store.Lease{}, store.Next{}, fmt.Errorf("claim %s: %w", c.IntegrationID, err)
 	}
 	return lease, next, nil
+}
+
+// claim takes the lease of a drain that may be claimed.
+func (tx *transaction) claim(ctx context.Context, row dbq.ClaimableDrainRow, c store.Claim) (store.Lease, store.Next, error) {
+	in := row.Integration
+	lease := store.Lease{
+		Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid,
+	}
+	if err := tx.ClaimDrain(ctx, dbq.ClaimDrainParams{
+		Integration: in.Seq, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds(),
+	}); err != nil {
+		return lease, store.Next{}, err
+	}
+	if err := tx.abandonIntents(ctx, in.Seq); err != nil {
+		return lease, store.Next{}, err
+	}
+	next, err := tx.next(ctx, lease, standing{
+		State:    stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion),
+		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
+	}, c.OpenUpTo)
+	return lease, next, err
 }
 
 // abandonIntents deals with what an earlier drain had on its way when it ended: every item without an outcome may have

@@ -47,6 +47,11 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 		if err := tx.WantDrain(ctx, dbq.WantDrainParams{Integration: in.Seq, Items: int64(len(sub.Items))}); err != nil {
 			return err
 		}
+		if sub.Claim != nil && in.Wanted == 0 {
+			if task.Leased, err = tx.claimResting(ctx, sub); err != nil {
+				return err
+			}
+		}
 		notified := in.NotifiedAt.Valid && in.NotifiedAt.Int64 >= tx.now-notifiedFor
 		if !sub.Elsewhere || in.Wanted != 0 || notified {
 			return nil
@@ -60,6 +65,22 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 		return store.Accepted{}, fmt.Errorf("submit to %s: %w", sub.IntegrationID, err)
 	}
 	return task, nil
+}
+
+// claimResting leases the integration of a submission, the first that it has to do, unless something speaks against it.
+func (tx *transaction) claimResting(ctx context.Context, sub store.Submission) (*store.Leased, error) {
+	row, err := tx.ClaimableDrain(ctx, dbq.ClaimableDrainParams{ID: sub.IntegrationID, Now: tx.now})
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (row.Owner.Valid || row.Integration.InvalidReason.Valid) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lease, next, err := tx.claim(ctx, row, *sub.Claim)
+	if next.Opened {
+		next.Items = sub.Items[:min(len(sub.Items), blockItems)]
+	}
+	return &store.Leased{Lease: lease, Next: next}, err
 }
 
 // encode cuts a task's items into blocks.

@@ -46,6 +46,8 @@ func Run(t *testing.T, open Opener) {
 		{"what may wait is limited, raced for", mostWaitingRaced},
 		{"other processes are woken", elsewhere},
 		{"small tasks are opened with the claim", openedWithClaim},
+		{"an integration that rests is leased with the submission", leasedWithSubmission},
+		{"items are kept, however few or many", itemsOfAnySize},
 		{"tasks run in the order of their acceptance", inOrder},
 		{"a checkpoint is all there is to go on from", checkpointed},
 		{"the end of a task", finished},
@@ -642,6 +644,126 @@ func openedWithClaim(t *testing.T, f *fixture) {
 	})
 	if _, next = f.claim(t, in, "a", 10); next.Opened {
 		t.Error("a task with outcomes was opened")
+	}
+}
+
+// leasedWithSubmission: what a submission leases is what a claim right after it would have leased.
+func leasedWithSubmission(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	submit := func(in store.Integration, openUpTo int, list ...skill.Item) (skill.Task, *store.Leased) {
+		t.Helper()
+		accepted, err := f.Submit(ctx, store.Submission{
+			EnvironmentID: f.env, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(f.clock.Now()), Items: list, Timeout: timeout,
+			Claim: &store.Claim{Owner: "a", TTL: ttl, OpenUpTo: openUpTo},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return accepted.Task, accepted.Leased
+	}
+	for _, openUpTo := range []int{0, 2, 3} {
+		one, other := f.integration(t), f.integration(t)
+		task, got := submit(one, openUpTo, items("Go", "Rust", "C")...)
+		if got == nil {
+			t.Fatalf("open up to %d: no lease", openUpTo)
+		}
+		claimed := f.submit(t, other, items("Go", "Rust", "C")...)
+		lease, next := f.claim(t, other, "a", openUpTo)
+		if got.Next.Task == nil || got.Next.Task.ID != task.ID || next.Task.ID != claimed.ID || got.Lease.Integration.ID != one.ID {
+			t.Fatalf("open up to %d: leased %+v of %s", openUpTo, got, task.ID)
+		}
+		// What differs is whose they are, and that a store need not bring the items.
+		same := *got.Next.Task
+		same.ID, same.Ref = next.Task.ID, next.Task.Ref
+		got.Next.Task, got.Next.Items, next.Items = &same, nil, nil
+		ref := got.Lease.Ref
+		got.Lease.Ref, got.Lease.Integration = lease.Ref, lease.Integration
+		if diff := cmp.Diff(&store.Leased{Lease: lease, Next: next}, got); diff != "" {
+			t.Errorf("open up to %d: claimed and leased differ (-claimed +leased):\n%s", openUpTo, diff)
+		}
+		// The lease is one: it keeps others away, is prolonged, and can be taken over with its intent.
+		f.clock.advance(ttl - time.Second)
+		if _, _, err := f.Claim(ctx, store.Claim{IntegrationID: one.ID, Owner: "b", TTL: ttl}); !errors.Is(err, store.ErrIdle) {
+			t.Errorf("claimed while leased: %v", err)
+		}
+		if states, err := f.Extend(ctx, "a", []store.Held{{Ref: ref, Epoch: got.Lease.Epoch}}, ttl); err != nil || len(states) != 1 {
+			t.Errorf("extend: %v, %v", states, err)
+		}
+		if _, leased := submit(one, 10, items("Zig")...); leased != nil {
+			t.Error("leased while leased")
+		}
+		f.clock.advance(ttl)
+		taken, next := f.claim(t, one, "b", 0)
+		if !taken.Stolen || next.Task.ID != task.ID || next.Task.Touched != (openUpTo == 3) {
+			t.Errorf("open up to %d: taken over with stolen %v, %+v", openUpTo, taken.Stolen, next.Task)
+		}
+		next = f.advance(t, taken, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+		if next = f.advance(t, taken, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}); next.Task != nil {
+			t.Fatalf("a task is left: %+v", next.Task)
+		}
+		// It rests again.
+		if _, leased := submit(one, 10, items("Zig")...); leased == nil || leased.Lease.Epoch != taken.Epoch+1 || !leased.Next.Opened {
+			t.Errorf("leased again: %+v", leased)
+		}
+	}
+	// What is not good, or waits, is not leased.
+	in := f.integration(t)
+	f.submit(t, in, items("Go")...)
+	if _, leased := submit(in, 10, items("Rust")...); leased != nil {
+		t.Error("leased although a task waits")
+	}
+	lease, next := f.claim(t, in, "a", 0)
+	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Hold: time.Minute, Then: store.Proceed})
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	if _, leased := submit(in, 10, items("Zig")...); leased != nil {
+		t.Error("leased although the tool asked for patience")
+	}
+	in = f.integration(t)
+	f.submit(t, in, items("Go")...)
+	lease, next = f.claim(t, in, "a", 0)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Invalid: "no", Then: store.Proceed})
+	if _, leased := submit(in, 10, items("Zig")...); leased != nil {
+		t.Error("leased although the credentials were refused")
+	}
+}
+
+// itemsOfAnySize: what a store keeps apart, or packs, comes back as it was.
+func itemsOfAnySize(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	var want [][]skill.Item
+	for _, n := range []int{1, 10, 60, 70, 1999, 2000, 2001, 4500} {
+		list := make([]skill.Item, n)
+		for i := range list {
+			list[i] = skill.Item{OriginID: fmt.Sprintf("origin-%d", i), Name: fmt.Sprintf("Skill %d of %d", i, n), Status: skill.Active}
+		}
+		want = append(want, list)
+		f.submit(t, in, list...)
+	}
+	lease, next := f.claim(t, in, "a", 100)
+	for _, list := range want {
+		var got []skill.Item
+		for len(got) < next.Task.Items {
+			block, err := f.Items(t.Context(), next.Task.Ref, len(got))
+			if err != nil || len(block) == 0 {
+				t.Fatalf("items of %d from %d: %d, %v", len(list), len(got), len(block), err)
+			}
+			got = append(got, block...)
+		}
+		if !slices.Equal(got, list) {
+			t.Errorf("%d items came back as %d, or changed", len(list), len(got))
+		}
+		if rest, err := f.Items(t.Context(), next.Task.Ref, len(list)); err != nil || len(rest) != 0 {
+			t.Errorf("behind %d items: %d, %v", len(list), len(rest), err)
+		}
+		if next.Items != nil && !slices.Equal(next.Items, list) {
+			t.Errorf("%d items were brought as %d, or changed", len(list), len(next.Items))
+		}
+		if half := len(list) / 2; half > 0 {
+			if block, err := f.Items(t.Context(), next.Task.Ref, half); err != nil || len(block) == 0 || block[0] != list[half] {
+				t.Errorf("items of %d from %d: %v", len(list), half, err)
+			}
+		}
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed, OpenUpTo: 100})
 	}
 }
 

@@ -343,9 +343,9 @@ func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindS
 
 const finishTask = `-- name: FinishTask :one
 WITH t AS (
-  DELETE FROM tasks WHERE seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline
+  DELETE FROM tasks WHERE seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline, block
 ), i AS (
-  DELETE FROM task_items WHERE task_items.task = $1 RETURNING start, block
+  DELETE FROM task_items USING t WHERE task_items.task = t.seq AND t.block IS NULL RETURNING task_items.start, task_items.block
 ), o AS (
   DELETE FROM task_outcomes WHERE task_outcomes.task = $1
 ), n AS (
@@ -355,7 +355,7 @@ WITH t AS (
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
   SELECT t.id, t.integration, t.key_id, $3, t.items, $4, $5, $6, t.rewrite, t.created_at, $7, $8,
-    (SELECT array_agg(i.block ORDER BY i.start) FROM i)
+    CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i) END
   FROM t
 )
 SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002')
@@ -530,7 +530,10 @@ func (q *Queries) IntentsOf(ctx context.Context, integration int64) ([]IntentsOf
 }
 
 const itemsFrom = `-- name: ItemsFrom :one
-SELECT start, block FROM task_items WHERE task = $1 AND start <= $2 ORDER BY start DESC LIMIT 1
+SELECT 0::integer AS start, tasks.block::bytea AS block FROM tasks WHERE tasks.seq = $1 AND tasks.block IS NOT NULL
+UNION ALL
+(SELECT task_items.start, task_items.block FROM task_items WHERE task_items.task = $1 AND task_items.start <= $2 ORDER BY task_items.start DESC LIMIT 1)
+LIMIT 1
 `
 
 type ItemsFromParams struct {
@@ -639,7 +642,7 @@ WITH i AS (
   SELECT (i.enabled OR i.deleted_at IS NOT NULL) AS open, (i.enabled AND i.deleted_at IS NULL AND i.invalid_reason IS NULL) AS sendable
   FROM integrations i WHERE i.seq = $1
 ), t AS (
-  SELECT tasks.seq, tasks.id, tasks.integration, tasks.key_id, tasks.items, tasks.done, tasks.written, tasks.unchanged, tasks.failed, tasks.started, tasks.touched, tasks.rewrite, tasks.attempt, tasks.created_at, tasks.deadline, (tasks.deadline - clock())::interval AS time_left,
+  SELECT tasks.seq, tasks.id, tasks.integration, tasks.key_id, tasks.items, tasks.done, tasks.written, tasks.unchanged, tasks.failed, tasks.started, tasks.touched, tasks.rewrite, tasks.attempt, tasks.created_at, tasks.deadline, tasks.block, (tasks.deadline - clock())::interval AS time_left,
     ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= $2::integer
       AND NOT (tasks.started AND EXISTS (SELECT 1 FROM intents WHERE intents.integration = tasks.integration AND intents.task = tasks.seq))
     )::boolean AS opened
@@ -654,8 +657,9 @@ WITH i AS (
   UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = $1)
   WHERE drains.integration = $1 AND NOT EXISTS (SELECT 1 FROM t)
 )
-SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened, b.block
-FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened,
+  CASE WHEN t.opened THEN coalesce(t.block, b.block) END::bytea AS block
+FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened AND t.block IS NULL
 `
 
 type NextTaskParams struct {

@@ -41,7 +41,7 @@ func (q *Queries) ExpiredTask(ctx context.Context, arg ExpiredTaskParams) (time.
 
 const failUnstartedTasks = `-- name: FailUnstartedTasks :many
 WITH t AS (
-  DELETE FROM tasks WHERE seq = ANY ($1::bigint[]) AND NOT started RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline
+  DELETE FROM tasks WHERE seq = ANY ($1::bigint[]) AND NOT started RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline, block
 ), i AS (
   DELETE FROM task_items USING t WHERE task_items.task = t.seq RETURNING task_items.task, task_items.start, task_items.block
 ), d AS (
@@ -51,7 +51,7 @@ WITH t AS (
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
   SELECT t.id, t.integration, t.key_id, 2, t.items, 0, 0, t.items, t.rewrite, t.created_at, u.completed_at, u.document,
-    (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq)
+    CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq) END
   FROM t JOIN (SELECT unnest($1::bigint[]) AS task, unnest($2::timestamptz[]) AS completed_at, unnest($3::bytea[]) AS document) u
     ON u.task = t.seq
 )
@@ -135,79 +135,123 @@ func (q *Queries) OverdueTasks(ctx context.Context, most int32) ([]OverdueTasksR
 }
 
 const submitTask = `-- name: SubmitTask :one
-WITH i AS (
-  SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted FROM integrations i WHERE i.id = $1 AND i.environment_id = $2
-), l AS (
-  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, i.deleted FROM drains d JOIN i ON i.seq = d.integration
+WITH l AS (
+  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
+    greatest(d.paced_until - clock(), '0')::interval AS paced,
+    ($1::text <> '' AND NOT d.wanted AND d.owner IS NULL AND d.until <= clock() AND d.resume_at <= clock()
+      AND i.invalid_reason IS NULL)::boolean AS rests
+  FROM drains d JOIN integrations i ON i.seq = d.integration
+  WHERE i.id = $2 AND i.environment_id = $3
   FOR NO KEY UPDATE OF d
 ), d AS (
-  UPDATE drains SET wanted = true, pending = drains.pending + 1, waiting = drains.waiting + $3::integer,
-    notified_at = CASE WHEN $4::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - $5::interval)
+  UPDATE drains SET wanted = true, pending = drains.pending + 1, waiting = drains.waiting + $4::integer,
+    owner = CASE WHEN l.rests THEN $1::text ELSE drains.owner END,
+    epoch = CASE WHEN l.rests THEN drains.epoch + 1 ELSE drains.epoch END,
+    until = CASE WHEN l.rests THEN clock() + $5::interval ELSE drains.until END,
+    notified_at = CASE WHEN $6::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - $7::interval)
       THEN clock() ELSE drains.notified_at END
   FROM l WHERE drains.integration = l.integration AND l.enabled AND NOT l.deleted
-    AND ($6::bigint = 0 OR l.waiting + $3::integer <= $6::bigint)
-  RETURNING drains.integration, drains.waiting,
-    ($4::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - $5::interval))::boolean AS notify
+    AND ($8::bigint = 0 OR l.waiting + $4::integer <= $8::bigint)
+  RETURNING drains.integration, drains.waiting, drains.epoch, (l.rests AND $4::integer <= $9::integer) AS opened,
+    ($6::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - $7::interval))::boolean AS notify
 ), t AS (
-  INSERT INTO tasks (id, integration, key_id, items, created_at, deadline)
-  SELECT $7, d.integration, $8, $3::integer, clock(), clock() + $9::interval FROM d
+  INSERT INTO tasks (id, integration, key_id, items, started, created_at, deadline, block)
+  SELECT $10, d.integration, $11, $4::integer, d.opened, clock(), clock() + $12::interval, $13 FROM d
   RETURNING seq
 ), b AS (
   INSERT INTO task_items (task, start, block)
-  SELECT t.seq, unnest($10::integer[]), unnest($11::bytea[]) FROM t
+  SELECT t.seq, unnest($14::integer[]), unnest($15::bytea[]) FROM t
+), n AS (
+  INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
+  SELECT d.integration, t.seq, 0, $4::integer, d.epoch, clock() FROM t, d WHERE d.opened
 )
-SELECT l.enabled, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before,
-  coalesce((SELECT d.notify FROM d), false)::boolean AS notify, EXISTS (SELECT 1 FROM d) AS accepted
-FROM l
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.rests,
+  EXISTS (SELECT 1 FROM d) AS accepted, coalesce((SELECT d.notify FROM d), false)::boolean AS notify,
+  coalesce((SELECT d.epoch FROM d), 0)::bigint AS epoch, coalesce((SELECT d.opened FROM d), false)::boolean AS opened,
+  coalesce((SELECT t.seq FROM t), 0)::bigint AS task
+FROM l JOIN integrations i ON i.seq = l.integration
 `
 
 type SubmitTaskParams struct {
+	Owner       string
 	Integration string
 	Environment string
 	Items       int32
+	Ttl         time.Duration
 	Elsewhere   bool
 	NotifiedFor time.Duration
 	MostWaiting int64
+	OpenUpTo    int32
 	ID          string
 	KeyID       string
 	Timeout     time.Duration
+	Block       []byte
 	Starts      []int32
 	Blocks      [][]byte
 }
 
 type SubmitTaskRow struct {
-	Enabled       bool
+	Integration   Integration
 	Deleted       bool
 	CreatedAt     time.Time
 	WaitingBefore int64
-	Notify        bool
+	Paced         time.Duration
+	Rests         bool
 	Accepted      bool
+	Notify        bool
+	Epoch         int64
+	Opened        bool
+	Task          int64
 }
 
 // The integration's drain row is locked before the task takes its number, so tasks are numbered in the order in which they
-// are accepted. Nothing is inserted where the integration is off, gone or full.
+// are accepted. Nothing is inserted where the integration is off, gone or full. With an owner, an integration that rests is
+// leased by the way, and a task that fits into a call gets its intent, as ClaimDrain and NextTask would do it.
 func (q *Queries) SubmitTask(ctx context.Context, arg SubmitTaskParams) (SubmitTaskRow, error) {
 	row := q.db.QueryRow(ctx, submitTask,
+		arg.Owner,
 		arg.Integration,
 		arg.Environment,
 		arg.Items,
+		arg.Ttl,
 		arg.Elsewhere,
 		arg.NotifiedFor,
 		arg.MostWaiting,
+		arg.OpenUpTo,
 		arg.ID,
 		arg.KeyID,
 		arg.Timeout,
+		arg.Block,
 		arg.Starts,
 		arg.Blocks,
 	)
 	var i SubmitTaskRow
 	err := row.Scan(
-		&i.Enabled,
+		&i.Integration.Seq,
+		&i.Integration.ID,
+		&i.Integration.EnvironmentID,
+		&i.Integration.Tool,
+		&i.Integration.Name,
+		&i.Integration.EndUserEmail,
+		&i.Integration.EndUserOriginID,
+		&i.Integration.Settings,
+		&i.Integration.SettingsVersion,
+		&i.Integration.Enabled,
+		&i.Integration.InvalidReason,
+		&i.Integration.InvalidAt,
+		&i.Integration.CreatedAt,
+		&i.Integration.DeletedAt,
+		&i.Integration.Credentials,
 		&i.Deleted,
 		&i.CreatedAt,
 		&i.WaitingBefore,
-		&i.Notify,
+		&i.Paced,
+		&i.Rests,
 		&i.Accepted,
+		&i.Notify,
+		&i.Epoch,
+		&i.Opened,
+		&i.Task,
 	)
 	return i, err
 }

@@ -64,8 +64,9 @@ WITH i AS (
   UPDATE drains SET owner = NULL, until = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = @integration)
   WHERE drains.integration = @integration AND NOT EXISTS (SELECT 1 FROM t)
 )
-SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened, b.block
-FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened;
+SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened,
+  CASE WHEN t.opened THEN coalesce(t.block, b.block) END::bytea AS block
+FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened AND t.block IS NULL;
 
 -- name: OpenIntents :exec
 WITH t AS (
@@ -92,7 +93,7 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 WITH t AS (
   DELETE FROM tasks WHERE seq = @task RETURNING *
 ), i AS (
-  DELETE FROM task_items WHERE task_items.task = @task RETURNING start, block
+  DELETE FROM task_items USING t WHERE task_items.task = t.seq AND t.block IS NULL RETURNING task_items.start, task_items.block
 ), o AS (
   DELETE FROM task_outcomes WHERE task_outcomes.task = @task
 ), n AS (
@@ -102,7 +103,7 @@ WITH t AS (
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
   SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
-    (SELECT array_agg(i.block ORDER BY i.start) FROM i)
+    CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i) END
   FROM t
 )
 SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
@@ -136,7 +137,10 @@ UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = @integr
 SELECT start, block FROM task_outcomes WHERE task = @task ORDER BY start;
 
 -- name: ItemsFrom :one
-SELECT start, block FROM task_items WHERE task = @task AND start <= @position ORDER BY start DESC LIMIT 1;
+SELECT 0::integer AS start, tasks.block::bytea AS block FROM tasks WHERE tasks.seq = @task AND tasks.block IS NOT NULL
+UNION ALL
+(SELECT task_items.start, task_items.block FROM task_items WHERE task_items.task = @task AND task_items.start <= @position ORDER BY task_items.start DESC LIMIT 1)
+LIMIT 1;
 
 -- name: FindSkills :many
 -- One descent of the index for each, whatever a plan of long ago thought that an integration has: OFFSET 0 leaves no other way.

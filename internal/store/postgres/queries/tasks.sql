@@ -1,30 +1,42 @@
 -- name: SubmitTask :one
 -- The integration's drain row is locked before the task takes its number, so tasks are numbered in the order in which they
--- are accepted. Nothing is inserted where the integration is off, gone or full.
-WITH i AS (
-  SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted FROM integrations i WHERE i.id = @integration AND i.environment_id = @environment
-), l AS (
-  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, i.deleted FROM drains d JOIN i ON i.seq = d.integration
+-- are accepted. Nothing is inserted where the integration is off, gone or full. With an owner, an integration that rests is
+-- leased by the way, and a task that fits into a call gets its intent, as ClaimDrain and NextTask would do it.
+WITH l AS (
+  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
+    greatest(d.paced_until - clock(), '0')::interval AS paced,
+    (@owner::text <> '' AND NOT d.wanted AND d.owner IS NULL AND d.until <= clock() AND d.resume_at <= clock()
+      AND i.invalid_reason IS NULL)::boolean AS rests
+  FROM drains d JOIN integrations i ON i.seq = d.integration
+  WHERE i.id = @integration AND i.environment_id = @environment
   FOR NO KEY UPDATE OF d
 ), d AS (
   UPDATE drains SET wanted = true, pending = drains.pending + 1, waiting = drains.waiting + @items::integer,
+    owner = CASE WHEN l.rests THEN @owner::text ELSE drains.owner END,
+    epoch = CASE WHEN l.rests THEN drains.epoch + 1 ELSE drains.epoch END,
+    until = CASE WHEN l.rests THEN clock() + @ttl::interval ELSE drains.until END,
     notified_at = CASE WHEN @elsewhere::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - @notified_for::interval)
       THEN clock() ELSE drains.notified_at END
   FROM l WHERE drains.integration = l.integration AND l.enabled AND NOT l.deleted
     AND (@most_waiting::bigint = 0 OR l.waiting + @items::integer <= @most_waiting::bigint)
-  RETURNING drains.integration, drains.waiting,
+  RETURNING drains.integration, drains.waiting, drains.epoch, (l.rests AND @items::integer <= @open_up_to::integer) AS opened,
     (@elsewhere::boolean AND NOT l.wanted AND (l.notified_at IS NULL OR l.notified_at < clock() - @notified_for::interval))::boolean AS notify
 ), t AS (
-  INSERT INTO tasks (id, integration, key_id, items, created_at, deadline)
-  SELECT @id, d.integration, @key_id, @items::integer, clock(), clock() + @timeout::interval FROM d
+  INSERT INTO tasks (id, integration, key_id, items, started, created_at, deadline, block)
+  SELECT @id, d.integration, @key_id, @items::integer, d.opened, clock(), clock() + @timeout::interval, @block FROM d
   RETURNING seq
 ), b AS (
   INSERT INTO task_items (task, start, block)
   SELECT t.seq, unnest(@starts::integer[]), unnest(@blocks::bytea[]) FROM t
+), n AS (
+  INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
+  SELECT d.integration, t.seq, 0, @items::integer, d.epoch, clock() FROM t, d WHERE d.opened
 )
-SELECT l.enabled, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before,
-  coalesce((SELECT d.notify FROM d), false)::boolean AS notify, EXISTS (SELECT 1 FROM d) AS accepted
-FROM l;
+SELECT sqlc.embed(i), l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.rests,
+  EXISTS (SELECT 1 FROM d) AS accepted, coalesce((SELECT d.notify FROM d), false)::boolean AS notify,
+  coalesce((SELECT d.epoch FROM d), 0)::bigint AS epoch, coalesce((SELECT d.opened FROM d), false)::boolean AS opened,
+  coalesce((SELECT t.seq FROM t), 0)::bigint AS task
+FROM l JOIN integrations i ON i.seq = l.integration;
 
 -- name: ClearNotified :exec
 UPDATE drains SET notified_at = NULL
@@ -71,7 +83,7 @@ WITH t AS (
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
   SELECT t.id, t.integration, t.key_id, 2, t.items, 0, 0, t.items, t.rewrite, t.created_at, u.completed_at, u.document,
-    (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq)
+    CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq) END
   FROM t JOIN (SELECT unnest(@tasks::bigint[]) AS task, unnest(@completed_at::timestamptz[]) AS completed_at, unnest(@documents::bytea[]) AS document) u
     ON u.task = t.seq
 )
