@@ -75,6 +75,8 @@ type Harness struct {
 	// Fewest is with how many requests so many new skills can be written at the very least, as the tool's limits are. Over
 	// HTTP alone.
 	Fewest func(skills int) int
+	// Refuses: the tool never takes this skill, for the characters in its name. Nil: it takes all.
+	Refuses func(connector.Skill) bool
 	// Page is the file of the connector's page, docs/connectors/<slug>.md.
 	Page string
 }

@@ -103,6 +103,14 @@ func texts(t *testing.T, h Harness) {
 	for i, id := range []string{"case", "CASE", "case ", "a/b?c=d&e#f", "ü", strings.Repeat("long/", 102) + "1", strings.Repeat("long/", 102) + "2"} {
 		list = append(list, connector.Skill{OriginID: id, Name: fmt.Sprint("id ", i), Active: true})
 	}
+	if h.Refuses != nil {
+		refused := slices.DeleteFunc(slices.Clone(list), func(sk connector.Skill) bool { return !h.Refuses(sk) })
+		list = slices.DeleteFunc(list, h.Refuses)
+		results := account.deliver(t, s, refused)
+		for _, sk := range refused {
+			isRefused(t, results[sk.OriginID], connector.Refused)
+		}
+	}
 	account.writeAll(t, s, list)
 	account.holds(t, list)
 	account.writeAll(t, account.open(t), list)

@@ -8,6 +8,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
+	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -17,6 +18,7 @@ import (
 func tools() []connectortest.Harness {
 	return []connectortest.Harness{
 		hibobtest.Harness(func(c *hibobtest.Company) { c.PerMinute = 50 }),
+		moodletest.Harness(func(*moodletest.Site) {}),
 		odootest.Harness(19, func(*odootest.Server) {}),
 		odootest.Harness(17, func(s *odootest.Server) { s.May.ReadExternalIDs = false }),
 	}
