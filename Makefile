@@ -20,7 +20,7 @@ HISTORIES = 20
 FUZZTIME  = 3m
 BENCH     =
 
-FUZZ = connector/rest:FuzzRetryAfter internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead \
+FUZZ = connector/rest:FuzzRetryAfter connector/moodle:FuzzAnswers internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead \
        internal/clientaddr:FuzzClient
 
 .DEFAULT_GOAL = help

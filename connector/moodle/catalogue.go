@@ -41,6 +41,7 @@ func newCatalogue() *catalogue {
 
 // keep notes a competency.
 func (k *catalogue) keep(c competency) {
+	c.Description = "" // it may be long, and says nothing that is needed again
 	switch c.Number {
 	case "":
 		k.unclaimed[c.Name] = true

@@ -51,8 +51,7 @@ func description(originID, number string) string {
 	return described + url.QueryEscape(originID)
 }
 
-// originOf is the origin id of a competency. If people have changed the description of one whose ID number is shortened, it
-// is the ID number.
+// originOf is the origin id of a competency; none if its ID number is shortened and people have changed the description.
 func originOf(number, description string) string {
 	if !strings.HasPrefix(number, shortened) {
 		return number
@@ -63,5 +62,5 @@ func originOf(number, description string) string {
 			return originID
 		}
 	}
-	return number
+	return ""
 }

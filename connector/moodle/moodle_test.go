@@ -2,6 +2,7 @@ package moodle_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -41,11 +42,13 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+func newSession(settings json.RawMessage, handler http.Handler) (connector.Session, error) {
+	return moodle.New().Open(connector.Account{ID: "moodle:1", Settings: settings, HTTP: &http.Client{Transport: direct{handler}}})
+}
+
 func open(t *testing.T, s *moodletest.Site, handler http.Handler) connector.Session {
 	t.Helper()
-	session, err := moodle.New().Open(connector.Account{
-		ID: "moodle:1", Settings: s.Settings(connectortest.Base), HTTP: &http.Client{Transport: direct{handler}},
-	})
+	session, err := newSession(s.Settings(connectortest.Base), handler)
 	if err != nil {
 		t.Fatal(err)
 	}

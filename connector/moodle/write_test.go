@@ -605,6 +605,21 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("%+v", s.Records())
 		}
 	})
+	t.Run("a name that the database takes for it is another", func(t *testing.T) {
+		t.Parallel()
+		s := moodletest.New(t)
+		s.Collates = true
+		s.Make("", "WELDING")
+		list := skills("Welding")
+		list[0].Adopt = true
+		for range 300 { // so that it is looked up
+			s.Make(fmt.Sprint("COMP-", len(s.Records())), "x")
+		}
+		written(t, open(t, s, s), list)
+		if c := s.Get(""); c == nil || c.Name != "WELDING" {
+			t.Errorf("%+v", s.Records())
+		}
+	})
 	t.Run("in a large framework", func(t *testing.T) {
 		t.Parallel()
 		s := moodletest.New(t)
@@ -618,4 +633,76 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("%+v, want %d", r, made.ID)
 		}
 	})
+}
+
+// The second time the framework is listed, and that is all there is to do.
+func TestTheSameAgain(t *testing.T) {
+	t.Parallel()
+	const many = 10_000
+	s := moodletest.New(t)
+	names := make([]string, many)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+		s.Make("id/"+names[i], names[i])
+	}
+	session := open(t, s, s)
+	for some := range slices.Chunk(skills(names...), session.Limits().Batch) {
+		written(t, session, some)
+	}
+	wantCalls(t, s, "the same again", "list_competency_frameworks"+strings.Repeat(" list_competencies", many/200+1))
+}
+
+// A page of the list that is older than what the session has written meanwhile does not count.
+func TestOldPage(t *testing.T) {
+	t.Parallel()
+	s := moodletest.New(t)
+	for i := range 300 {
+		s.Make(fmt.Sprint("COMP-", i), "x")
+	}
+	s.Make("id/a", "old")
+	updating, update, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	session := open(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.FormValue("competency[shortname]") == "a":
+			close(updating)
+			<-update
+		case r.FormValue("wsfunction") == "core_competency_list_competencies" && r.FormValue("limit") != "0" && r.FormValue("skip") != "0":
+			s.ServeHTTP(w, r) // with the old name
+			close(update)
+			<-done
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	go func() {
+		defer close(done)
+		if results, err := session.Write(t.Context(), skills("a")); err != nil || results[0].Err != nil {
+			t.Errorf("Write = %+v, %v", results, err)
+		}
+	}()
+	<-updating
+	written(t, session, skills("b", "c"))
+	list := skills("a")
+	list[0].Name = "old"
+	written(t, session, list)
+	if c := s.Get("id/a"); c.Name != "old" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A competency that got a shortened ID number because of another one is found when the other is gone.
+func TestShortenedForAnother(t *testing.T) {
+	t.Parallel()
+	s := moodletest.New(t)
+	s.Collates = true
+	for i := range 1000 {
+		s.Make(fmt.Sprint("COMP-", i), "x")
+	}
+	list := skills("go", "GO")
+	by := written(t, open(t, s, s), list)
+	s.Remove("id/go")
+	list[1].Name, list[1].RemoteID = "Go", by["id/GO"].RemoteID
+	if r := written(t, open(t, s, s), list[1:])["id/GO"]; r.RemoteID != list[1].RemoteID {
+		t.Errorf("%+v, was %s", r, list[1].RemoteID)
+	}
 }

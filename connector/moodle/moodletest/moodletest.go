@@ -267,6 +267,24 @@ func (s *Site) Move(number, under string) {
 	s.put(c, parent.ID)
 }
 
+// Describe changes a competency's description, as people do.
+func (s *Site) Describe(remoteID, description string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.all {
+		if strconv.FormatInt(c.ID, 10) == remoteID {
+			c.Description = description
+		}
+	}
+}
+
+// HasFramework reports whether the integration's framework is there.
+func (s *Site) HasFramework() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.framework() != nil
+}
+
 // RemoveFramework deletes the integration's framework with all that is in it.
 func (s *Site) RemoveFramework() {
 	s.mu.Lock()
