@@ -20,8 +20,9 @@ HISTORIES = 20
 FUZZTIME  = 3m
 BENCH     =
 
-FUZZ = connector/rest:FuzzRetryAfter connector/moodle:FuzzAnswers internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/api:FuzzDecodeBulk internal/skillfile:FuzzRead \
-       internal/clientaddr:FuzzClient
+FUZZ = connector/moodle:FuzzAnswers connector/odoo:FuzzExternalID connector/odoo:FuzzJudge connector/rest:FuzzRetryAfter \
+       internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/skill:FuzzDecodeItems \
+       internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead
 
 .DEFAULT_GOAL = help
 

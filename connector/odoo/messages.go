@@ -85,17 +85,15 @@ func isTransient(words string) bool {
 	return false
 }
 
-// lacksRight reports whether words are about a missing right: of the model, or of the record.
+// lacksRight reports whether words are about a missing right, of the model or of a record. They name the model: a company's own
+// rule may well say that something is not allowed.
 func lacksRight(words string) bool {
-	for _, part := range []string{
-		"You are not allowed to ", "you are not allowed to ", "doesn't have 'create' access", "doesn't have 'write' access", "doesn't have 'read' access",
-		"top-secret records", "Access Denied",
-	} {
-		if strings.Contains(words, part) {
-			return true
-		}
+	if words == "Access Denied" {
+		return true
 	}
-	return false
+	words = strings.ToLower(words)
+	return strings.Contains(words, "("+modelSkill) &&
+		(strings.Contains(words, "not allowed to ") || strings.Contains(words, "access to") || strings.Contains(words, "top-secret records"))
 }
 
 // noType reports whether a load failed because a skill type is gone.

@@ -228,7 +228,7 @@ func (s *session) kindOf(a *rest.Answer, f fault) *connector.Error {
 		e.Kind = connector.Away // the database is away or in a muddle, and has forgotten what was begun
 	case name == "UserError" && strings.HasPrefix(f.Message, "Object "), a.Status == http.StatusNotFound, name == "AttributeError":
 		e.Kind = connector.Unsupported
-		if strings.Contains(f.Message, modelSkill+"'") || strings.Contains(f.Message, "Object "+modelSkill) {
+		if strings.HasPrefix(f.Message, "the model '"+modelSkill) || strings.HasPrefix(f.Message, "Object "+modelSkill) {
 			e.Message = "The app Skills Management (module hr_skills) is not installed in Odoo: " + e.Message
 		}
 	case name == "UserError", name == "ValidationError", name == "MissingError", name == "RedirectWarning":

@@ -63,6 +63,8 @@ type Rights struct {
 type Type struct {
 	ID   int64
 	Name string
+	// Archived types are not shown unless one asks for them. Odoo 19 has them.
+	Archived bool
 }
 
 // Skill is a skill.
@@ -234,6 +236,39 @@ func (s *Server) Remove(id int64) {
 	s.skills = kept
 	delete(s.byID, id)
 	s.forget(reference{"hr.skill", id})
+}
+
+// AddType makes a skill type in Odoo's pages, whether or not there is one of that name.
+func (s *Server) AddType(name string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addType(name).ID
+}
+
+// ArchiveType archives a skill type in Odoo's pages.
+func (s *Server) ArchiveType(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.typeNamed(name).Archived = true
+}
+
+// RenameType renames a skill type in Odoo's pages.
+func (s *Server) RenameType(id int64, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.typeOf(id).Name = name
+}
+
+// TypeOf is the skill type of a skill.
+func (s *Server) TypeOf(remoteID string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sk := range s.skills {
+		if strconv.FormatInt(sk.ID, 10) == remoteID {
+			return sk.Type.ID
+		}
+	}
+	return 0
 }
 
 // RemoveType deletes a skill type in Odoo's pages, with its skills.

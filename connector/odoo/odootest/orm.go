@@ -62,7 +62,7 @@ func (s *Server) hasAccess(in *invocation) (any, *exception) {
 }
 
 func (s *Server) contextGet(*invocation) (any, *exception) {
-	return map[string]any{"lang": "en_US", "tz": false, "uid": user}, nil
+	return map[string]any{"lang": "en_US", "tz": false, "uid": s.user()}, nil
 }
 
 // write is true even for records that are not there; the connector has no use for it.
@@ -166,7 +166,7 @@ type row struct {
 }
 
 // rows are the records of a model. Those of skills are found fast by their ids.
-func (s *Server) rows(model string, among func(int64) bool) []row {
+func (s *Server) rows(model string, archived bool, among func(int64) bool) []row {
 	var rows []row
 	switch model {
 	case "hr.skill":
@@ -180,7 +180,7 @@ func (s *Server) rows(model string, among func(int64) bool) []row {
 		}
 	case "hr.skill.type":
 		for _, t := range s.types {
-			if among(t.ID) {
+			if among(t.ID) && (archived || !t.Archived) {
 				rows = append(rows, row{t.ID, map[string]any{"id": t.ID, "name": t.Name}})
 			}
 		}
@@ -265,7 +265,8 @@ func (s *Server) matching(in *invocation) ([]row, *exception) {
 		}
 		return true
 	}
-	return slices.DeleteFunc(s.rows(in.model, among), func(r row) bool {
+	archived := in.context["active_test"] == any(false)
+	return slices.DeleteFunc(s.rows(in.model, archived, among), func(r row) bool {
 		return slices.ContainsFunc(conditions, func(c condition) bool { return !c.met(r) })
 	}), nil
 }

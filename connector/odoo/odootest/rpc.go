@@ -231,7 +231,7 @@ func (s *Server) dispatch(service, method string, args []json.RawMessage) (any, 
 			s.deny()
 			return false, nil
 		}
-		return user, nil
+		return s.user(), nil
 	case "object.execute_kw":
 		var uid int64
 		var model, name string
@@ -243,7 +243,7 @@ func (s *Server) dispatch(service, method string, args []json.RawMessage) (any, 
 		if no := s.open(database); no != nil {
 			return nil, no
 		}
-		if uid != user || key != s.Key {
+		if uid != s.user() || key != s.Key {
 			s.deny()
 			return nil, raise(0, "odoo.exceptions.AccessDenied", "Access Denied")
 		}
@@ -276,8 +276,13 @@ func (s *Server) dispatch(service, method string, args []json.RawMessage) (any, 
 	}
 }
 
-// user is the id of the one user.
-const user = int64(6)
+// user is the id of the one user, as on the servers that were recorded.
+func (s *Server) user() int64 {
+	if s.Version >= 19 {
+		return 5
+	}
+	return 6
+}
 
 // open is what becomes of a request for a database.
 func (s *Server) open(database string) *exception {
