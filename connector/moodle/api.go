@@ -107,11 +107,31 @@ func (s *session) call(ctx context.Context, function string, arguments url.Value
 		if err := answer.JSON(&x); err != nil {
 			return nil, err
 		}
-		if x.Exception != "" || x.Code != "" {
+		switch {
+		case x.Code == "accessexception" && function != fnSite:
+			return s.why(ctx, &x)
+		case x.Exception != "" || x.Code != "":
 			return &x, nil
 		}
 	}
 	return nil, answer.JSON(result)
+}
+
+// why asks what is behind "accessexception", which Moodle says of a function that the service lacks, of a user who may not use
+// it, and once, when it removes it, of a token whose time is over.
+func (s *session) why(ctx context.Context, x *exception) (*exception, error) {
+	functions, now, err := s.site(ctx)
+	switch {
+	case err != nil:
+		return x, nil //nolint:nilerr // then it is not known
+	case now != nil && now.Code == "invalidtoken":
+		return now, nil
+	case now == nil && !slices.Contains(functions, x.function):
+		x.Message = "The token's service lacks the function " + x.function
+	case now != nil:
+		x.Message = fmt.Sprintf("%s (%s; the token's service must have this function, and its user be active and may use REST)", x.words(), x.function)
+	}
+	return x, nil
 }
 
 // missing reports whether Moodle has not found something: a competency, a framework, or the function itself.
@@ -129,14 +149,11 @@ func (s *session) general(x *exception) *connector.Error {
 	switch code := x.Code; {
 	case code == "invalidtoken", code == "invalidtimedtoken", code == "expiredtoken", code == "invalidiptoken", strings.HasPrefix(code, "wsaccessuser"):
 		kind = connector.Credentials
-	case code == "accessexception", code == "servicenotavailable", code == "servicerequireslogin":
-		kind = connector.Permission
-		words += " (" + x.function + "; the token's service must have this function, and its user the right to use REST)"
 	case x.missingFunction():
 		kind = connector.Permission
 		words = "This Moodle has no function " + x.function
-	case strings.HasPrefix(code, "nopermission"), code == "requireloginerror", code == "competenciesarenotenabled", code == "sitepolicynotagreed",
-		code == "usernotfullysetup", code == "forcepasswordchangenotice":
+	case code == "accessexception", strings.HasPrefix(code, "nopermission"), code == "restrictedcontextexception", code == "requireloginerror",
+		code == "competenciesarenotenabled", code == "sitepolicynotagreed", code == "usernotfullysetup", code == "forcepasswordchangenotice":
 		kind = connector.Permission
 	case code == "sitemaintenance", code == "upgraderequired", code == "upgraderunning", code == "dbconnectionfailed":
 		kind = connector.Away
@@ -192,7 +209,7 @@ func (s *session) findFramework(ctx context.Context) (*framework, error) {
 	case err != nil:
 		return nil, err
 	case x != nil:
-		return nil, s.failure(x, "The competency frameworks cannot be listed")
+		return nil, s.failure(x, fmt.Sprintf("The competency frameworks in the context %d (context_id) cannot be listed", s.set.Context))
 	}
 	// The query finds it in names too, and in parts of ID numbers.
 	at := slices.IndexFunc(all, func(f framework) bool { return f.IDNumber == s.set.Framework })

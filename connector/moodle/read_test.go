@@ -39,10 +39,11 @@ func TestCheck(t *testing.T) {
 		"a service that does not tell, and lacks more": {func(s *moodletest.Site) {
 			s.Lacks = []string{"core_webservice_get_site_info", "core_competency_list_competencies"}
 		}, connector.Permission, "core_competency_list_competencies"},
+		"the token's time is over":   {func(s *moodletest.Site) { s.Expires = true }, connector.Credentials, "Invalid token"},
 		"may not manage":             {func(s *moodletest.Site) { s.MayManage = false }, connector.Permission, "moodle/competency:competencymanage"},
 		"may not make the framework": {func(s *moodletest.Site) { s.RemoveFramework(); s.MayManage = false }, connector.Permission, "permissions"},
 		"may make the framework":     {func(s *moodletest.Site) { s.RemoveFramework() }, 0, ""},
-		"no such context":            {func(s *moodletest.Site) { s.Extra = map[string]any{"context_id": 4711} }, connector.Unexpected, "table context"},
+		"no such context":            {func(s *moodletest.Site) { s.Extra = map[string]any{"context_id": 4711} }, connector.Unexpected, "context 4711 (context_id)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -147,7 +147,8 @@ func TestExceptions(t *testing.T) {
 		"token has ended":      {`{"exception":"moodle_exception","errorcode":"invalidtimedtoken","message":"Invalid token - expired"}`, connector.Credentials, true, "expired"},
 		"address":              {`{"exception":"moodle_exception","errorcode":"invalidiptoken","message":"Invalid token - IP"}`, connector.Credentials, true, "IP"},
 		"user":                 {`{"exception":"moodle_exception","errorcode":"wsaccessusersuspended","message":"Refused"}`, connector.Credentials, true, "Refused"},
-		"function":             {`{"exception":"webservice_access_exception","errorcode":"accessexception","message":"Access control exception"}`, connector.Permission, true, "core_competency_create_competency"},
+		"function":             {`{"exception":"webservice_access_exception","errorcode":"accessexception","message":"Access control exception"}`, connector.Permission, true, "Access control exception"},
+		"restricted":           {`{"exception":"restricted_context_exception","errorcode":"restrictedcontextexception","message":"Restricted"}`, connector.Permission, true, "Restricted"},
 		"no function":          {`{"exception":"dml_missing_record_exception","errorcode":"invalidrecord","message":"… external_functions."}`, connector.Permission, true, "no function core_competency_create_competency"},
 		"capability":           {`{"exception":"required_capability_exception","errorcode":"nopermissions","message":"Sorry (Manage)"}`, connector.Permission, true, "Sorry (Manage)"},
 		"switched off":         {`{"exception":"moodle_exception","errorcode":"competenciesarenotenabled","message":"Not enabled"}`, connector.Permission, true, "Not enabled"},
@@ -186,6 +187,29 @@ func TestExceptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The token's time is over in the middle of a call: Moodle says it in one way, then in another.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	s := moodletest.New(t)
+	results, err := open(t, s, before(s, "create_competency", 2, func() { s.Expires = true })).Write(t.Context(), skills("a", "b", "c"))
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Credentials || len(results) != 1 || len(s.Records()) != 1 {
+		t.Errorf("Write = %+v, %v", results, err)
+	}
+}
+
+// A function that the service lacks is named, whether the service tells its functions or not.
+func TestLackingFunction(t *testing.T) {
+	t.Parallel()
+	for _, lacks := range [][]string{{"core_competency_create_competency"}, {"core_competency_create_competency", "core_webservice_get_site_info"}} {
+		s := moodletest.New(t)
+		s.Lacks = lacks
+		_, err := open(t, s, s).Write(t.Context(), skills("a", "b"))
+		if e := connector.AsError(err); e == nil || e.Kind != connector.Permission || !strings.Contains(e.Message, "core_competency_create_competency") {
+			t.Errorf("Write = %v", err)
+		}
 	}
 }
 

@@ -41,6 +41,8 @@ type Site struct {
 	Foreign bool
 	// Replays: requests are what they are, and wrong ones are answered and not reported.
 	Replays bool
+	// Expires: the token's time is over. Moodle says so once, and does not know it from then on.
+	Expires bool
 	// Requests are the functions that were called, with the token accepted.
 	Requests []string
 
@@ -361,6 +363,10 @@ func noRecord(table string) *exception {
 	return &exception{"dml_missing_record_exception", "invalidrecord", "Can't find data record in database table " + table + "."}
 }
 
+func noAccess() *exception {
+	return &exception{"webservice_access_exception", "accessexception", "Access control exception"}
+}
+
 func invalid(words string) *exception {
 	return &exception{`core\invalid_persistent_exception`, "invalidpersistenterror", "Error: " + words}
 }
@@ -467,6 +473,10 @@ func (s *Site) serve(p parameters) (any, *exception) {
 	if format != "json" {
 		s.t.Errorf("format %q", format)
 	}
+	if token == s.Token && s.Expires {
+		s.Token, s.Expires, s.denied = "", false, -1
+		return nil, noAccess()
+	}
 	if token != s.Token {
 		if s.denied++; s.denied > 1 {
 			s.t.Errorf("request %d with a token that does not exist", s.denied)
@@ -479,7 +489,7 @@ func (s *Site) serve(p parameters) (any, *exception) {
 		return nil, noRecord("external_functions")
 	}
 	if slices.Contains(s.Lacks, function) {
-		return nil, &exception{"webservice_access_exception", "accessexception", "Access control exception"}
+		return nil, noAccess()
 	}
 	if err := check(p, takes); err != nil {
 		if !s.Replays && !strings.HasSuffix(err.Error(), "]: a tag") { // a name is the caller's own
@@ -617,7 +627,7 @@ func (s *Site) tellFramework(f *Framework) map[string]any {
 func (s *Site) listFrameworks(p parameters) (any, *exception) {
 	context := p.int("context[contextid]")
 	if context != 1 && context != 40 {
-		return nil, noRecord("context")
+		return nil, invalidParameter()
 	}
 	list := []map[string]any{}
 	query := strings.ToLower(p.text("query"))
@@ -655,7 +665,7 @@ func (s *Site) createFramework(p parameters) (any, *exception) {
 	}
 	switch context := p.int("competencyframework[contextid]"); {
 	case context != 1 && context != 40:
-		return nil, noRecord("context")
+		return nil, invalidParameter()
 	case !s.MayManage:
 		return nil, noPermission()
 	case slices.ContainsFunc(s.frameworks, func(f *Framework) bool { return s.key(0, f.IDNumber) == s.key(0, number) }):
