@@ -21,7 +21,7 @@ FUZZTIME  = 3m
 BENCH     =
 
 FUZZ = connector/moodle:FuzzAnswers connector/odoo:FuzzExternalID connector/odoo:FuzzJudge connector/rest:FuzzRetryAfter \
-       internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/skill:FuzzDecodeItems \
+       connector/workday:FuzzAnswers internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/skill:FuzzDecodeItems \
        internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead
 
 .DEFAULT_GOAL = help

@@ -18,7 +18,7 @@ const module = "github.com/crosswalk-hr/crosswalk/"
 // skill, and connectors know nothing of the rest.
 var allowed = map[string][]string{
 	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/move", "internal/store/sqlite"},
-	"internal/server":                  {"internal/account", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
+	"internal/server":                  {"internal/account", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "connector/workday", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
 	"internal/api":                     {"connector", "internal/auth", "internal/clientaddr", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/clientaddr":              {},
 	"internal/engine":                  {"connector", "internal/metrics", "internal/skill", "internal/store"},
@@ -39,6 +39,8 @@ var allowed = map[string][]string{
 	"connector/moodle/moodletest":      {"connector", "connector/connectortest", "connector/moodle"},
 	"connector/odoo":                   {"connector", "connector/rest"},
 	"connector/odoo/odootest":          {"connector", "connector/connectortest", "connector/odoo"},
+	"connector/workday":                {"connector", "connector/rest"},
+	"connector/workday/workdaytest":    {"connector", "connector/connectortest", "connector/workday"},
 	"internal/store/move":              {"internal/skill", "internal/store/postgres", "internal/store/sqlite"},
 	"internal/outgoing":                {},
 	"internal/account":                 {"connector", "internal/auth", "internal/skill", "internal/store"},
@@ -57,7 +59,7 @@ var allowed = map[string][]string{
 }
 
 // testOnly are packages that must not be in the program, and those that may use them.
-var testOnly = []string{"connector/connectortest", "connector/hibob/hibobtest", "connector/moodle/moodletest", "connector/odoo/odootest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk", "bench"}
+var testOnly = []string{"connector/connectortest", "connector/hibob/hibobtest", "connector/moodle/moodletest", "connector/odoo/odootest", "connector/workday/workdaytest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk", "bench"}
 
 func TestImportsPointDownwards(t *testing.T) {
 	files := token.NewFileSet()

@@ -175,13 +175,16 @@ func tenThousand(t *testing.T, h Harness) {
 	for i := range all {
 		all[i] = connector.Skill{OriginID: fmt.Sprintf("http://data.europa.eu/esco/skill/%032d", i), Name: fmt.Sprint("skill number ", i), Active: true}
 	}
-	for round, name := range []string{"new skills", "the same again"} {
+	var next time.Time
+	for _, name := range []string{"new skills", "the same again"} {
 		account.wire.set(nil)
 		began, calls := time.Now(), 0
 		session := account.open(t)
 		for batch := range slices.Chunk(all, limits.Batch) {
-			if calls++; limits.Calls > 0 && calls+round > 1 {
-				time.Sleep((limits.Per + limits.Per/20) / time.Duration(limits.Calls)) // as the engine spaces them
+			if calls++; limits.Calls > 0 {
+				// As the engine spaces them: from the beginning of one to that of the next.
+				time.Sleep(time.Until(next))
+				next = time.Now().Add((limits.Per + limits.Per/20) / time.Duration(limits.Calls))
 			}
 			by, err := account.write(t.Context(), t, session, batch)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
+	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -21,6 +22,7 @@ func tools() []connectortest.Harness {
 		moodletest.Harness(func(*moodletest.Site) {}),
 		odootest.Harness(19, func(*odootest.Server) {}),
 		odootest.Harness(17, func(s *odootest.Server) { s.May.ReadExternalIDs = false }),
+		workdaytest.Harness(func(c *workdaytest.Tenant) { c.PerSecond = 10 }),
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/moodle"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/connector/workday"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
@@ -41,6 +42,7 @@ func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
 		hibob.New(),
 		moodle.New(),
 		odoo.New(),
+		workday.New(),
 	)
 }
 

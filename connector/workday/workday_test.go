@@ -1,0 +1,691 @@
+package workday_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
+	"github.com/crosswalk-hr/crosswalk/connector/workday"
+	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
+	"github.com/crosswalk-hr/crosswalk/internal/outgoing"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	h := workdaytest.Harness(func(c *workdaytest.Tenant) { c.PerSecond = 10 })
+	h.Page = "../../docs/connectors/workday.md"
+	connectortest.Run(t, h)
+}
+
+// What the documentation leaves open may be otherwise.
+func TestConformanceOfAnotherTenant(t *testing.T) {
+	t.Parallel()
+	connectortest.Run(t, workdaytest.Harness(func(c *workdaytest.Tenant) {
+		c.Version, c.Elements, c.ReferenceType, c.Category, c.NeedsCategory = "v32.1", true, "Skill_Item_ID", "SKILL_CATEGORY-1", true
+		c.Missing, c.HidesInactive, c.TakenNames, c.Flat, c.Short, c.Timeless = workdaytest.LeftOut, true, true, true, true, true
+	}))
+}
+
+// One that names the first skill which is not there, and not even in words.
+func TestConformanceOfATenantOfFewWords(t *testing.T) {
+	t.Parallel()
+	connectortest.Run(t, workdaytest.Harness(func(c *workdaytest.Tenant) {
+		c.Missing, c.Unquoted, c.NoWID, c.PerSecond = workdaytest.FirstRefused, true, true, 10
+	}))
+}
+
+func TestLive(t *testing.T) { connectortest.Live(t, workday.New(), "WORKDAY") }
+
+// direct is a client that hands requests to a handler, without a network.
+type direct struct {
+	handler http.Handler
+	// takes is how long an answer takes.
+	takes time.Duration
+
+	mu       sync.Mutex
+	requests []string
+	left     []time.Time
+	flying   int
+	most     int
+}
+
+func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	d.begin(string(body))
+	time.Sleep(d.takes) // simulated
+	served := r.Clone(context.WithoutCancel(r.Context()))
+	served.Body = io.NopCloser(strings.NewReader(string(body)))
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, served)
+	d.mu.Lock()
+	d.flying--
+	d.mu.Unlock()
+	return w.Result(), nil
+}
+
+// begin notes a request by its heart: "get", "add a", "change a".
+func (d *direct) begin(body string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = append(d.left, time.Now())
+	d.flying++
+	d.most = max(d.most, d.flying)
+	what := "get"
+	if strings.Contains(body, "Put_Skill_Request") {
+		_, name, _ := strings.Cut(body, `wd:Name="`)
+		name, _, _ = strings.Cut(name, `"`)
+		if what = "change " + name; strings.Contains(body, "Add_Only") {
+			what = "add " + name
+		}
+	}
+	d.requests = append(d.requests, what)
+}
+
+// sent are the requests since the last time.
+func (d *direct) sent() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := d.requests
+	d.requests = nil
+	return all
+}
+
+func open(t *testing.T, c *workdaytest.Tenant, handler http.Handler) (connector.Session, *direct) {
+	t.Helper()
+	d := &direct{handler: handler}
+	s, err := workday.New().Open(connector.Account{ID: "workday:1", Settings: c.Settings(connectortest.Base), HTTP: &http.Client{Transport: d}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, d
+}
+
+func skills(names ...string) []connector.Skill {
+	list := make([]connector.Skill, len(names))
+	for i, name := range names {
+		list[i] = connector.Skill{OriginID: "id/" + name, Name: name, Active: true}
+	}
+	return list
+}
+
+func write(t *testing.T, s connector.Session, list []connector.Skill) map[string]connector.Result {
+	t.Helper()
+	results, err := s.Write(t.Context(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[string]connector.Result{}
+	for _, r := range results {
+		by[r.OriginID] = r
+	}
+	return by
+}
+
+// One question, one request for each skill that changes, none for what is as it should be. Where a question is refused for
+// skills that are not there, it is asked once more without them.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		missing workdaytest.Missing
+		changes []string
+	}{
+		"all are refused":   {workdaytest.AllRefused, []string{"get", "get", "change changed, indeed", "change retired", "add new", "add newer"}},
+		"the first refused": {workdaytest.FirstRefused, []string{"get", "get", "get", "get", "get", "change changed, indeed", "change retired", "add new", "add newer"}},
+		"left out":          {workdaytest.LeftOut, []string{"get", "change changed, indeed", "change retired", "add new", "add newer"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				c.Missing = test.missing
+				s, d := open(t, c, c)
+				list := skills("kept", "changed", "retired")
+				for id, r := range write(t, s, list) {
+					for i := range list {
+						if list[i].OriginID == id {
+							list[i].RemoteID = r.RemoteID
+						}
+					}
+				}
+				d.sent()
+				list[1].Name, list[2].Active, list[2].Name = "changed, indeed", false, "another name"
+				list = append(list, skills("new", "newer")...)
+				write(t, s, list)
+				got := d.sent()
+				slices.SortFunc(got[1:], func(a, b string) int { return cmp.Compare(order(a), order(b)) })
+				if diff := gocmp.Diff(test.changes, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if retired := c.Find("id/retired"); retired.Name != "retired" || !retired.Inactive {
+					t.Errorf("the retired skill is %+v", retired)
+				}
+				write(t, s, list)
+				if diff := gocmp.Diff([]string{"get"}, d.sent()); diff != "" {
+					t.Errorf("nothing has changed (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// order is that of the kinds of requests, which may leave in any.
+func order(request string) string {
+	for i, kind := range []string{"get", "change", "add"} {
+		if strings.HasPrefix(request, kind) {
+			return fmt.Sprint(i, request)
+		}
+	}
+	return request
+}
+
+// In no second more requests than the tenant takes leave, over several calls and whatever they turn out to need; and no more
+// at once than is bounded, however slow the answers are.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		takes, atMost time.Duration // an answer, and all of it
+	}{
+		"quick": {10 * time.Millisecond, 10 * time.Second},
+		"slow":  {300 * time.Millisecond, 12 * time.Second},
+		"stuck": {3 * time.Second, 80 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				c.Missing = workdaytest.FirstRefused
+				s, d := open(t, c, c)
+				d.takes = test.takes
+				began := time.Now()
+				for call := range 4 {
+					var names []string
+					for i := range s.Limits().Batch {
+						names = append(names, fmt.Sprint(call, ".", i))
+					}
+					write(t, s, skills(names...))
+				}
+				if took := time.Since(began); took > test.atMost {
+					t.Errorf("it took %v", took)
+				}
+				for i, at := range d.left {
+					if i >= 10 && at.Sub(d.left[i-10]) < time.Second {
+						t.Fatalf("request %d left %v after the tenth before it", i, at.Sub(d.left[i-10]))
+					}
+				}
+				if d.most > 5 {
+					t.Errorf("%d requests at once", d.most)
+				}
+			})
+		})
+	}
+}
+
+// When a request fails, those under way end as they do, and no others leave.
+func TestAFailureEndsTheCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		puts := 0
+		var mu sync.Mutex
+		s, d := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			mu.Lock()
+			if strings.Contains(string(body), "Put_Skill_Request") {
+				puts++
+			}
+			n := puts
+			mu.Unlock()
+			switch n {
+			case 3:
+				http.Error(w, "slow down", http.StatusTooManyRequests)
+			case 4: // and this one has an answer that tells nothing
+				w.WriteHeader(http.StatusBadGateway)
+			default:
+				c.ServeHTTP(w, r)
+			}
+		}))
+		d.takes = 250 * time.Millisecond
+		var names []string
+		for i := range s.Limits().Batch {
+			names = append(names, fmt.Sprint("skill ", i))
+		}
+		results, err := s.Write(t.Context(), skills(names...))
+		e := connector.AsError(err)
+		if e == nil || e.Kind != connector.Ambiguous {
+			t.Errorf("Write = %v, want the kind %s, which comes before all others", e, connector.Ambiguous)
+		}
+		// Two had left before the third, and two more while it was under way.
+		if len(results) != 3 || puts != 5 {
+			t.Errorf("%d results, %d requests", len(results), puts)
+		}
+		for _, r := range results {
+			if held := c.Find(r.OriginID); r.Err != nil || held.WID != r.RemoteID {
+				t.Errorf("%+v, the tenant holds %+v", r, held)
+			}
+		}
+	})
+}
+
+// A category that a skill has stays, unless the settings name one.
+func TestCategory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		s, _ := open(t, c, c)
+		list := skills("Go")
+		write(t, s, list)
+		c.SetCategory("id/Go", workdaytest.Another)
+		list[0].Name = "Go 1.26"
+		write(t, s, list)
+		list[0].Active = false
+		write(t, s, list)
+		list[0].Active = true
+		write(t, s, list)
+		if sk := c.Find("id/Go"); sk.Name != "Go 1.26" || sk.Category != workdaytest.Another {
+			t.Errorf("the skill became %+v", sk)
+		}
+		c.Category = "SKILL_CATEGORY-1"
+		s, d := open(t, c, c)
+		for range 2 {
+			write(t, s, list)
+		}
+		if sk := c.Find("id/Go"); sk.Category != c.Category {
+			t.Errorf("the skill became %+v", sk)
+		}
+		if diff := gocmp.Diff([]string{"get", "change Go 1.26", "get"}, d.sent()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		// One that the tenant does not know: its words are told.
+		c.Category = "SKILL_CATEGORY-2"
+		s, _ = open(t, c, c)
+		c.Category = "SKILL_CATEGORY-1"
+		if r := write(t, s, skills("Rust"))["id/Rust"]; r.Err == nil || r.Err.Kind != connector.Refused || !strings.Contains(r.Err.Message, "'SKILL_CATEGORY-2' is not a valid ID") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// What XML cannot carry does not leave, and does not sink the others.
+func TestControlCharacters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		s, d := open(t, c, c)
+		list := skills("bell\a", "null\x00", "escape\x1b[31m", "not UTF-8 \xff", "no character \uFFFE", "nor this \uFFFF", "fine\t\r\n", "\U0010FFFF \x7f \uFFFD \u0085")
+		list = append(list, connector.Skill{OriginID: "id\x01", Name: "n", Active: true})
+		results := write(t, s, list)
+		for i, sk := range list {
+			r := results[sk.OriginID]
+			if fine := i == 6 || i == 7; fine != (r.Err == nil) || !fine && (r.Err.Kind != connector.Refused || !strings.Contains(r.Err.Message, "control character")) {
+				t.Errorf("%q: %+v", sk.Name, r)
+			}
+		}
+		if got := c.Find("id/fine\t\r\n").Name; got != "fine\t\r\n" {
+			t.Errorf("the tenant has %q", got)
+		}
+		if n := len(d.sent()); n != 3 {
+			t.Errorf("%d requests", n)
+		}
+		if records, err := s.(connector.Finder).Find(t.Context(), list); err != nil || len(records) != 2 {
+			t.Errorf("Find = %v, %v", records, err)
+		}
+	})
+}
+
+// What stays inactive whatever is sent, and what is inactive and hidden.
+func TestReactivate(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		stays, hides bool
+		want         string
+	}{
+		"revived":            {want: ""},
+		"stays":              {stays: true, want: "keeps this skill as inactive"},
+		"hidden and revived": {hides: true, want: ""},
+		"hidden and stays":   {stays: true, hides: true, want: "keeps this skill as inactive"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				c.StaysInactive, c.HidesInactive, c.Missing = test.stays, test.hides, workdaytest.LeftOut
+				s, _ := open(t, c, c)
+				list := skills("COBOL")
+				write(t, s, list)
+				list[0].Active = false
+				write(t, s, list)
+				list[0].Active = true
+				r := write(t, s, list)["id/COBOL"]
+				if test.want == "" && (r.Err != nil || c.Find("id/COBOL").Inactive) {
+					t.Errorf("%+v, the tenant has %+v", r, c.Find("id/COBOL"))
+				}
+				if test.want != "" && (r.Err == nil || r.Err.Kind != connector.Unsupported || !strings.Contains(r.Err.Message, test.want)) {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
+}
+
+// A skill that is not there any more has nothing to retire.
+func TestRetireWhatIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		s, _ := open(t, c, c)
+		list := skills("gone", "unsure", "never there")
+		for i := range list {
+			list[i].Active = false
+		}
+		list[0].RemoteID, list[1].Unsure = "w1", true
+		want := map[string]connector.Result{"id/gone": {OriginID: "id/gone", RemoteID: "w1"}, "id/unsure": {OriginID: "id/unsure"}, "id/never there": {OriginID: "id/never there"}}
+		if diff := gocmp.Diff(want, write(t, s, list)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A fault is a fault whatever the status, and what it means its code and words tell.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	const unexpected = connector.Unexpected
+	processing := func(words string) string {
+		return `<faultcode>SOAP-ENV:Server.processingError</faultcode><faultstring>Processing error occurred. ` + words +
+			`</faultstring><detail><wd:Processing_Fault><wd:Detail_Message>` + words + `</wd:Detail_Message></wd:Processing_Fault></detail>`
+	}
+	plain := func(code, words string) string {
+		return `<faultcode>` + code + `</faultcode><faultstring>` + words + `</faultstring>`
+	}
+	for name, test := range map[string]struct {
+		status       int
+		fault        string
+		change, read connector.Kind
+		words        string
+		wait         time.Duration
+	}{
+		"wrong password":               {500, plain("SOAP-ENV:Client.authenticationError", "invalid username or password"), connector.Credentials, connector.Credentials, "invalid username or password", 0},
+		"wrong password, by its code":  {500, plain("SOAP-ENV:Client.authenticationError", "Ungültig"), connector.Credentials, connector.Credentials, "Ungültig", 0},
+		"wrong password, by its words": {500, processing("Invalid username or password."), connector.Credentials, connector.Credentials, "Invalid username or password.", 0},
+		"locked":                       {500, processing("Your account is locked."), connector.Credentials, connector.Credentials, "Your account is locked.", 0},
+		"expired":                      {500, processing("The password has expired."), connector.Credentials, connector.Credentials, "The password has expired.", 0},
+		"not authorized":               {500, processing("The task submitted is not authorized."), connector.Permission, connector.Permission, "The task submitted is not authorized.", 0},
+		"not authorized, with 200":     {200, processing("The task submitted is not authorized."), connector.Permission, connector.Permission, "The task submitted is not authorized.", 0},
+		"permission":                   {500, processing("You do not have access: insufficient permissions"), connector.Permission, connector.Permission, "You do not have access: insufficient permissions", 0},
+		"too fast":                     {500, processing("Too many requests"), connector.Throttled, connector.Throttled, "Too many requests", 7 * time.Second},
+		"too fast, by the status":      {429, processing("Later"), connector.Throttled, connector.Throttled, "Later", 7 * time.Second},
+		"away":                         {500, processing("Service unavailable"), connector.Away, connector.Away, "Service unavailable", 7 * time.Second},
+		"away, by the status":          {503, plain("SOAP-ENV:Server", "Down"), connector.Away, connector.Away, "Down", 7 * time.Second},
+		"the version":                  {500, plain("SOAP-ENV:Client", "The web service or version is invalid for the requested operation"), unexpected, unexpected, "The web service or version is invalid for the requested operation (the setting version is v44.2)", 0},
+		"what it cannot read":          {500, plain("SOAP-ENV:Client", "Element not expected"), unexpected, unexpected, "Element not expected", 0},
+		"what it cannot read, 400":     {400, plain("SOAP-ENV:Client.x", "Element not expected"), unexpected, unexpected, "Element not expected", 0},
+		"of its own":                   {500, processing("Something broke"), connector.Ambiguous, connector.Away, "Something broke", 0},
+		"of its own, with 200":         {200, plain("SOAP-ENV:Server", "Something broke"), connector.Ambiguous, connector.Away, "Something broke", 0},
+		"without a word":               {500, "", connector.Ambiguous, connector.Away, "500 Internal Server Error", 0},
+		"401":                          {401, plain("", "no"), connector.Credentials, connector.Credentials, "no", 0},
+		"403":                          {403, plain("", "no"), connector.Permission, connector.Permission, "no", 0},
+		"the password in it":           {500, processing(`not <![CDATA[p<a>&"ss' wörd]]]]>&gt;, but p&lt;a&gt;&amp;&quot;ss&apos; wörd]]&gt;`), connector.Ambiguous, connector.Away, "not …, but …", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				faulty := func(w http.ResponseWriter) {
+					w.Header().Set("Content-Type", "text/xml;charset=UTF-8")
+					w.Header().Set("Retry-After", "7")
+					w.WriteHeader(test.status)
+					fmt.Fprint(w, xml.Header, `<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://schemas.xmlsoap.org/soap/envelope/"><SOAP-ENV:Body><SOAP-ENV:Fault xmlns:wd="urn:com.workday/bsvc">`,
+						test.fault, `</SOAP-ENV:Fault></SOAP-ENV:Body></SOAP-ENV:Envelope>`)
+				}
+				var questions int
+				s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if questions--; questions >= 0 {
+						c.ServeHTTP(w, r)
+						return
+					}
+					faulty(w)
+				}))
+				for leading, want := range map[int]connector.Kind{0: test.read, 1: test.change} {
+					questions = leading
+					results, err := s.Write(t.Context(), skills("a"))
+					e := connector.AsError(err)
+					if e == nil || e.Kind != want || e.Message != test.words || e.RetryAfter != test.wait || len(results) != 0 {
+						t.Errorf("request %d: Write = %v, %v after %v; want %s: %s", leading+1, results, e, e.RetryAfter, want, test.words)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A refusal is that of one skill, in Workday's words, whatever the status.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		fault, words string
+	}{
+		"messages and details": {`<faultcode>SOAP-ENV:Client.validationError</faultcode><faultstring>Validation error occurred. A</faultstring><detail><wd:Validation_Fault>
+			<wd:Validation_Error><wd:Message>A</wd:Message><wd:Detail_Message>B</wd:Detail_Message><wd:Xpath>/x</wd:Xpath></wd:Validation_Error>
+			<wd:Validation_Error><wd:Message>C</wd:Message><wd:Detail_Message>C</wd:Detail_Message></wd:Validation_Error></wd:Validation_Fault></detail>`, "A; B; C"},
+		"without details":      {`<faultcode>SOAP-ENV:Client.validationError</faultcode><faultstring>Validation error occurred. A</faultstring>`, "Validation error occurred. A"},
+		"under another code":   {`<faultcode>SOAP-ENV:Server</faultcode><faultstring>x</faultstring><detail><wd:Validation_Fault><wd:Validation_Error><wd:Message>A is not authorized</wd:Message></wd:Validation_Error></wd:Validation_Fault></detail>`, "A is not authorized"},
+		"without anything":     {`<faultcode>SOAP-ENV:Client.validationError</faultcode>`, "500 Internal Server Error"},
+		"words that never end": {`<faultcode>SOAP-ENV:Client.validationError</faultcode><faultstring>` + strings.Repeat("A", 5000) + `</faultstring>`, strings.Repeat("A", 500) + "…"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						t.Error(err)
+					}
+					if !strings.Contains(string(body), `wd:Name="bad"`) {
+						r.Body = io.NopCloser(strings.NewReader(string(body)))
+						c.ServeHTTP(w, r)
+						return
+					}
+					w.Header().Set("Content-Type", "text/xml")
+					w.WriteHeader(http.StatusInternalServerError)
+					fmt.Fprint(w, `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:wd="urn:com.workday/bsvc"><e:Body><e:Fault>`, test.fault, `</e:Fault></e:Body></e:Envelope>`)
+				}))
+				results := write(t, s, skills("good", "bad", "better"))
+				if r := results["id/bad"]; r.Err == nil || r.Err.Kind != connector.Refused || r.Err.Message != test.words {
+					t.Errorf("%+v", r)
+				}
+				if len(c.Records()) != 2 || results["id/good"].Err != nil || results["id/better"].Err != nil {
+					t.Errorf("the tenant holds %+v", c.Records())
+				}
+			})
+		})
+	}
+}
+
+// Of a creation and a change that were both refused, the one that tells the reason is told.
+func TestWhichRefusalIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		c.TakenNames, c.HidesInactive = true, true
+		c.MakeByHand("Welding")
+		s, _ := open(t, c, c)
+		list := skills("Welding", "COBOL")
+		if r := write(t, s, list)["id/Welding"]; r.Err == nil || r.Err.Message != "A skill of this name is there already." {
+			t.Errorf("a new one: %+v", r)
+		}
+		list[1].Active = false
+		write(t, s, list[1:])
+		list[1].Active, list[1].Name = true, "Welding"
+		if r := write(t, s, list[1:])["id/COBOL"]; r.Err == nil || r.Err.Message != "A skill of this name is there already." {
+			t.Errorf("one that is there, and hidden: %+v", r)
+		}
+	})
+}
+
+// Answers that are none.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const head, foot = `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:wd="urn:com.workday/bsvc"><e:Body>`, `</e:Body></e:Envelope>`
+	const refs = `<wd:Skill_Reference wd:Descriptor="a"><wd:ID wd:type="WID">w1</wd:ID><wd:ID wd:type="Skill_ID">id/a</wd:ID></wd:Skill_Reference>`
+	for name, test := range map[string]struct {
+		kind, body string
+		want       connector.Kind
+		remote     string
+		result     bool // the error is the skill's
+	}{
+		"done":                 {"text/xml", head + `<wd:Put_Skill_Response wd:version="v44.2">` + refs + `</wd:Put_Skill_Response>` + foot, 0, "w1", true},
+		"without a reference":  {"text/xml", head + `<wd:Put_Skill_Response><wd:ID>id/a</wd:ID></wd:Put_Skill_Response>` + foot, 0, "id/a", true},
+		"without any id":       {"text/xml", head + `<wd:Put_Skill_Response/>` + foot, connector.Ambiguous, "", false},
+		"another id":           {"text/xml", head + `<wd:Put_Skill_Response><wd:Skill_Reference><wd:ID wd:type="WID">w1</wd:ID><wd:ID wd:type="Skill_ID">id</wd:ID></wd:Skill_Reference></wd:Put_Skill_Response>` + foot, connector.Unsupported, "", true},
+		"to another request":   {"text/xml", head + `<wd:Get_Skills_Response/>` + foot, connector.Ambiguous, "", false},
+		"of another namespace": {"text/xml", head + `<Put_Skill_Response>` + refs + `</Put_Skill_Response>` + foot, connector.Ambiguous, "", false},
+		"an empty body":        {"text/xml", head + foot, connector.Ambiguous, "", false},
+		"another envelope":     {"text/xml", `<Envelope/>`, connector.Ambiguous, "", false},
+		"a page":               {"text/html", `<html><title>Please sign in</title></html>`, connector.Ambiguous, "", false},
+		"an entity":            {"text/xml", `<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>` + head + `<wd:Put_Skill_Response><wd:ID>&b;</wd:ID></wd:Put_Skill_Response>` + foot, connector.Ambiguous, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := workdaytest.New(t)
+				n := 0
+				s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if n++; n == 1 {
+						c.ServeHTTP(w, r)
+						return
+					}
+					w.Header().Set("Content-Type", test.kind)
+					fmt.Fprint(w, test.body)
+				}))
+				results, err := s.Write(t.Context(), skills("a"))
+				e := connector.AsError(err)
+				switch {
+				case !test.result:
+					if e == nil || e.Kind != test.want || len(results) != 0 {
+						t.Errorf("Write = %v, %v, want the kind %s", results, e, test.want)
+					}
+				case e != nil || len(results) != 1 || results[0].RemoteID != test.remote:
+					t.Errorf("Write = %+v, %v", results, e)
+				case test.remote == "" && (results[0].Err == nil || results[0].Err.Kind != test.want):
+					t.Errorf("Write = %+v, want the kind %s", results, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Pages show the skills of one moment, if Workday says which: what is made meanwhile is not among them.
+func TestListOfOneMoment(t *testing.T) {
+	t.Parallel()
+	for _, timeless := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := workdaytest.New(t)
+			c.Timeless = timeless
+			for i := range 2000 {
+				c.MakeByHand(fmt.Sprint("skill ", i))
+			}
+			s, _ := open(t, c, c)
+			shown, pages := 0, 0
+			for cursor, first := "", true; first || cursor != ""; first = false {
+				page, err := s.(connector.Lister).List(t.Context(), cursor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pages++
+				shown += len(page.Records)
+				cursor = page.Next
+				time.Sleep(time.Second) // simulated
+				c.MakeByHand(fmt.Sprint("late ", pages))
+			}
+			want := 2000
+			if timeless {
+				want += 2
+			}
+			if shown != want || pages != 3 {
+				t.Errorf("timeless %v: %d skills on %d pages, want %d", timeless, shown, pages, want)
+			}
+			for _, bad := range []string{"1 x", "x", "-1 ", " "} {
+				if _, err := s.(connector.Lister).List(t.Context(), bad); err == nil {
+					t.Errorf("the cursor %q was taken", bad)
+				}
+			}
+		})
+	}
+}
+
+// A user name with a tenant is taken as it is.
+func TestUserName(t *testing.T) {
+	t.Parallel()
+	c := workdaytest.New(t)
+	var given map[string]any
+	if err := json.Unmarshal(c.Settings(connectortest.Base), &given); err != nil {
+		t.Fatal(err)
+	}
+	given["username"] = c.User + "@" + c.Name
+	settings, err := json.Marshal(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := workday.New().Open(connector.Account{Settings: settings, HTTP: &http.Client{Transport: &direct{handler: c}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.(connector.Checker).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The password stands in each request, and in nothing that is written down of it.
+func TestThePasswordIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	c := workdaytest.New(t)
+	server := httptest.NewServer(c)
+	defer server.Close()
+	var mu sync.Mutex
+	var told []string
+	for _, secrets := range [][]string{{c.Password}, nil} { // even if nobody had said what is secret
+		client := outgoing.New(true).Client(outgoing.Client{Secrets: secrets, Record: func(x outgoing.Exchange) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprintf("%s %v %v %s %s %s", x.URL, x.RequestHeader, x.AnswerHeader, x.RequestBody, x.AnswerBody, x.Error))
+		}})
+		s, err := workday.New().Open(connector.Account{ID: "workday:1", Settings: c.Settings(server.URL), HTTP: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, skills("a"))
+		client.CloseIdleConnections()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) != 3 {
+		t.Errorf("%d exchanges", len(told))
+	}
+	for _, text := range told {
+		if strings.Contains(text, "wörd") || !strings.Contains(text, c.User+"@"+c.Name) || !strings.Contains(text, "Skill_Reference") {
+			t.Errorf("told: %s", text)
+		}
+	}
+}
