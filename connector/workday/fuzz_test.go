@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode/utf8"
 
@@ -15,12 +16,12 @@ import (
 type says struct {
 	status    int
 	get, put  string
-	questions int
+	questions atomic.Int32
 }
 
 // RoundTrip implements http.RoundTripper.
 func (s *says) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.questions++
+	s.questions.Add(1)
 	sent, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -96,8 +97,8 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 		sound(t, s.Check(t.Context()))
-		if transport.questions > 20 {
-			t.Errorf("%d requests", transport.questions)
+		if transport.questions.Load() > 20 {
+			t.Errorf("%d requests", transport.questions.Load())
 		}
 	})
 }

@@ -52,9 +52,9 @@ type Tenant struct {
 	TakenNames bool
 	// Flat: the data of a skill stand beside its reference.
 	Flat bool
-	// Short: the answer to a change is a reference, and the one with the tenant's own id alone is told with NoWID unset.
+	// Short: the answer to a change is a reference and nothing else.
 	Short bool
-	// NoWID: references do not tell Workday's own ids.
+	// NoWID: references do not tell Workday's own id where there is another.
 	NoWID bool
 	// Timeless: an answer does not say which moment it shows.
 	Timeless bool
@@ -184,7 +184,7 @@ func (c *Tenant) Records() []connector.Record {
 	records := make([]connector.Record, len(c.skills))
 	for i, s := range c.skills {
 		records[i] = connector.Record{RemoteID: s.WID, OriginID: s.ID, Name: s.Name, Active: !s.Inactive}
-		if c.NoWID {
+		if c.NoWID && s.ID != "" {
 			records[i].RemoteID = s.ID
 		}
 	}
@@ -450,7 +450,7 @@ func (c *Tenant) get(w http.ResponseWriter, n *node) error {
 
 func (c *Tenant) reference(s *Skill) reference {
 	ref := reference{Descriptor: s.Name}
-	if !c.NoWID {
+	if !c.NoWID || s.ID == "" {
 		ref.IDs = append(ref.IDs, id{"WID", s.WID})
 	}
 	if s.ID != "" {
