@@ -42,6 +42,45 @@ type Field struct {
 	// Secret values are sealed at rest and never shown again.
 	Secret   bool
 	Required bool
+	// Shapes: with another value a skill is written otherwise, or elsewhere. After a change every skill is written again,
+	// none is skipped as unchanged. Not for Secret ones.
+	Shapes bool
+}
+
+// Rendering identifies how skills are written under an account's settings: by which connector, and with which values of
+// the fields that shape them. Two accounts with one rendering write a skill the same way.
+func (d Description) Rendering(settings json.RawMessage) (string, error) {
+	given := map[string]json.RawMessage{}
+	if len(bytes.TrimSpace(settings)) > 0 {
+		if err := json.Unmarshal(settings, &given); err != nil {
+			return "", fmt.Errorf("%s settings: they are no JSON object", d.Slug)
+		}
+	}
+	shape := map[string]any{}
+	for _, f := range d.Settings {
+		if !f.Shapes || f.Secret {
+			continue
+		}
+		value, ok := given[f.Name]
+		if (!ok || string(value) == "null") && f.Default != "" {
+			var err error
+			if value, err = d.ParseSetting(f.Name, f.Default); err != nil {
+				return "", err
+			}
+		}
+		var is any // written anew: spaces and the order of names say nothing
+		if len(value) > 0 {
+			if err := json.Unmarshal(value, &is); err != nil {
+				return "", fmt.Errorf("%s settings: %s is no JSON value", d.Slug, f.Name)
+			}
+		}
+		shape[f.Name] = is
+	}
+	if len(shape) == 0 {
+		return d.Slug, nil
+	}
+	encoded, err := json.Marshal(shape)
+	return d.Slug + string(encoded), err
 }
 
 // ParseSetting reads one setting as people write it on a command line or in a form, into its JSON value.

@@ -102,3 +102,45 @@ func TestDecodeSettings(t *testing.T) {
 		}
 	}
 }
+
+// A rendering tells apart what is written otherwise, and nothing else.
+func TestRendering(t *testing.T) {
+	t.Parallel()
+	d := tool()
+	plain, err := d.Rendering(json.RawMessage(`{"user":"x"}`))
+	if err != nil || plain != "tool" {
+		t.Errorf("without fields that shape: %q, %v", plain, err)
+	}
+	for i := range d.Settings {
+		switch d.Settings[i].Name {
+		case "base", "limit", "more", "token":
+			d.Settings[i].Shapes = true
+		}
+	}
+	seen := map[string]int{}
+	for group, same := range [][]string{
+		{``, `{}`, `null`, `{"base":null}`, `{"base":"https://api.example.com/v1"}`, `{"limit":50,"user":"x","strict":false,"token":"hunter2"}`, `{"limit": 5e1}`},
+		{`{"limit":51}`, `{"limit": 51, "base":"https://api.example.com/v1"}`},
+		{`{"base":"https://other.example.com"}`},
+		{`{"more":{"a":1,"b":2}}`, `{"more":{"b":2, "a":1}}`},
+		{`{"more":{"a":1}}`},
+		{`{"more":"{\"a\":1}"}`},
+	} {
+		for _, settings := range same {
+			got, err := d.Rendering(json.RawMessage(settings))
+			if err != nil {
+				t.Errorf("%s: %v", settings, err)
+			}
+			if was, ok := seen[got]; ok && was != group || !ok && settings != same[0] {
+				t.Errorf("%s renders as %q, like group %d", settings, got, was)
+			}
+			if strings.Contains(got, "hunter2") {
+				t.Errorf("a secret is in it: %s", got)
+			}
+			seen[got] = group
+		}
+	}
+	if _, err := d.Rendering(json.RawMessage(`[`)); err == nil {
+		t.Error("no object, and no error")
+	}
+}

@@ -421,6 +421,9 @@ func description(t *testing.T, h Harness) {
 		if f.Secret && f.Default != "" {
 			t.Errorf("field %s is secret and has a default", f.Name)
 		}
+		if f.Secret && f.Shapes {
+			t.Errorf("field %s is secret and shapes what is written: what is written cannot be told from it", f.Name)
+		}
 		if (f.Type == connector.Choice) != (len(f.Choices) > 0) {
 			t.Errorf("field %s is a %s with the choices %q", f.Name, f.Type, f.Choices)
 		}

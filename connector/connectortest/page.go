@@ -112,6 +112,9 @@ func Head(d connector.Description) string {
 		if f.Secret {
 			kind += ", secret"
 		}
+		if f.Shapes {
+			kind += ", shapes skills"
+		}
 		fallback := ""
 		switch {
 		case f.Required:

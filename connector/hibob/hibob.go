@@ -65,10 +65,10 @@ func (hibob) Describe() connector.Description {
 		Category: connector.HRIS,
 		Summary:  "Bob, the HR platform of HiBob, with its skills catalogue.",
 		Settings: []connector.Field{
-			{Name: "service_user_id", Type: connector.Text, Label: "Service user ID", Help: "The id of an API service user.", Example: "SERVICE-12345", Required: true},
+			{Name: "service_user_id", Type: connector.Text, Label: "Service user ID", Help: "The id of an API service user.", Example: "SERVICE-12345", Required: true, Shapes: true},
 			{Name: "token", Type: connector.Text, Label: "Token", Help: "The service user's token.", Secret: true, Required: true},
-			{Name: "source", Type: connector.Text, Label: "Source", Help: "The name under which Bob keeps the skills of this integration apart. Once skills were written it must stay as it is.", Default: "crosswalk"},
-			{Name: "address", Type: connector.Address, Label: "Address", Help: "Where Bob's API is; a sandbox company has another.", Default: "https://api.hibob.com/v1", Example: "https://api.sandbox.hibob.com/v1"},
+			{Name: "source", Type: connector.Text, Label: "Source", Help: "The name under which Bob keeps the skills of this integration apart. Once skills were written it must stay as it is.", Default: "crosswalk", Shapes: true},
+			{Name: "address", Type: connector.Address, Label: "Address", Help: "Where Bob's API is; a sandbox company has another.", Default: "https://api.hibob.com/v1", Example: "https://api.sandbox.hibob.com/v1", Shapes: true},
 			{Name: "requests_per_minute", Type: connector.Number, Label: "Requests a minute", Help: "How many requests Bob allows the service user for each endpoint; at least 2.", Default: "50"},
 		},
 		Limits:       limits(requests),

@@ -9,7 +9,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
-// answer is what a call brought: for each item of its chunk a result, or none; err says what holds for those.
+// answer is what a call brought: for each item that it sent of its chunk a result, or none; err says what holds for those.
 type answer struct {
 	chunk   *chunk
 	results []*connector.Result
@@ -18,11 +18,12 @@ type answer struct {
 
 // call sends a chunk. It returns whatever happens, soon after ctx ends.
 func (d *drain) call(ctx context.Context, c *chunk) answer {
-	a := answer{chunk: c, results: make([]*connector.Result, len(c.work))}
-	skills := make([]connector.Skill, len(c.work))
-	where := make(map[string]int, len(c.work))
-	for i, w := range c.work {
-		skills[i] = w.skill()
+	work := c.sent()
+	a := answer{chunk: c, results: make([]*connector.Result, len(work))}
+	skills := make([]connector.Skill, len(work))
+	where := make(map[string]int, len(work))
+	for i, w := range work {
+		skills[i] = w.skill(d.adopt)
 		where[w.item.OriginID] = i
 	}
 	a.err = d.send(ctx, skills, func(r connector.Result) {

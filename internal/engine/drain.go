@@ -20,9 +20,14 @@ type drain struct {
 	log   *slog.Logger
 	began time.Time
 
-	session connector.Session
-	limits  connector.Limits
-	pace    pace
+	session   connector.Session
+	limits    connector.Limits
+	rendering string
+	adopt     bool // skills of the same name are taken over
+	pace      pace
+
+	// failures is how many calls in a row the tool has left without an answer, over all tasks and drains.
+	failures int
 
 	turn *turn // the last one
 }
@@ -67,6 +72,7 @@ func (e *Engine) drainLeased(ctx context.Context, leased store.Leased, asked tim
 		log: e.log.With("integration", held.Integration.ID),
 	}
 	d.pace.notBefore(time.Now().Add(next.Paced))
+	d.failures = next.Failures
 	if held.Stolen {
 		e.metrics.LeaseStolen()
 	}
@@ -179,10 +185,15 @@ func (d *drain) open() error {
 	if err != nil {
 		return err
 	}
+	about := c.Describe()
+	if d.rendering, err = about.Rendering(account.Settings); err != nil {
+		return err
+	}
 	session, err := c.Open(account)
 	if err != nil {
 		return err
 	}
+	d.adopt = in.Policy.Adopt && about.Can(connector.CanAdopt)
 	d.session, d.limits = session, session.Limits()
 	d.pace.declare(d.limits)
 	d.e.batches.Store(in.ID, d.openUpTo())

@@ -90,7 +90,7 @@ func (d *drain) loose() []string {
 	}
 	for ; t.flying > 0; t.flying-- {
 		a := <-t.answers // soon: see attempt
-		for i, w := range a.chunk.work {
+		for i, w := range a.chunk.sent() {
 			if a.mayBeThere(i) {
 				add(w.item.OriginID)
 			}

@@ -19,10 +19,11 @@ type work struct {
 	unsure bool
 }
 
-func (w *work) skill() connector.Skill {
+func (w *work) skill(adopt bool) connector.Skill {
 	return connector.Skill{
 		OriginID: w.item.OriginID, RemoteID: w.state.RemoteID, Name: w.item.Name,
 		Active: w.item.Status == skill.Active, Unsure: w.unsure || w.state.Unsure,
+		Adopt: adopt && w.state.RemoteID == "",
 	}
 }
 
@@ -33,7 +34,12 @@ type chunk struct {
 	work []*work
 	// opened: an intent over the span is on disk.
 	opened bool
+	// sends is how many of work the call under way holds: all of it, or one while the tool is away.
+	sends int
 }
+
+// sent is the work of the call under way.
+func (c *chunk) sent() []*work { return c.work[:c.sends] }
 
 // plan cuts a task into chunks: it reads the items block by block, looks them up, and sorts out what is unchanged. So a
 // call is full whenever there is enough to write, however few of the items have changed.
@@ -42,6 +48,8 @@ type plan struct {
 	lease     store.Lease
 	rendering string
 	batch     int
+	// refuse is asked about each item that would have to be written. True: it is settled, nothing is sent.
+	refuse func(*work) bool
 
 	task     *store.DrainTask
 	outcomes []skill.Outcome // of the whole task, by position; the plan sets the unchanged ones
@@ -143,7 +151,9 @@ func (p *plan) lookUp(ctx context.Context) error {
 		if w.state.ID == "" {
 			w.state.ID, newIDs = newIDs[0], newIDs[1:]
 		}
-		p.ahead = append(p.ahead, w)
+		if !p.refuse(w) {
+			p.ahead = append(p.ahead, w)
+		}
 	}
 	p.at += len(items)
 	return nil

@@ -62,8 +62,8 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 		}
 	}
 	t.plan = &plan{
-		store: d.e.store, lease: d.lease.Lease, rendering: d.lease.Integration.Tool, batch: max(d.limits.Batch, 1),
-		task: task, outcomes: t.outcomes, first: next.Items,
+		store: d.e.store, lease: d.lease.Lease, rendering: d.rendering, batch: max(d.limits.Batch, 1),
+		task: task, outcomes: t.outcomes, first: next.Items, refuse: t.refuses,
 	}
 	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
 	return t, nil
@@ -130,7 +130,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			}
 			if c != nil {
 				t.waiting = append(t.waiting, c)
-				if t.flying < cap(t.answers) {
+				if t.flying < t.room() {
 					continue
 				}
 			}
@@ -155,7 +155,7 @@ func (t *turn) ready() []*chunk {
 			t.settle(c)
 			continue
 		}
-		if t.flying+len(ready) == cap(t.answers) || t.rest() > 0 {
+		if t.flying+len(ready) >= t.room() || t.rest() > 0 {
 			break
 		}
 		every, taken := t.d.pace.take()
@@ -167,9 +167,21 @@ func (t *turn) ready() []*chunk {
 		if !c.opened {
 			t.step.Open = append(t.step.Open, c.span)
 		}
+		c.sends = len(c.work)
+		if t.d.away() {
+			c.sends = 1
+		}
 		ready = append(ready, c)
 	}
 	return ready
+}
+
+// room is how many calls may be under way at once.
+func (t *turn) room() int {
+	if t.d.away() {
+		return 1
+	}
+	return cap(t.answers)
 }
 
 // rest is how long the tool is to be left alone now.
@@ -185,6 +197,7 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
 		t.step = store.Step{Task: t.task.Ref}
+		t.d.failures = next.Failures // a person may have set them back
 	}
 	return next, err
 }
@@ -196,7 +209,7 @@ func (t *turn) more() bool {
 
 func dirty(step store.Step) bool {
 	return len(step.Open)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 ||
-		step.Hold > 0 || step.Pace > 0 || step.Invalid != ""
+		step.Hold > 0 || step.Pace > 0 || step.Invalid != "" || step.Answered || step.Failures > 0
 }
 
 var errLeave = errors.New("leave")
@@ -211,7 +224,7 @@ func (t *turn) wait(ctx, calls context.Context, leaving bool) error {
 		deadline = calls.Done()
 	}
 	// The next call waits for the tool, not for an answer.
-	if t.flying == 0 || !leaving && t.code == "" && len(t.waiting) > 0 && t.flying < cap(t.answers) {
+	if t.flying == 0 || !leaving && t.code == "" && len(t.waiting) > 0 && t.flying < t.room() {
 		timer := time.NewTimer(t.rest())
 		defer timer.Stop()
 		patience = timer.C
@@ -262,7 +275,9 @@ func (t *turn) take(a answer) {
 	progress := false
 	var rest []*work
 	failure := a.err
-	for i, w := range c.work {
+	sent := c.sent()
+	c.work = c.work[c.sends:]
+	for i, w := range sent {
 		r := a.results[i]
 		switch {
 		case r == nil:
@@ -281,15 +296,26 @@ func (t *turn) take(a answer) {
 	}
 	if progress {
 		t.attempt = 0
+		t.answered()
 	}
 	if len(rest) == 0 {
-		t.settle(c)
+		t.proceed(c)
 		return
 	}
 	if failure == nil {
 		failure = connector.Errorf(connector.Ambiguous, "the tool's answer says nothing of this item")
 	}
 	t.failed(c, rest, failure)
+}
+
+// proceed deals with a chunk whose call is over: the skills that it did not hold come next.
+func (t *turn) proceed(c *chunk) {
+	if len(c.work) == 0 {
+		t.settle(c)
+		return
+	}
+	t.save(c.span)
+	t.waiting = append([]*chunk{c}, t.waiting...)
 }
 
 // isFinal: the tool's word on one item, which no repetition would change.
@@ -320,6 +346,15 @@ func (t *turn) refused(w *work, e *connector.Error) {
 	t.step.Refused = append(t.step.Refused, store.SkillRefused{Ref: w.state.Ref, ID: w.state.ID, Item: w.item, Code: code, Message: message})
 }
 
+// refuses settles what the integration's policy does not let through.
+func (t *turn) refuses(w *work) bool {
+	if w.item.Status != skill.Inactive || !t.d.lease.Integration.Policy.RefuseInactive {
+		return false
+	}
+	t.refused(w, connector.Errorf(connector.Unsupported, "This integration refuses inactive skills: nothing was changed in the tool."))
+	return true
+}
+
 // unsure returns what is in line and may have reached the tool already.
 func (t *turn) unsure() []*work {
 	var unsure []*work
@@ -337,7 +372,7 @@ func (t *turn) unsure() []*work {
 func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	if errors.Is(e, errNotSent) || errors.Is(e, errLeaseOver) { // no fault of the tool's
 		t.lapsed = true
-		c.work = rest
+		c.work = append(rest, c.work...)
 		t.waiting = append([]*chunk{c}, t.waiting...)
 		return
 	}
@@ -347,7 +382,8 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 		for _, w := range rest {
 			t.refused(w, e)
 		}
-		t.settle(c)
+		t.answered()
+		t.proceed(c)
 		return
 	case connector.Credentials:
 		t.invalid = words(e, "not accepted")
@@ -361,6 +397,12 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	}
 	t.attempt++
 	switch {
+	case e.Kind != connector.Away && e.Kind != connector.Ambiguous:
+		t.answered()
+	case t.timeLeft() > 0: // else it is we who did not wait for an answer
+		t.silent(e)
+	}
+	switch {
 	case t.timeLeft() <= 0:
 		t.end(skill.CodeTaskTimedOut, t.d.e.timedOut())
 	case t.attempt >= t.d.e.set.Attempts:
@@ -370,8 +412,34 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 		t.hold(t.pause(e))
 		t.d.e.metrics.Held(t.d.lease.Integration.Tool, e.Kind.String())
 	}
-	c.work = rest
+	c.work = append(rest, c.work...)
 	t.waiting = append([]*chunk{c}, t.waiting...)
+}
+
+// away reports whether the tool has left so many calls in a row without an answer that it is tried with single skills only,
+// one at a time. See docs/adr/0017.
+func (d *drain) away() bool { return d.failures >= d.e.set.Attempts }
+
+// silent counts a call without an answer, for whoever drains next too.
+func (t *turn) silent(e *connector.Error) {
+	before := t.d.away()
+	t.d.failures++
+	t.step.Failures, t.step.Away = t.d.failures, t.d.away()
+	if t.step.Away && !before {
+		t.d.log.Warn("the tool does not answer; until it does, single skills are tried", "failures", t.d.failures, "error", e)
+	}
+}
+
+// answered forgets such calls.
+func (t *turn) answered() {
+	if t.d.failures == 0 {
+		return
+	}
+	if t.d.away() {
+		t.d.log.Info("the tool answers again", "failures", t.d.failures)
+	}
+	t.d.failures = 0
+	t.step.Answered, t.step.Failures, t.step.Away = true, 0, false
 }
 
 // giveUp ends the task after too many failed calls in a row.
@@ -407,7 +475,7 @@ func (t *turn) pause(e *connector.Error) time.Duration {
 	if e.RetryAfter > 0 {
 		return e.RetryAfter
 	}
-	wait := t.d.e.set.Backoff << min(t.attempt-1, 20)
+	wait := t.d.e.set.Backoff << min(max(t.attempt, t.d.failures)-1, 20)
 	if wait <= 0 || wait > t.d.e.set.BackoffMost {
 		wait = t.d.e.set.BackoffMost
 	}

@@ -90,12 +90,29 @@ type Integration struct {
 	EndUser         EndUser
 	Settings        []byte // a JSON object; the tool's connector knows its fields
 	Credentials     []byte // the secret settings, sealed; nil: none
-	SettingsVersion int64
+	Policy          Policy
+	SettingsVersion int64 // of settings, credentials and policy
 	Enabled         bool
 	InvalidReason   string // the tool refused the credentials; empty while they are good
 	InvalidAt       time.Time
 	CreatedAt       time.Time
 	DeletedAt       time.Time // zero while it exists
+}
+
+// Policy is what people want of an integration besides its tool's settings.
+type Policy struct {
+	// Adopt: where the tool holds a skill of the same name already, it is taken over instead of a second one made.
+	Adopt bool
+	// RefuseInactive: inactive skills are refused, and nothing is retired in the tool.
+	RefuseInactive bool
+}
+
+// Away is an integration whose tool has not answered for a while. Until it does, only single skills are tried.
+type Away struct {
+	IntegrationID string
+	Failures      int       // calls in a row without an answer
+	Since         time.Time // when the first of them had failed
+	Next          time.Time // no call before that
 }
 
 // Deleted reports whether the integration was deleted. Its tasks can still be read.
@@ -201,6 +218,8 @@ type Next struct {
 	// Hold is how long the tool asked to be left alone from now on; 0 when it did not, or that time is over. Only a forced
 	// claim meets one.
 	Hold time.Duration
+	// Failures is the Step.Failures that was kept last; 0 when the tool has answered since.
+	Failures int
 	// Paced is the Step.Pace that was kept last, as of now; 0 when that moment has passed.
 	Paced time.Duration
 	// Task is the oldest unfinished task, or nil: then the lease has been given back.
@@ -263,6 +282,12 @@ type Step struct {
 	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. It
 	// never shortens what is kept; a change of the integration ends it.
 	Hold time.Duration
+	// Answered: the tool has answered, so that calls it left without an answer before are forgotten. Failures is how many in
+	// a row it has left so (since, with Answered), over all tasks and drains; 0 leaves what is kept. Away: they are so many
+	// that only single skills are tried.
+	Answered bool
+	Failures int
+	Away     bool
 	// Pace is how far from now the next call may come at the tool's rate, for whoever drains then. 0 leaves what is kept.
 	Pace time.Duration
 
@@ -374,6 +399,7 @@ type Health struct {
 	Unattended int
 	Stale      int // those of them whose last lease ran out: its holder has died, or is suspended
 	Overdue    int // unfinished tasks whose time was up more than 10 s ago
+	Away       int // integrations whose tool has not answered for a while
 }
 
 // Finding is what a look at a database has found.
@@ -455,12 +481,17 @@ type Admin interface {
 	Integrations(ctx context.Context, environmentID string) ([]Integration, error)
 	// Integration of that environment, or of any when it is empty; also a deleted one.
 	Integration(ctx context.Context, environmentID, id string) (Integration, error)
-	// SetEnabled switches an integration. Switching on also forgets that credentials were refused.
+	// SetEnabled switches an integration. Switching on also forgets that credentials were refused. Like SetSettings and
+	// SetAccount it ends a wait for the tool, and forgets that it did not answer.
 	SetEnabled(ctx context.Context, id string, enabled bool) (Integration, error)
 	// SetSettings replaces the settings, and forgets that credentials were refused.
 	SetSettings(ctx context.Context, id string, settings []byte) (Integration, error)
 	// SetAccount is SetSettings for the credentials, too.
 	SetAccount(ctx context.Context, id string, settings, credentials []byte) (Integration, error)
+	// SetPolicy replaces the policy. A drain that is under way begins anew with it.
+	SetPolicy(ctx context.Context, id string, policy Policy) (Integration, error)
+	// Away lists the integrations of one environment, or of all when it is empty, whose tool does not answer.
+	Away(ctx context.Context, environmentID string) ([]Away, error)
 	// DeleteIntegration is for ever. Its waiting tasks are ended by the next drain.
 	DeleteIntegration(ctx context.Context, id string) (Integration, error)
 }

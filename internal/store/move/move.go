@@ -96,6 +96,8 @@ func tables() []table {
 			{to: "invalid_at", kind: moment},
 			{to: "created_at", kind: moment},
 			{to: "deleted_at", kind: moment},
+			{to: "adopt", kind: truth},
+			{to: "refuse_inactive", kind: truth},
 		}},
 		// Leases end here: the number of the next one is higher, so whoever holds one is refused.
 		{to: "drains", columns: []column{
@@ -107,6 +109,9 @@ func tables() []table {
 			{to: "has_skills", from: "skills > 0", kind: truth},
 			{to: "pending"},
 			{to: "waiting"},
+			{to: "failures"},
+			{to: "away_since", kind: moment},
+			{to: "away", kind: truth},
 		}},
 		{to: "tasks", from: "tasks WHERE status = 0", id: "id", columns: append([]column{
 			{to: "seq"}, {to: "done"}, {to: "started", kind: truth}, {to: "touched", kind: truth}, {to: "attempt"}, {to: "deadline", kind: moment},

@@ -117,6 +117,8 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 			EndUserOriginID: nullText(in.EndUser.OriginID),
 			Settings:        in.Settings,
 			Credentials:     in.Credentials,
+			Adopt:           in.Policy.Adopt,
+			RefuseInactive:  in.Policy.RefuseInactive,
 		})
 		out = integration(dbq.Integration(row))
 		return err
@@ -164,6 +166,28 @@ func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
 		return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: settings, Credentials: credentials})
 	})
+}
+
+// SetPolicy implements store.Admin.
+func (s *Store) SetPolicy(ctx context.Context, id string, policy store.Policy) (store.Integration, error) {
+	row, err := s.queries.SetIntegrationPolicy(ctx, dbq.SetIntegrationPolicyParams{
+		ID: id, Adopt: policy.Adopt, RefuseInactive: policy.RefuseInactive,
+	})
+	if err != nil {
+		return store.Integration{}, fmt.Errorf("change policy of integration %q: %w", id, missing(err))
+	}
+	return integration(row), nil
+}
+
+// Away implements store.Admin.
+func (s *Store) Away(ctx context.Context, environmentID string) ([]store.Away, error) {
+	rows, err := s.queries.Away(ctx, environmentID)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list tools that are away: %w", err))
+	}
+	return collect(rows, func(r dbq.AwayRow) store.Away {
+		return store.Away{IntegrationID: r.ID, Failures: int(r.Failures), Since: nullTime(r.AwaySince), Next: r.ResumeAt.UTC()}
+	}), nil
 }
 
 // DeleteIntegration implements store.Admin.
@@ -216,6 +240,7 @@ func integration(row dbq.Integration) store.Integration {
 		},
 		Settings:        row.Settings,
 		Credentials:     row.Credentials,
+		Policy:          store.Policy{Adopt: row.Adopt, RefuseInactive: row.RefuseInactive},
 		SettingsVersion: row.SettingsVersion,
 		Enabled:         row.Enabled,
 		InvalidReason:   text(row.InvalidReason),

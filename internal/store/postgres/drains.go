@@ -48,7 +48,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, ne
 		lease = store.Lease{
 			Ref: row.Integration.Seq, Owner: c.Owner, Epoch: row.Epoch, Integration: integration(row.Integration), Stolen: row.Stolen,
 		}
-		h := &held{b, lease, dbq.HoldLeaseRow{Integration: row.Integration, Now: row.Now, Hold: row.Hold, Paced: row.Paced}}
+		h := &held{b, lease, dbq.HoldLeaseRow{Integration: row.Integration, Now: row.Now, Hold: row.Hold, Paced: row.Paced, Failures: row.Failures}}
 		if row.OpenIntents {
 			if err := h.abandonIntents(ctx); err != nil {
 				return err
@@ -159,7 +159,7 @@ func (h *held) next(ctx context.Context, q *dbq.Queries, state store.State, open
 
 // standing is what is known without looking for a task.
 func (h *held) standing(state store.State) store.Next {
-	return store.Next{Now: h.row.Now.UTC(), State: state, Hold: h.row.Hold, Paced: h.row.Paced}
+	return store.Next{Now: h.row.Now.UTC(), State: state, Hold: h.row.Hold, Failures: int(h.row.Failures), Paced: h.row.Paced}
 }
 
 // Extend implements store.Drains.
@@ -284,6 +284,9 @@ func (h *held) goOn(ctx context.Context, q *dbq.Queries, step store.Step) (store
 			h.row.Paced = step.Pace
 		}
 	}
+	if err := h.noteFailures(ctx, q, step); err != nil {
+		return store.Next{}, err
+	}
 	switch step.Then {
 	case store.Proceed:
 		return h.next(ctx, q, state, step.OpenUpTo)
@@ -293,6 +296,21 @@ func (h *held) goOn(ctx context.Context, q *dbq.Queries, step store.Step) (store
 	default:
 		return h.standing(state), nil
 	}
+}
+
+// noteFailures keeps whether the tool answers.
+func (h *held) noteFailures(ctx context.Context, q *dbq.Queries, step store.Step) error {
+	if step.Answered {
+		h.row.Failures = 0
+		if err := q.ForgetFailures(ctx, h.lease.Ref); err != nil {
+			return err
+		}
+	}
+	if step.Failures == 0 {
+		return nil
+	}
+	h.row.Failures = int32(step.Failures)
+	return q.NoteFailures(ctx, dbq.NoteFailuresParams{Integration: h.lease.Ref, Failures: h.row.Failures, Away: step.Away})
 }
 
 // checkpoint moves a task on: intents, outcomes, its end.

@@ -102,7 +102,7 @@ func leased(sub store.Submission, task skill.Task, row dbq.SubmitTaskRow) *store
 			Ref: row.Integration.Seq, Owner: sub.Claim.Owner, Epoch: row.Epoch, Integration: integration(row.Integration),
 		},
 		Next: store.Next{
-			Now: task.CreatedAt, State: stateOf(row.Integration), Paced: row.Paced, Opened: row.Opened,
+			Now: task.CreatedAt, State: stateOf(row.Integration), Failures: int(row.Failures), Paced: row.Paced, Opened: row.Opened,
 			Task: &store.DrainTask{Task: task, Ref: row.Task, Items: len(sub.Items), TimeLeft: sub.Timeout},
 		},
 	}

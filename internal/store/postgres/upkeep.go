@@ -28,7 +28,7 @@ func (s *Store) Health(ctx context.Context) (h store.Health, err error) {
 	h = store.Health{
 		Product: "PostgreSQL " + database.Version, Now: database.Now.UTC(), Bytes: database.Bytes,
 		Pending: int(q.Pending), WaitingItems: int(q.Waiting), Leases: int(q.Leases), Unattended: int(q.Unattended),
-		Stale: int(q.Stale), Overdue: int(q.Overdue),
+		Stale: int(q.Stale), Overdue: int(q.Overdue), Away: int(q.Away),
 	}
 	if err == nil {
 		h.OldestPending = oldest.UTC()

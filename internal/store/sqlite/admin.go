@@ -100,6 +100,8 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 			Settings:        string(in.Settings),
 			Credentials:     in.Credentials,
 			CreatedAt:       tx.now,
+			Adopt:           flag(in.Policy.Adopt),
+			RefuseInactive:  flag(in.Policy.RefuseInactive),
 		})
 		if err != nil {
 			return err
@@ -152,6 +154,34 @@ func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials
 	})
 }
 
+// SetPolicy implements store.Admin.
+func (s *Store) SetPolicy(ctx context.Context, id string, policy store.Policy) (out store.Integration, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.SetIntegrationPolicy(ctx, dbq.SetIntegrationPolicyParams{
+			ID: id, Adopt: flag(policy.Adopt), RefuseInactive: flag(policy.RefuseInactive),
+		})
+		out = integration(row)
+		return absent(err)
+	})
+	if err != nil {
+		return store.Integration{}, fmt.Errorf("change policy of integration %q: %w", id, err)
+	}
+	return out, nil
+}
+
+// Away implements store.Admin.
+func (s *Store) Away(ctx context.Context, environmentID string) ([]store.Away, error) {
+	rows, err := s.queries.Away(ctx, environmentID)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list tools that are away: %w", err))
+	}
+	return collect(rows, func(r dbq.AwayRow) store.Away {
+		return store.Away{
+			IntegrationID: r.ID, Failures: int(r.Failures), Since: fromNullMillis(r.AwaySince), Next: fromMillis(r.ResumeAt),
+		}
+	}), nil
+}
+
 // DeleteIntegration implements store.Admin.
 func (s *Store) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
 	return s.changeIntegration(ctx, "delete", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
@@ -198,6 +228,7 @@ func integration(row dbq.Integration) store.Integration {
 		},
 		Settings:        []byte(row.Settings),
 		Credentials:     row.Credentials,
+		Policy:          store.Policy{Adopt: row.Adopt != 0, RefuseInactive: row.RefuseInactive != 0},
 		SettingsVersion: row.SettingsVersion,
 		Enabled:         row.Enabled != 0,
 		InvalidReason:   row.InvalidReason.String,

@@ -47,7 +47,7 @@ func (tx *transaction) claim(ctx context.Context, row dbq.ClaimableDrainRow, c s
 	}
 	next, err := tx.next(ctx, lease, standing{
 		State:    stateOf(in.Enabled, in.DeletedAt, in.InvalidReason, in.SettingsVersion),
-		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
+		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil, failures: row.Failures,
 	}, c.OpenUpTo)
 	return lease, next, err
 }
@@ -129,13 +129,15 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task, position int64) (start
 // standing is how a drain's integration stands.
 type standing struct {
 	store.State
-	resumeAt, pacedUntil int64
+	resumeAt, pacedUntil, failures int64
 }
 
 // plain is what every drain is told, whatever it does next.
 func (tx *transaction) plain(st standing) store.Next {
 	left := func(moment int64) time.Duration { return time.Duration(max(0, moment-tx.now)) * time.Millisecond }
-	return store.Next{Now: fromMillis(tx.now), State: st.State, Hold: left(st.resumeAt), Paced: left(st.pacedUntil)}
+	return store.Next{
+		Now: fromMillis(tx.now), State: st.State, Hold: left(st.resumeAt), Failures: int(st.failures), Paced: left(st.pacedUntil),
+	}
 }
 
 // next finds what to do next, and gives the lease back when there is nothing.
@@ -242,7 +244,7 @@ func (tx *transaction) standing(ctx context.Context, lease store.Lease) (standin
 	}
 	return standing{
 		State:    stateOf(row.Enabled, row.DeletedAt, row.InvalidReason, row.SettingsVersion),
-		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil,
+		resumeAt: row.ResumeAt, pacedUntil: row.PacedUntil, failures: row.Failures,
 	}, nil
 }
 
@@ -259,6 +261,9 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 			return err
 		}
 		if err := tx.hold(ctx, lease, step, &st); err != nil {
+			return err
+		}
+		if err := tx.noteFailures(ctx, lease, step, &st); err != nil {
 			return err
 		}
 		if err := s.settleSkills(ctx, tx, lease, step); err != nil {
@@ -306,6 +311,23 @@ func (tx *transaction) hold(ctx context.Context, lease store.Lease, step store.S
 		st.pacedUntil = tx.now + millis(step.Pace)
 	}
 	return tx.HoldDrain(ctx, dbq.HoldDrainParams{Integration: lease.Ref, ResumeAt: st.resumeAt, PacedUntil: st.pacedUntil})
+}
+
+// noteFailures keeps whether the tool answers.
+func (tx *transaction) noteFailures(ctx context.Context, lease store.Lease, step store.Step, st *standing) error {
+	if step.Answered {
+		st.failures = 0
+		if err := tx.ForgetFailures(ctx, lease.Ref); err != nil {
+			return err
+		}
+	}
+	if step.Failures == 0 {
+		return nil
+	}
+	st.failures = int64(step.Failures)
+	return tx.NoteFailures(ctx, dbq.NoteFailuresParams{
+		Integration: lease.Ref, Failures: st.failures, Away: flag(step.Away), Now: sql.NullInt64{Int64: tx.now, Valid: true},
+	})
 }
 
 // millis rounds up: a wait is never shortened.

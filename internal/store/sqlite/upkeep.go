@@ -173,7 +173,7 @@ func (s *Store) Health(ctx context.Context) (store.Health, error) {
 		return store.Health{}, fault(fmt.Errorf("health of the queue: %w", err))
 	}
 	h.Pending, h.WaitingItems, h.Leases, h.Unattended = int(row.Pending), int(row.Waiting), int(row.Leases), int(row.Unattended)
-	h.Stale, h.Overdue = int(row.Stale), int(row.Overdue)
+	h.Stale, h.Overdue, h.Away = int(row.Stale), int(row.Overdue), int(row.Away)
 	oldest, err := s.queries.OldestPending(ctx)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return store.Health{}, fault(fmt.Errorf("oldest pending task: %w", err))

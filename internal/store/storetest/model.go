@@ -109,6 +109,7 @@ type side struct {
 	until    time.Time
 	resumeAt time.Time
 	pacedTo  time.Time
+	failures int
 	leases   []*heldLease // the last ones, good or not
 }
 
@@ -370,7 +371,7 @@ func (s *side) learn(task *heldTask, id string, ref int64) {
 
 func (s *side) plain() store.Next {
 	return store.Next{
-		Now: s.now(), State: s.state, Hold: max(0, s.resumeAt.Sub(s.now())), Paced: max(0, s.pacedTo.Sub(s.now())),
+		Now: s.now(), State: s.state, Hold: max(0, s.resumeAt.Sub(s.now())), Failures: s.failures, Paced: max(0, s.pacedTo.Sub(s.now())),
 	}
 }
 
@@ -442,6 +443,12 @@ func (s *side) advance(l *heldLease, step store.Step) {
 	}
 	if step.Pace > 0 {
 		s.pacedTo = s.now().Add(step.Pace)
+	}
+	if step.Answered {
+		s.failures = 0
+	}
+	if step.Failures > 0 {
+		s.failures = step.Failures
 	}
 	if step.Invalid != "" {
 		s.state.InvalidReason = step.Invalid
@@ -727,7 +734,10 @@ func (s *side) askForPatience() {
 	r := s.r
 	waits := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 5 * time.Second, time.Minute})
 	l := s.lease(func(*heldLease) bool { return true })
-	s.advance(l, store.Step{Hold: waits.Draw(r, "hold"), Pace: waits.Draw(r, "pace")})
+	s.advance(l, store.Step{
+		Hold: waits.Draw(r, "hold"), Pace: waits.Draw(r, "pace"),
+		Answered: rapid.Bool().Draw(r, "answered"), Failures: rapid.IntRange(0, 3).Draw(r, "failures"),
+	})
 }
 
 // change changes the integration, and lets its drain look at once what that means.
@@ -761,7 +771,7 @@ func (s *side) change() {
 	case "delete":
 		s.state.Deleted = true
 	}
-	s.resumeAt, s.wanted = time.Time{}, len(s.pending()) > 0
+	s.resumeAt, s.failures, s.wanted = time.Time{}, 0, len(s.pending()) > 0
 }
 
 // fail ends tasks in bulk, among them some that were taken up or have ended.
@@ -997,7 +1007,7 @@ func (m *model) end() {
 			if !s.state.Enabled && !s.state.Deleted {
 				_, err := s.SetEnabled(s.ctx(), s.in.ID, true)
 				s.must(err)
-				s.state.Enabled, s.state.InvalidReason, s.resumeAt, s.wanted = true, "", time.Time{}, true
+				s.state.Enabled, s.state.InvalidReason, s.resumeAt, s.failures, s.wanted = true, "", time.Time{}, 0, true
 			}
 			l := s.claimAs(store.Claim{IntegrationID: s.in.ID, Owner: "last", TTL: ttl, Force: true})
 			if l == nil {

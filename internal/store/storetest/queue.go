@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -253,6 +254,141 @@ func paced(t *testing.T, f *fixture) {
 	wantError(t, err, store.ErrLeaseLost)
 	if after := f.advance(t, lease, store.Step{}); after.Paced != 0 || after.Hold != 0 {
 		t.Errorf("a refused step set a wait: %+v", after)
+	}
+}
+
+func notAnswering(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, other := f.integration(t), f.integration(t)
+	f.submit(t, in, items("a")...)
+	f.submit(t, in, items("b")...)
+	lease, next := f.claim(t, in, "x", 10)
+	away := func(what string, want ...store.Away) {
+		t.Helper()
+		for _, env := range []string{f.env, ""} {
+			got, err := f.Away(ctx, env)
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+				t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
+			}
+		}
+		if h, err := f.Health(ctx); err != nil || h.Away != len(want) {
+			t.Errorf("%s: the database says that %d are away, %v", what, h.Away, err)
+		}
+	}
+	if next.Failures != 0 {
+		t.Errorf("from the start: %+v", next)
+	}
+	since := f.clock.Now()
+	if after := f.advance(t, lease, store.Step{Task: next.Task.Ref, Failures: 3, Hold: time.Second}); after.Failures != 3 {
+		t.Errorf("failures = %d", after.Failures)
+	}
+	away("not for long enough")
+	f.clock.advance(2 * time.Second)
+	if after := f.advance(t, lease, store.Step{Failures: 4, Away: true, Hold: time.Minute}); after.Failures != 4 {
+		t.Errorf("failures = %d", after.Failures)
+	}
+	is := store.Away{IntegrationID: in.ID, Failures: 4, Since: since, Next: f.clock.Now().Add(time.Minute)}
+	away("it does not answer", is)
+	if after := f.advance(t, lease, store.Step{}); after.Failures != 4 {
+		t.Errorf("a step that says nothing changed it: %+v", after)
+	}
+	// The next drain knows of it, with the next task too, and in another environment nobody does.
+	f.clock.advance(ttl)
+	old := lease
+	lease, next, err := f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "y", TTL: ttl, Force: true})
+	if err != nil || next.Failures != 4 {
+		t.Fatalf("the next drain: %+v, %v", next, err)
+	}
+	_, err = f.Advance(ctx, old, store.Step{Failures: 9, Away: true})
+	wantError(t, err, store.ErrLeaseLost)
+	next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	if next.Failures != 4 || next.Task == nil {
+		t.Fatalf("the next task: %+v", next)
+	}
+	away("it still does not", is)
+	if list, err := f.Away(ctx, "none"); err != nil || len(list) != 0 {
+		t.Errorf("elsewhere: %+v, %v", list, err)
+	}
+	// It answers, and then not again, in one step.
+	if after := f.advance(t, lease, store.Step{Answered: true, Failures: 1, Away: true}); after.Failures != 1 {
+		t.Errorf("failures = %d", after.Failures)
+	}
+	is.Failures, is.Since = 1, f.clock.Now()
+	away("anew", is)
+	if after := f.advance(t, lease, store.Step{Answered: true}); after.Failures != 0 {
+		t.Errorf("failures = %d", after.Failures)
+	}
+	away("it has answered")
+
+	for name, change := range map[string]func() error{
+		"on":       func() error { _, err := f.SetEnabled(ctx, in.ID, true); return err },
+		"settings": func() error { _, err := f.SetSettings(ctx, in.ID, []byte(`{}`)); return err },
+		"account":  func() error { _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("x")); return err },
+	} {
+		f.advance(t, lease, store.Step{Failures: 7, Away: true, Hold: time.Hour})
+		if _, err := f.SetPolicy(ctx, in.ID, store.Policy{Adopt: true}); err != nil {
+			t.Error(err)
+		}
+		if after := f.advance(t, lease, store.Step{}); after.Failures != 7 || after.Hold != time.Hour {
+			t.Errorf("a new policy changed it: %+v", after)
+		}
+		if err := change(); err != nil {
+			t.Error(err)
+		}
+		away(name)
+		if after := f.advance(t, lease, store.Step{}); after.Failures != 0 || after.Hold != 0 {
+			t.Errorf("%s: %+v", name, after)
+		}
+	}
+	f.advance(t, lease, store.Step{Failures: 7, Away: true})
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Error(err)
+	}
+	away("deleted")
+	if list, err := f.Due(ctx, 10); err != nil || slices.ContainsFunc(list, func(d store.DueDrain) bool { return d.IntegrationID == other.ID }) {
+		t.Errorf("due: %+v, %v", list, err)
+	}
+}
+
+func policies(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	all := store.Policy{Adopt: true, RefuseInactive: true}
+	made, err := f.CreateIntegration(ctx, store.Integration{EnvironmentID: f.env, Tool: "sandbox", Settings: []byte(`{}`), Policy: all})
+	if err != nil || made.Policy != all {
+		t.Fatalf("made: %+v, %v", made, err)
+	}
+	in := f.integration(t)
+	if in.Policy != (store.Policy{}) {
+		t.Errorf("from the start: %+v", in.Policy)
+	}
+	f.submit(t, in, items("a")...)
+	lease, _ := f.claim(t, in, "x", 0)
+	f.advance(t, lease, store.Step{Invalid: "wrong token"})
+	for n, p := range []store.Policy{{Adopt: true}, {RefuseInactive: true}, {}, all} {
+		got, err := f.SetPolicy(ctx, in.ID, p)
+		if err != nil || got.Policy != p || got.SettingsVersion != int64(2+n) || got.InvalidReason == "" {
+			t.Errorf("%+v: %+v, %v", p, got, err)
+		}
+		if found, err := f.Integration(ctx, f.env, in.ID); err != nil || cmp.Diff(got, found) != "" {
+			t.Errorf("found %+v, %v", found, err)
+		}
+	}
+	// A drain that is under way is told, and the next one has it.
+	if after := f.advance(t, lease, store.Step{Then: store.Leave}); after.State.SettingsVersion != 5 {
+		t.Errorf("the drain is told %+v", after.State)
+	}
+	if lease, _ = f.claim(t, in, "y", 0); lease.Integration.Policy != all {
+		t.Errorf("the next drain has %+v", lease.Integration.Policy)
+	}
+	if got, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); err != nil || got.Policy != all {
+		t.Errorf("with other settings: %+v, %v", got, err)
+	}
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{in.ID, "sandbox:none"} {
+		_, err := f.SetPolicy(ctx, id, store.Policy{})
+		wantError(t, err, store.ErrNotFound)
 	}
 }
 

@@ -41,6 +41,8 @@ func Run(t *testing.T, open Opener) {
 		{"a wait that the tool asked for is kept", resumeLater},
 		{"a wait that the tool asked for outlives its drain", held},
 		{"the tool's pace outlives its drain", paced},
+		{"a tool that does not answer is known to all", notAnswering},
+		{"policies", policies},
 		{"a lease that ran out is told from one that was given back", stolen},
 		{"what may wait is limited", mostWaiting},
 		{"what may wait is limited, raced for", mostWaitingRaced},

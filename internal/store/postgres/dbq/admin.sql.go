@@ -10,6 +10,44 @@ import (
 	"time"
 )
 
+const away = `-- name: Away :many
+SELECT i.id, d.failures, d.away_since, d.resume_at FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.away AND i.deleted_at IS NULL AND ($1::text = '' OR i.environment_id = $1::text)
+ORDER BY d.away_since, i.seq
+`
+
+type AwayRow struct {
+	ID        string
+	Failures  int32
+	AwaySince *time.Time
+	ResumeAt  time.Time
+}
+
+func (q *Queries) Away(ctx context.Context, environment string) ([]AwayRow, error) {
+	rows, err := q.db.Query(ctx, away, environment)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AwayRow
+	for rows.Next() {
+		var i AwayRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Failures,
+			&i.AwaySince,
+			&i.ResumeAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const databaseHealth = `-- name: DatabaseHealth :one
 SELECT clock()::timestamptz AS now, current_setting('server_version')::text AS version, pg_database_size(current_database()) AS bytes
 `
@@ -29,7 +67,7 @@ func (q *Queries) DatabaseHealth(ctx context.Context) (DatabaseHealthRow, error)
 
 const deleteIntegration = `-- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = clock() WHERE id = $1 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration, error) {
@@ -51,6 +89,8 @@ func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -108,13 +148,15 @@ func (q *Queries) InsertEnvironment(ctx context.Context, arg InsertEnvironmentPa
 
 const insertIntegration = `-- name: InsertIntegration :one
 WITH i AS (
-  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock())
-  RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials,
+    adopt, refuse_inactive, created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+    $9, $10, clock())
+  RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
 )
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM i
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM i
 `
 
 type InsertIntegrationParams struct {
@@ -126,6 +168,8 @@ type InsertIntegrationParams struct {
 	EndUserOriginID *string
 	Settings        []byte
 	Credentials     []byte
+	Adopt           bool
+	RefuseInactive  bool
 }
 
 type InsertIntegrationRow struct {
@@ -144,6 +188,8 @@ type InsertIntegrationRow struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	Credentials     []byte
+	Adopt           bool
+	RefuseInactive  bool
 }
 
 func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationParams) (InsertIntegrationRow, error) {
@@ -156,6 +202,8 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		arg.EndUserOriginID,
 		arg.Settings,
 		arg.Credentials,
+		arg.Adopt,
+		arg.RefuseInactive,
 	)
 	var i InsertIntegrationRow
 	err := row.Scan(
@@ -174,6 +222,8 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -205,7 +255,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time
 }
 
 const integration = `-- name: Integration :one
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations WHERE id = $1 AND ($2::text = '' OR environment_id = $2::text)
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM integrations WHERE id = $1 AND ($2::text = '' OR environment_id = $2::text)
 `
 
 type IntegrationParams struct {
@@ -232,12 +282,14 @@ func (q *Queries) Integration(ctx context.Context, arg IntegrationParams) (Integ
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
 
 const integrations = `-- name: Integrations :many
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM integrations
 WHERE ($1::text = '' OR environment_id = $1::text) AND deleted_at IS NULL
 ORDER BY seq
 `
@@ -267,6 +319,8 @@ func (q *Queries) Integrations(ctx context.Context, environment string) ([]Integ
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Credentials,
+			&i.Adopt,
+			&i.RefuseInactive,
 		); err != nil {
 			return nil, err
 		}
@@ -429,6 +483,7 @@ SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended,
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
     AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
+  count(*) FILTER (WHERE d.away AND i.deleted_at IS NULL) AS away,
   (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
@@ -439,6 +494,7 @@ type QueueHealthRow struct {
 	Leases     int64
 	Unattended int64
 	Stale      int64
+	Away       int64
 	Overdue    int64
 }
 
@@ -451,6 +507,7 @@ func (q *Queries) QueueHealth(ctx context.Context) (QueueHealthRow, error) {
 		&i.Leases,
 		&i.Unattended,
 		&i.Stale,
+		&i.Away,
 		&i.Overdue,
 	)
 	return i, err
@@ -471,7 +528,8 @@ func (q *Queries) Reseal(ctx context.Context, arg ResealParams) error {
 }
 
 const reviveDrain = `-- name: ReviveDrain :exec
-UPDATE drains SET resume_at = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
+UPDATE drains SET resume_at = 'epoch', failures = 0, away_since = NULL, away = false,
+  wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
 WHERE drains.integration = $1
 `
 
@@ -541,7 +599,7 @@ const setIntegrationAccount = `-- name: SetIntegrationAccount :one
 UPDATE integrations
 SET settings = $1, credentials = $2, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = $3 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationAccountParams struct {
@@ -569,6 +627,8 @@ func (q *Queries) SetIntegrationAccount(ctx context.Context, arg SetIntegrationA
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -579,7 +639,7 @@ SET enabled = $1::boolean,
     invalid_reason = CASE WHEN $1::boolean THEN NULL ELSE invalid_reason END,
     invalid_at = CASE WHEN $1::boolean THEN NULL ELSE invalid_at END
 WHERE id = $2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationEnabledParams struct {
@@ -606,6 +666,45 @@ func (q *Queries) SetIntegrationEnabled(ctx context.Context, arg SetIntegrationE
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
+	)
+	return i, err
+}
+
+const setIntegrationPolicy = `-- name: SetIntegrationPolicy :one
+UPDATE integrations SET adopt = $1, refuse_inactive = $2, settings_version = settings_version + 1
+WHERE id = $3 AND deleted_at IS NULL
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
+`
+
+type SetIntegrationPolicyParams struct {
+	Adopt          bool
+	RefuseInactive bool
+	ID             string
+}
+
+func (q *Queries) SetIntegrationPolicy(ctx context.Context, arg SetIntegrationPolicyParams) (Integration, error) {
+	row := q.db.QueryRow(ctx, setIntegrationPolicy, arg.Adopt, arg.RefuseInactive, arg.ID)
+	var i Integration
+	err := row.Scan(
+		&i.Seq,
+		&i.ID,
+		&i.EnvironmentID,
+		&i.Tool,
+		&i.Name,
+		&i.EndUserEmail,
+		&i.EndUserOriginID,
+		&i.Settings,
+		&i.SettingsVersion,
+		&i.Enabled,
+		&i.InvalidReason,
+		&i.InvalidAt,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -614,7 +713,7 @@ const setIntegrationSettings = `-- name: SetIntegrationSettings :one
 UPDATE integrations
 SET settings = $1, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = $2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationSettingsParams struct {
@@ -641,6 +740,8 @@ func (q *Queries) SetIntegrationSettings(ctx context.Context, arg SetIntegration
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }

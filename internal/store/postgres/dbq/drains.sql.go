@@ -62,8 +62,8 @@ UPDATE drains SET owner = $1, epoch = d.epoch + 1, until = clock() + $2::interva
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE drains.integration = d.integration AND i.id = $3
   AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR $4::boolean)
-RETURNING i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
-  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+RETURNING i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced, d.failures,
   EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration AND intents.receipt IS NULL) AS open_intents
 `
 
@@ -81,6 +81,7 @@ type ClaimDrainRow struct {
 	Now         time.Time
 	Hold        time.Duration
 	Paced       time.Duration
+	Failures    int32
 	OpenIntents bool
 }
 
@@ -109,11 +110,14 @@ func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) (ClaimDr
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
 		&i.Integration.Credentials,
+		&i.Integration.Adopt,
+		&i.Integration.RefuseInactive,
 		&i.Epoch,
 		&i.Stolen,
 		&i.Now,
 		&i.Hold,
 		&i.Paced,
+		&i.Failures,
 		&i.OpenIntents,
 	)
 	return i, err
@@ -388,6 +392,15 @@ func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int32, 
 	return column_1, err
 }
 
+const forgetFailures = `-- name: ForgetFailures :exec
+UPDATE drains SET failures = 0, away = false, away_since = NULL WHERE integration = $1
+`
+
+func (q *Queries) ForgetFailures(ctx context.Context, integration int64) error {
+	_, err := q.db.Exec(ctx, forgetFailures, integration)
+	return err
+}
+
 const forgetReceipts = `-- name: ForgetReceipts :exec
 UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = $1
 `
@@ -416,10 +429,11 @@ func (q *Queries) HoldDrain(ctx context.Context, arg HoldDrainParams) error {
 }
 
 const holdLease = `-- name: HoldLease :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, clock()::timestamptz AS now,
-  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, clock()::timestamptz AS now,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  coalesce(d.failures, 0)::integer AS failures
 FROM integrations i LEFT JOIN LATERAL (
-  SELECT integration, wanted, resume_at, paced_until, notified_at, owner, epoch, until, has_skills, pending, waiting FROM drains WHERE drains.integration = i.seq AND drains.owner = $1 AND drains.epoch = $2 FOR NO KEY UPDATE
+  SELECT integration, wanted, resume_at, paced_until, notified_at, owner, epoch, until, has_skills, pending, waiting, failures, away_since, away FROM drains WHERE drains.integration = i.seq AND drains.owner = $1 AND drains.epoch = $2 FOR NO KEY UPDATE
 ) d ON true
 WHERE i.seq = $3 AND (d.integration IS NOT NULL OR refuse('WC001'))
 `
@@ -435,6 +449,7 @@ type HoldLeaseRow struct {
 	Now         time.Time
 	Hold        time.Duration
 	Paced       time.Duration
+	Failures    int32
 }
 
 // The lease's integration and its waits, under the lock of the drain's row. Without the lease the transaction ends here.
@@ -457,9 +472,12 @@ func (q *Queries) HoldLease(ctx context.Context, arg HoldLeaseParams) (HoldLease
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
 		&i.Integration.Credentials,
+		&i.Integration.Adopt,
+		&i.Integration.RefuseInactive,
 		&i.Now,
 		&i.Hold,
 		&i.Paced,
+		&i.Failures,
 	)
 	return i, err
 }
@@ -707,6 +725,21 @@ func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow
 		&i.Block,
 	)
 	return i, err
+}
+
+const noteFailures = `-- name: NoteFailures :exec
+UPDATE drains SET failures = $1, away = $2, away_since = coalesce(away_since, clock()) WHERE integration = $3
+`
+
+type NoteFailuresParams struct {
+	Failures    int32
+	Away        bool
+	Integration int64
+}
+
+func (q *Queries) NoteFailures(ctx context.Context, arg NoteFailuresParams) error {
+	_, err := q.db.Exec(ctx, noteFailures, arg.Failures, arg.Away, arg.Integration)
+	return err
 }
 
 const noteReceipts = `-- name: NoteReceipts :exec

@@ -30,4 +30,6 @@ type Integration struct {
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 	Credentials     []byte
+	Adopt           bool
+	RefuseInactive  bool
 }

@@ -136,7 +136,7 @@ func (q *Queries) OverdueTasks(ctx context.Context, most int32) ([]OverdueTasksR
 
 const submitTask = `-- name: SubmitTask :one
 WITH l AS (
-  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
+  SELECT d.integration, d.wanted, d.notified_at, d.waiting, d.failures, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
     greatest(d.paced_until - clock(), '0')::interval AS paced,
     ($1::text <> '' AND NOT d.wanted AND d.owner IS NULL AND d.until <= clock() AND d.resume_at <= clock()
       AND i.invalid_reason IS NULL)::boolean AS rests
@@ -165,7 +165,7 @@ WITH l AS (
   INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
   SELECT d.integration, t.seq, 0, $4::integer, d.epoch, clock() FROM t, d WHERE d.opened
 )
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.rests,
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.failures, l.rests,
   EXISTS (SELECT 1 FROM d) AS accepted, coalesce((SELECT d.notify FROM d), false)::boolean AS notify,
   coalesce((SELECT d.epoch FROM d), 0)::bigint AS epoch, coalesce((SELECT d.opened FROM d), false)::boolean AS opened,
   coalesce((SELECT t.seq FROM t), 0)::bigint AS task
@@ -196,6 +196,7 @@ type SubmitTaskRow struct {
 	CreatedAt     time.Time
 	WaitingBefore int64
 	Paced         time.Duration
+	Failures      int32
 	Rests         bool
 	Accepted      bool
 	Notify        bool
@@ -242,10 +243,13 @@ func (q *Queries) SubmitTask(ctx context.Context, arg SubmitTaskParams) (SubmitT
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
 		&i.Integration.Credentials,
+		&i.Integration.Adopt,
+		&i.Integration.RefuseInactive,
 		&i.Deleted,
 		&i.CreatedAt,
 		&i.WaitingBefore,
 		&i.Paced,
+		&i.Failures,
 		&i.Rests,
 		&i.Accepted,
 		&i.Notify,

@@ -28,8 +28,10 @@ RETURNING id, environment_id, name, prefix, created_at, revoked_at;
 
 -- name: InsertIntegration :one
 WITH i AS (
-  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
-  VALUES (@id, @environment_id, @tool, @name, sqlc.narg(end_user_email), sqlc.narg(end_user_origin_id), @settings, @credentials, clock())
+  INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials,
+    adopt, refuse_inactive, created_at)
+  VALUES (@id, @environment_id, @tool, @name, sqlc.narg(end_user_email), sqlc.narg(end_user_origin_id), @settings, @credentials,
+    @adopt, @refuse_inactive, clock())
   RETURNING *
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
@@ -67,6 +69,16 @@ SET settings = @settings, credentials = @credentials, settings_version = setting
 WHERE id = @id AND deleted_at IS NULL
 RETURNING *;
 
+-- name: SetIntegrationPolicy :one
+UPDATE integrations SET adopt = @adopt, refuse_inactive = @refuse_inactive, settings_version = settings_version + 1
+WHERE id = @id AND deleted_at IS NULL
+RETURNING *;
+
+-- name: Away :many
+SELECT i.id, d.failures, d.away_since, d.resume_at FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.away AND i.deleted_at IS NULL AND (@environment::text = '' OR i.environment_id = @environment::text)
+ORDER BY d.away_since, i.seq;
+
 -- name: Sealed :many
 SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL ORDER BY seq FOR UPDATE;
 
@@ -78,7 +90,8 @@ UPDATE integrations SET deleted_at = clock() WHERE id = @id AND deleted_at IS NU
 RETURNING *;
 
 -- name: ReviveDrain :exec
-UPDATE drains SET resume_at = 'epoch', wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
+UPDATE drains SET resume_at = 'epoch', failures = 0, away_since = NULL, away = false,
+  wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
 WHERE drains.integration = @integration;
 
 -- name: KeepMasterKey :exec
@@ -100,6 +113,7 @@ SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended,
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
     AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
+  count(*) FILTER (WHERE d.away AND i.deleted_at IS NULL) AS away,
   (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 

@@ -5,13 +5,14 @@ FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE drains.integration = d.integration AND i.id = @id
   AND d.wanted AND d.until <= clock() AND (d.resume_at <= clock() OR @force::boolean)
 RETURNING sqlc.embed(i), drains.epoch, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
-  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced, d.failures,
   EXISTS (SELECT 1 FROM intents WHERE intents.integration = d.integration AND intents.receipt IS NULL) AS open_intents;
 
 -- name: HoldLease :one
 -- The lease's integration and its waits, under the lock of the drain's row. Without the lease the transaction ends here.
 SELECT sqlc.embed(i), clock()::timestamptz AS now,
-  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  coalesce(d.failures, 0)::integer AS failures
 FROM integrations i LEFT JOIN LATERAL (
   SELECT * FROM drains WHERE drains.integration = i.seq AND drains.owner = @owner AND drains.epoch = @epoch FOR NO KEY UPDATE
 ) d ON true
@@ -38,6 +39,12 @@ UPDATE drains SET
   resume_at = greatest(resume_at, CASE WHEN @hold::interval > '0' THEN clock() + @hold::interval END),
   paced_until = CASE WHEN @pace::interval > '0' THEN clock() + @pace::interval ELSE paced_until END
 WHERE integration = @integration;
+
+-- name: NoteFailures :exec
+UPDATE drains SET failures = @failures, away = @away, away_since = coalesce(away_since, clock()) WHERE integration = @integration;
+
+-- name: ForgetFailures :exec
+UPDATE drains SET failures = 0, away = false, away_since = NULL WHERE integration = @integration;
 
 -- name: SetHasSkills :exec
 UPDATE drains SET has_skills = true WHERE integration = @integration AND NOT has_skills;

@@ -3,7 +3,7 @@
 -- are accepted. Nothing is inserted where the integration is off, gone or full. With an owner, an integration that rests is
 -- leased by the way, and a task that fits into a call gets its intent, as ClaimDrain and NextTask would do it.
 WITH l AS (
-  SELECT d.integration, d.wanted, d.notified_at, d.waiting, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
+  SELECT d.integration, d.wanted, d.notified_at, d.waiting, d.failures, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted,
     greatest(d.paced_until - clock(), '0')::interval AS paced,
     (@owner::text <> '' AND NOT d.wanted AND d.owner IS NULL AND d.until <= clock() AND d.resume_at <= clock()
       AND i.invalid_reason IS NULL)::boolean AS rests
@@ -32,7 +32,7 @@ WITH l AS (
   INSERT INTO intents (integration, task, start, stop, epoch, opened_at)
   SELECT d.integration, t.seq, 0, @items::integer, d.epoch, clock() FROM t, d WHERE d.opened
 )
-SELECT sqlc.embed(i), l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.rests,
+SELECT sqlc.embed(i), l.deleted::boolean AS deleted, clock()::timestamptz AS created_at, l.waiting AS waiting_before, l.paced, l.failures, l.rests,
   EXISTS (SELECT 1 FROM d) AS accepted, coalesce((SELECT d.notify FROM d), false)::boolean AS notify,
   coalesce((SELECT d.epoch FROM d), 0)::bigint AS epoch, coalesce((SELECT d.opened FROM d), false)::boolean AS opened,
   coalesce((SELECT t.seq FROM t), 0)::bigint AS task

@@ -10,9 +10,51 @@ import (
 	"database/sql"
 )
 
+const away = `-- name: Away :many
+SELECT i.id, d.failures, d.away_since, d.resume_at FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.away = 1 AND i.deleted_at IS NULL
+  AND (CAST(?1 AS TEXT) = '' OR i.environment_id = CAST(?1 AS TEXT))
+ORDER BY d.away_since, i.seq
+`
+
+type AwayRow struct {
+	ID        string
+	Failures  int64
+	AwaySince sql.NullInt64
+	ResumeAt  int64
+}
+
+func (q *Queries) Away(ctx context.Context, environment string) ([]AwayRow, error) {
+	rows, err := q.query(ctx, q.awayStmt, away, environment)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AwayRow
+	for rows.Next() {
+		var i AwayRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Failures,
+			&i.AwaySince,
+			&i.ResumeAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deleteIntegration = `-- name: DeleteIntegration :one
 UPDATE integrations SET deleted_at = ?1 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type DeleteIntegrationParams struct {
@@ -39,6 +81,8 @@ func (q *Queries) DeleteIntegration(ctx context.Context, arg DeleteIntegrationPa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -106,9 +150,10 @@ func (q *Queries) InsertEnvironment(ctx context.Context, arg InsertEnvironmentPa
 }
 
 const insertIntegration = `-- name: InsertIntegration :one
-INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at,
+  adopt, refuse_inactive)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type InsertIntegrationParams struct {
@@ -121,6 +166,8 @@ type InsertIntegrationParams struct {
 	Settings        string
 	Credentials     []byte
 	CreatedAt       int64
+	Adopt           int64
+	RefuseInactive  int64
 }
 
 func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationParams) (Integration, error) {
@@ -134,6 +181,8 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		arg.Settings,
 		arg.Credentials,
 		arg.CreatedAt,
+		arg.Adopt,
+		arg.RefuseInactive,
 	)
 	var i Integration
 	err := row.Scan(
@@ -152,6 +201,8 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -182,7 +233,7 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
 }
 
 const integration = `-- name: Integration :one
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM integrations
 WHERE id = ?1 AND (CAST(?2 AS TEXT) = '' OR environment_id = CAST(?2 AS TEXT))
 `
 
@@ -210,12 +261,14 @@ func (q *Queries) Integration(ctx context.Context, arg IntegrationParams) (Integ
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
 
 const integrations = `-- name: Integrations :many
-SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials FROM integrations
+SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM integrations
 WHERE (CAST(?1 AS TEXT) = '' OR environment_id = CAST(?1 AS TEXT)) AND deleted_at IS NULL
 ORDER BY seq
 `
@@ -245,6 +298,8 @@ func (q *Queries) Integrations(ctx context.Context, environment string) ([]Integ
 			&i.CreatedAt,
 			&i.DeletedAt,
 			&i.Credentials,
+			&i.Adopt,
+			&i.RefuseInactive,
 		); err != nil {
 			return nil, err
 		}
@@ -361,7 +416,7 @@ func (q *Queries) Reseal(ctx context.Context, arg ResealParams) error {
 }
 
 const reviveDrain = `-- name: ReviveDrain :exec
-UPDATE drains SET resume_at = 0,
+UPDATE drains SET resume_at = 0, failures = 0, away_since = NULL, away = 0,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration AND tasks.status = 0)
 WHERE drains.integration = ?
 `
@@ -441,7 +496,7 @@ UPDATE integrations
 SET settings = ?1, credentials = ?2, settings_version = settings_version + 1,
   invalid_reason = NULL, invalid_at = NULL
 WHERE id = ?3 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationAccountParams struct {
@@ -469,6 +524,8 @@ func (q *Queries) SetIntegrationAccount(ctx context.Context, arg SetIntegrationA
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -479,7 +536,7 @@ SET enabled = ?1,
     invalid_reason = CASE WHEN ?1 = 1 THEN NULL ELSE invalid_reason END,
     invalid_at = CASE WHEN ?1 = 1 THEN NULL ELSE invalid_at END
 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationEnabledParams struct {
@@ -506,6 +563,46 @@ func (q *Queries) SetIntegrationEnabled(ctx context.Context, arg SetIntegrationE
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
+	)
+	return i, err
+}
+
+const setIntegrationPolicy = `-- name: SetIntegrationPolicy :one
+UPDATE integrations
+SET adopt = ?1, refuse_inactive = ?2, settings_version = settings_version + 1
+WHERE id = ?3 AND deleted_at IS NULL
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
+`
+
+type SetIntegrationPolicyParams struct {
+	Adopt          int64
+	RefuseInactive int64
+	ID             string
+}
+
+func (q *Queries) SetIntegrationPolicy(ctx context.Context, arg SetIntegrationPolicyParams) (Integration, error) {
+	row := q.queryRow(ctx, q.setIntegrationPolicyStmt, setIntegrationPolicy, arg.Adopt, arg.RefuseInactive, arg.ID)
+	var i Integration
+	err := row.Scan(
+		&i.Seq,
+		&i.ID,
+		&i.EnvironmentID,
+		&i.Tool,
+		&i.Name,
+		&i.EndUserEmail,
+		&i.EndUserOriginID,
+		&i.Settings,
+		&i.SettingsVersion,
+		&i.Enabled,
+		&i.InvalidReason,
+		&i.InvalidAt,
+		&i.CreatedAt,
+		&i.DeletedAt,
+		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }
@@ -514,7 +611,7 @@ const setIntegrationSettings = `-- name: SetIntegrationSettings :one
 UPDATE integrations
 SET settings = ?1, settings_version = settings_version + 1, invalid_reason = NULL, invalid_at = NULL
 WHERE id = ?2 AND deleted_at IS NULL
-RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials
+RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
 type SetIntegrationSettingsParams struct {
@@ -541,6 +638,8 @@ func (q *Queries) SetIntegrationSettings(ctx context.Context, arg SetIntegration
 		&i.CreatedAt,
 		&i.DeletedAt,
 		&i.Credentials,
+		&i.Adopt,
+		&i.RefuseInactive,
 	)
 	return i, err
 }

@@ -33,6 +33,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.anyPendingTaskStmt, err = db.PrepareContext(ctx, anyPendingTask); err != nil {
 		return nil, fmt.Errorf("error preparing query AnyPendingTask: %w", err)
 	}
+	if q.awayStmt, err = db.PrepareContext(ctx, away); err != nil {
+		return nil, fmt.Errorf("error preparing query Away: %w", err)
+	}
 	if q.checkpointTaskStmt, err = db.PrepareContext(ctx, checkpointTask); err != nil {
 		return nil, fmt.Errorf("error preparing query CheckpointTask: %w", err)
 	}
@@ -95,6 +98,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.forgetExpiredStmt, err = db.PrepareContext(ctx, forgetExpired); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetExpired: %w", err)
+	}
+	if q.forgetFailuresStmt, err = db.PrepareContext(ctx, forgetFailures); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetFailures: %w", err)
 	}
 	if q.forgetReceiptsStmt, err = db.PrepareContext(ctx, forgetReceipts); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetReceipts: %w", err)
@@ -177,6 +183,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.nextSandboxSeqStmt, err = db.PrepareContext(ctx, nextSandboxSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query NextSandboxSeq: %w", err)
 	}
+	if q.noteFailuresStmt, err = db.PrepareContext(ctx, noteFailures); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteFailures: %w", err)
+	}
 	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
 	}
@@ -252,6 +261,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setIntegrationEnabledStmt, err = db.PrepareContext(ctx, setIntegrationEnabled); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationEnabled: %w", err)
 	}
+	if q.setIntegrationPolicyStmt, err = db.PrepareContext(ctx, setIntegrationPolicy); err != nil {
+		return nil, fmt.Errorf("error preparing query SetIntegrationPolicy: %w", err)
+	}
 	if q.setIntegrationSettingsStmt, err = db.PrepareContext(ctx, setIntegrationSettings); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationSettings: %w", err)
 	}
@@ -300,6 +312,11 @@ func (q *Queries) Close() error {
 	if q.anyPendingTaskStmt != nil {
 		if cerr := q.anyPendingTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing anyPendingTaskStmt: %w", cerr)
+		}
+	}
+	if q.awayStmt != nil {
+		if cerr := q.awayStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awayStmt: %w", cerr)
 		}
 	}
 	if q.checkpointTaskStmt != nil {
@@ -405,6 +422,11 @@ func (q *Queries) Close() error {
 	if q.forgetExpiredStmt != nil {
 		if cerr := q.forgetExpiredStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetExpiredStmt: %w", cerr)
+		}
+	}
+	if q.forgetFailuresStmt != nil {
+		if cerr := q.forgetFailuresStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetFailuresStmt: %w", cerr)
 		}
 	}
 	if q.forgetReceiptsStmt != nil {
@@ -542,6 +564,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nextSandboxSeqStmt: %w", cerr)
 		}
 	}
+	if q.noteFailuresStmt != nil {
+		if cerr := q.noteFailuresStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteFailuresStmt: %w", cerr)
+		}
+	}
 	if q.noteMasterKeyStmt != nil {
 		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
@@ -667,6 +694,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setIntegrationEnabledStmt: %w", cerr)
 		}
 	}
+	if q.setIntegrationPolicyStmt != nil {
+		if cerr := q.setIntegrationPolicyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setIntegrationPolicyStmt: %w", cerr)
+		}
+	}
 	if q.setIntegrationSettingsStmt != nil {
 		if cerr := q.setIntegrationSettingsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setIntegrationSettingsStmt: %w", cerr)
@@ -759,6 +791,7 @@ type Queries struct {
 	addWaitingStmt             *sql.Stmt
 	anyIntentStmt              *sql.Stmt
 	anyPendingTaskStmt         *sql.Stmt
+	awayStmt                   *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
 	claimableDrainStmt         *sql.Stmt
@@ -780,6 +813,7 @@ type Queries struct {
 	failUnstartedTaskStmt      *sql.Stmt
 	finishTaskStmt             *sql.Stmt
 	forgetExpiredStmt          *sql.Stmt
+	forgetFailuresStmt         *sql.Stmt
 	forgetReceiptsStmt         *sql.Stmt
 	holdDrainStmt              *sql.Stmt
 	insertDrainStmt            *sql.Stmt
@@ -807,6 +841,7 @@ type Queries struct {
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
+	noteFailuresStmt           *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
 	noteReceiptStmt            *sql.Stmt
 	nthSkillStmt               *sql.Stmt
@@ -832,6 +867,7 @@ type Queries struct {
 	sealedStmt                 *sql.Stmt
 	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
+	setIntegrationPolicyStmt   *sql.Stmt
 	setIntegrationSettingsStmt *sql.Stmt
 	setNotifiedStmt            *sql.Stmt
 	setSandboxWindowStmt       *sql.Stmt
@@ -851,6 +887,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addWaitingStmt:             q.addWaitingStmt,
 		anyIntentStmt:              q.anyIntentStmt,
 		anyPendingTaskStmt:         q.anyPendingTaskStmt,
+		awayStmt:                   q.awayStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
 		claimableDrainStmt:         q.claimableDrainStmt,
@@ -872,6 +909,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		failUnstartedTaskStmt:      q.failUnstartedTaskStmt,
 		finishTaskStmt:             q.finishTaskStmt,
 		forgetExpiredStmt:          q.forgetExpiredStmt,
+		forgetFailuresStmt:         q.forgetFailuresStmt,
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		holdDrainStmt:              q.holdDrainStmt,
 		insertDrainStmt:            q.insertDrainStmt,
@@ -899,6 +937,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
+		noteFailuresStmt:           q.noteFailuresStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
 		noteReceiptStmt:            q.noteReceiptStmt,
 		nthSkillStmt:               q.nthSkillStmt,
@@ -924,6 +963,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sealedStmt:                 q.sealedStmt,
 		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
+		setIntegrationPolicyStmt:   q.setIntegrationPolicyStmt,
 		setIntegrationSettingsStmt: q.setIntegrationSettingsStmt,
 		setNotifiedStmt:            q.setNotifiedStmt,
 		setSandboxWindowStmt:       q.setSandboxWindowStmt,

@@ -102,7 +102,7 @@ func (q *Queries) ClaimDrain(ctx context.Context, arg ClaimDrainParams) error {
 }
 
 const claimableDrain = `-- name: ClaimableDrain :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, d.owner, d.epoch, d.resume_at, d.paced_until
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, d.owner, d.epoch, d.resume_at, d.paced_until, d.failures
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = ?1
   AND d.wanted = 1 AND d.until <= ?2 AND (d.resume_at <= ?2 OR ?3 = 1)
@@ -120,6 +120,7 @@ type ClaimableDrainRow struct {
 	Epoch       int64
 	ResumeAt    int64
 	PacedUntil  int64
+	Failures    int64
 }
 
 func (q *Queries) ClaimableDrain(ctx context.Context, arg ClaimableDrainParams) (ClaimableDrainRow, error) {
@@ -141,10 +142,13 @@ func (q *Queries) ClaimableDrain(ctx context.Context, arg ClaimableDrainParams) 
 		&i.Integration.CreatedAt,
 		&i.Integration.DeletedAt,
 		&i.Integration.Credentials,
+		&i.Integration.Adopt,
+		&i.Integration.RefuseInactive,
 		&i.Owner,
 		&i.Epoch,
 		&i.ResumeAt,
 		&i.PacedUntil,
+		&i.Failures,
 	)
 	return i, err
 }
@@ -305,6 +309,15 @@ func (q *Queries) FinishTask(ctx context.Context, arg FinishTaskParams) (int64, 
 	return items, err
 }
 
+const forgetFailures = `-- name: ForgetFailures :exec
+UPDATE drains SET failures = 0, away = 0, away_since = NULL WHERE integration = ?1
+`
+
+func (q *Queries) ForgetFailures(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.forgetFailuresStmt, forgetFailures, integration)
+	return err
+}
+
 const forgetReceipts = `-- name: ForgetReceipts :exec
 UPDATE intents SET receipt = NULL, receipt_at = NULL WHERE integration = ?
 `
@@ -434,7 +447,7 @@ func (q *Queries) Jobs(ctx context.Context, arg JobsParams) ([]JobsRow, error) {
 }
 
 const leaseState = `-- name: LeaseState :one
-SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until
+SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until, d.failures
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = ?1 AND d.owner = ?2 AND d.epoch = ?3
 `
@@ -452,6 +465,7 @@ type LeaseStateRow struct {
 	SettingsVersion int64
 	ResumeAt        int64
 	PacedUntil      int64
+	Failures        int64
 }
 
 func (q *Queries) LeaseState(ctx context.Context, arg LeaseStateParams) (LeaseStateRow, error) {
@@ -464,6 +478,7 @@ func (q *Queries) LeaseState(ctx context.Context, arg LeaseStateParams) (LeaseSt
 		&i.SettingsVersion,
 		&i.ResumeAt,
 		&i.PacedUntil,
+		&i.Failures,
 	)
 	return i, err
 }
@@ -493,6 +508,28 @@ func (q *Queries) MarkUnsure(ctx context.Context, arg MarkUnsureParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const noteFailures = `-- name: NoteFailures :exec
+UPDATE drains SET failures = ?1, away = ?2, away_since = coalesce(away_since, ?3)
+WHERE integration = ?4
+`
+
+type NoteFailuresParams struct {
+	Failures    int64
+	Away        int64
+	Now         sql.NullInt64
+	Integration int64
+}
+
+func (q *Queries) NoteFailures(ctx context.Context, arg NoteFailuresParams) error {
+	_, err := q.exec(ctx, q.noteFailuresStmt, noteFailures,
+		arg.Failures,
+		arg.Away,
+		arg.Now,
+		arg.Integration,
+	)
+	return err
 }
 
 const noteReceipt = `-- name: NoteReceipt :exec

@@ -30,4 +30,6 @@ type Integration struct {
 	CreatedAt       int64
 	DeletedAt       sql.NullInt64
 	Credentials     []byte
+	Adopt           int64
+	RefuseInactive  int64
 }

@@ -204,6 +204,7 @@ SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(su
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended,
   count(CASE WHEN d.wanted = 1 AND d.until <= ?1 AND d.resume_at <= ?1 AND d.owner IS NOT NULL
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
+  count(CASE WHEN d.away = 1 AND i.deleted_at IS NULL THEN 1 END) AS away,
   (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < ?1 - 10000) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
@@ -214,6 +215,7 @@ type QueueHealthRow struct {
 	Leases     int64
 	Unattended int64
 	Stale      int64
+	Away       int64
 	Overdue    int64
 }
 
@@ -226,6 +228,7 @@ func (q *Queries) QueueHealth(ctx context.Context, now int64) (QueueHealthRow, e
 		&i.Leases,
 		&i.Unattended,
 		&i.Stale,
+		&i.Away,
 		&i.Overdue,
 	)
 	return i, err

@@ -23,8 +23,9 @@ UPDATE api_keys SET revoked_at = coalesce(revoked_at, sqlc.arg(now)) WHERE id = 
 RETURNING id, environment_id, name, prefix, created_at, revoked_at;
 
 -- name: InsertIntegration :one
-INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at,
+  adopt, refuse_inactive)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING *;
 
 -- name: InsertDrain :exec
@@ -60,6 +61,18 @@ SET settings = sqlc.arg(settings), credentials = sqlc.arg(credentials), settings
 WHERE id = sqlc.arg(id) AND deleted_at IS NULL
 RETURNING *;
 
+-- name: SetIntegrationPolicy :one
+UPDATE integrations
+SET adopt = sqlc.arg(adopt), refuse_inactive = sqlc.arg(refuse_inactive), settings_version = settings_version + 1
+WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+RETURNING *;
+
+-- name: Away :many
+SELECT i.id, d.failures, d.away_since, d.resume_at FROM drains d JOIN integrations i ON i.seq = d.integration
+WHERE d.away = 1 AND i.deleted_at IS NULL
+  AND (CAST(sqlc.arg(environment) AS TEXT) = '' OR i.environment_id = CAST(sqlc.arg(environment) AS TEXT))
+ORDER BY d.away_since, i.seq;
+
 -- name: Sealed :many
 SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL;
 
@@ -74,6 +87,6 @@ RETURNING *;
 UPDATE integrations SET invalid_reason = sqlc.arg(reason), invalid_at = sqlc.arg(now) WHERE seq = sqlc.arg(seq);
 
 -- name: ReviveDrain :exec
-UPDATE drains SET resume_at = 0,
+UPDATE drains SET resume_at = 0, failures = 0, away_since = NULL, away = 0,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration AND tasks.status = 0)
 WHERE drains.integration = ?;

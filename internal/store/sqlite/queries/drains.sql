@@ -1,5 +1,5 @@
 -- name: ClaimableDrain :one
-SELECT sqlc.embed(i), d.owner, d.epoch, d.resume_at, d.paced_until
+SELECT sqlc.embed(i), d.owner, d.epoch, d.resume_at, d.paced_until, d.failures
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = sqlc.arg(id)
   AND d.wanted = 1 AND d.until <= sqlc.arg(now) AND (d.resume_at <= sqlc.arg(now) OR sqlc.arg(force) = 1);
@@ -9,7 +9,7 @@ UPDATE drains SET owner = sqlc.arg(owner), epoch = epoch + 1, until = sqlc.arg(u
 WHERE integration = sqlc.arg(integration);
 
 -- name: LeaseState :one
-SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until
+SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_at, d.paced_until, d.failures
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = sqlc.arg(integration) AND d.owner = sqlc.arg(owner) AND d.epoch = sqlc.arg(epoch);
 
@@ -25,6 +25,13 @@ WHERE integration = sqlc.arg(integration);
 
 -- name: HoldDrain :exec
 UPDATE drains SET resume_at = sqlc.arg(resume_at), paced_until = sqlc.arg(paced_until) WHERE integration = sqlc.arg(integration);
+
+-- name: NoteFailures :exec
+UPDATE drains SET failures = sqlc.arg(failures), away = sqlc.arg(away), away_since = coalesce(away_since, sqlc.arg(now))
+WHERE integration = sqlc.arg(integration);
+
+-- name: ForgetFailures :exec
+UPDATE drains SET failures = 0, away = 0, away_since = NULL WHERE integration = sqlc.arg(integration);
 
 -- name: AddWaiting :exec
 UPDATE drains SET waiting = waiting + sqlc.arg(items), pending = pending + sqlc.arg(tasks) WHERE integration = sqlc.arg(integration);

@@ -17,6 +17,7 @@ SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(su
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS unattended,
   count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now) AND d.owner IS NOT NULL
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
+  count(CASE WHEN d.away = 1 AND i.deleted_at IS NULL THEN 1 END) AS away,
   (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < sqlc.arg(now) - 10000) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 
