@@ -97,6 +97,8 @@ func (s *session) call(ctx context.Context, function string, arguments url.Value
 			e.Message = "404 Not Found: there is no Moodle with web services at this address"
 		case answer.Status == http.StatusForbidden && len(bytes.TrimSpace(answer.Body)) == 0:
 			e.Message = "403 Forbidden: web services or their REST protocol are switched off in this Moodle"
+		case answer.Status/100 == 3 && answer.Header.Get("Location") != "":
+			e.Message = s.api.Words(fmt.Sprintf("%s: the address of this Moodle is another one, as in %s", e.Message, answer.Header.Get("Location")))
 		case e.Kind == connector.Refused && !changes:
 			e.Kind = connector.Unexpected // there was no skill in the question
 		}

@@ -43,7 +43,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func newSession(settings json.RawMessage, handler http.Handler) (connector.Session, error) {
-	return moodle.New().Open(connector.Account{ID: "moodle:1", Settings: settings, HTTP: &http.Client{Transport: direct{handler}}})
+	// Like the program's own client it follows nothing.
+	client := &http.Client{Transport: direct{handler}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return moodle.New().Open(connector.Account{ID: "moodle:1", Settings: settings, HTTP: client})
 }
 
 func open(t *testing.T, s *moodletest.Site, handler http.Handler) connector.Session {

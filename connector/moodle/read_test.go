@@ -76,7 +76,7 @@ func TestNoMoodle(t *testing.T) {
 		"another server":         {http.StatusNotFound, "<html>Not found</html>", connector.Unexpected, "no Moodle with web services"},
 		"switched off":           {http.StatusForbidden, "", connector.Permission, "switched off"},
 		"maintenance":            {http.StatusServiceUnavailable, "<html>Back soon</html>", connector.Away, "503"},
-		"moved":                  {http.StatusSeeOther, "", connector.Unexpected, "303"},
+		"moved":                  {http.StatusSeeOther, "", connector.Unexpected, "as in https://lms.example.com/webservice/rest/server.php"},
 		"a page":                 {http.StatusOK, "<html>Log in</html>", connector.Away, "no JSON"},
 		"a proxy's bad question": {http.StatusBadRequest, "no", connector.Unexpected, "no"},
 	} {
@@ -85,6 +85,9 @@ func TestNoMoodle(t *testing.T) {
 			s := moodletest.New(t)
 			session := open(t, s, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", map[bool]string{true: "text/html", false: "text/plain"}[strings.HasPrefix(test.body, "<")])
+				if test.status == http.StatusSeeOther {
+					w.Header().Set("Location", "https://lms.example.com/webservice/rest/server.php")
+				}
 				w.WriteHeader(test.status)
 				fmt.Fprint(w, test.body)
 			}))
