@@ -81,9 +81,9 @@ func (moodle) Describe() connector.Description {
 		Category: connector.LMS,
 		Summary:  "The learning platform Moodle, with the competencies of one competency framework.",
 		Settings: []connector.Field{
-			{Name: "address", Type: connector.Address, Label: "Address", Help: "The address of the Moodle site.", Example: "https://moodle.example.com", Required: true},
+			{Name: "address", Type: connector.Address, Label: "Address", Help: "The address of the Moodle site.", Example: "https://moodle.example.com", Required: true, Shapes: true},
 			{Name: "token", Type: connector.Text, Label: "Token", Help: "A token of Moodle's web services.", Secret: true, Required: true},
-			{Name: "framework_idnumber", Type: connector.Text, Label: "Framework", Help: "The ID number of the competency framework that the skills go to. It is made if there is none. Another one means other competencies.", Default: "crosswalk"},
+			{Name: "framework_idnumber", Type: connector.Text, Label: "Framework", Help: "The ID number of the competency framework that the skills go to. It is made if there is none. Another one means other competencies.", Default: "crosswalk", Shapes: true},
 			{Name: "framework_name", Type: connector.Text, Label: "Name of the framework", Help: "The name that the framework gets when it is made.", Default: "Crosswalk"},
 			{Name: "context_id", Type: connector.Number, Label: "Context", Help: "The id of the context that the framework is in, or is made in: 1 is the whole site, a course category has another.", Default: "1"},
 			{Name: "scale_id", Type: connector.Number, Label: "Scale", Help: "The id of the scale by which competencies of a new framework are rated: its first value is where people begin, with its last they are proficient. 2 is the competence scale of a new Moodle.", Default: "2"},
