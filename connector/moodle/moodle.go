@@ -7,6 +7,9 @@
 // the origin id, so that a list can tell it. The same is done when Moodle takes an ID number for that of another competency:
 // databases may compare without regard to case, accents and blanks at the end.
 //
+// Moodle's own number is not enough to go by: it may be of another framework, or of another competency after a database was
+// restored. So a skill is known by its ID number alone.
+//
 // There is no upsert, and a request for each change. What is there must be known first: the framework is listed once in a
 // session if that takes fewer requests than to look the skills up one by one, and what the session writes is kept up in the
 // list. Others write as well. So an ID number that is in use after all, or a competency that is gone, is looked up again.

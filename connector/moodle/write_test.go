@@ -307,6 +307,21 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// With another framework a skill is another competency, whatever number it had: that one stays as it is.
+func TestAnotherFramework(t *testing.T) {
+	t.Parallel()
+	s := moodletest.New(t)
+	list := skills("Go")
+	list[0].RemoteID = written(t, open(t, s, s), list)["id/Go"].RemoteID
+	before := s.Get("id/Go")
+	s.Extra = map[string]any{"framework_idnumber": "another"}
+	list[0].Name = "Golang"
+	r := written(t, open(t, s, s), list)["id/Go"]
+	if now := s.Get("id/Go"); r.RemoteID == list[0].RemoteID || now == nil || now == before || now.Name != "Golang" || before.Name != "Go" {
+		t.Errorf("%+v; %+v, %+v", r, before, now)
+	}
+}
+
 // A name that is too long for Moodle does not keep an inactive skill from being archived.
 func TestInactiveWithALongName(t *testing.T) {
 	t.Parallel()
