@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&o.server, "server", "", "PostgreSQL to make a database on, postgres://…; if not given that of TEST_DATABASE_URL, the local one, or a temporary one")
 	flag.StringVar(&o.only, "only", "", "run the figures whose name matches this regular expression")
 	flag.IntVar(&o.runs, "runs", 9, "runs of each figure, of which the median counts")
+	flag.IntVar(&o.largest, "rows", 5_000_000, "rows of the largest tables in which PostgreSQL's reads are counted")
 	flag.StringVar(&o.program, "program", "", "a built crosswalk; it is built if not given")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object a figure")
 	flag.StringVar(&o.dir, "keep", "", "folder to work in, kept afterwards")
@@ -45,6 +46,7 @@ type options struct {
 	server   string
 	only     string
 	runs     int
+	largest  int
 	program  string
 	json     bool
 	dir      string
@@ -66,7 +68,8 @@ type bench struct {
 	options
 	product
 
-	ctx context.Context
+	ctx     context.Context
+	servers []*server
 }
 
 // part is a group of figures.
@@ -83,6 +86,7 @@ func (b *bench) parts() []part {
 		{"polls", b.polls},
 		{"resources", b.resources},
 		{"a million", b.million},
+		{"rows", b.rows},
 	}
 }
 
@@ -117,13 +121,17 @@ func run(ctx context.Context, o options) (err error) {
 	t := newTable(o.json)
 	for n := range (&bench{}).parts() {
 		for _, p := range products {
-			part := (&bench{options: o, product: p, ctx: ctx}).parts()[n]
+			b := &bench{options: o, product: p, ctx: ctx}
+			part := b.parts()[n]
 			if !pattern.MatchString(part.name) {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "%s %s, %s …\n", time.Now().UTC().Format("15:04:05"), part.name, p.name())
 			figures, err := part.run()
 			if err != nil {
+				for _, s := range b.servers {
+					_ = s.cmd.Process.Kill() // most have ended
+				}
 				return fmt.Errorf("%s, %s: %w", part.name, p.name(), err)
 			}
 			for _, f := range figures {

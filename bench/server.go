@@ -52,6 +52,7 @@ func (b *bench) start(name string) (*server, time.Duration, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, 0, err
 	}
+	b.servers = append(b.servers, s)
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
 	match := serves.FindStringSubmatch(line)

@@ -131,8 +131,8 @@ type Engine struct {
 	batches sync.Map
 	// away says until when an integration is left to other processes (ErrNotHere).
 	away sync.Map
-	// fresh holds what Task may answer by itself, by the task's id.
-	fresh sync.Map
+	// recent tasks are answered for without the database.
+	recent *recent
 }
 
 // New makes an engine. It accepts tasks at once and drains while Run runs.
@@ -151,6 +151,7 @@ func New(c Config) *Engine {
 	}
 	e.schedule = newSchedule(e.set.Drains, e.drain)
 	e.leases = &leases{held: map[int64]*lease{}}
+	e.recent = &recent{tasks: map[string]recentTask{}}
 	return e
 }
 
@@ -185,31 +186,14 @@ func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted
 	default:
 		e.metrics.Woken(metrics.WokenBySubmit)
 		if task.Leased.Next.Opened {
-			e.fresh.Store(task.ID, freshTask{s.EnvironmentID, s.IntegrationID, store.TaskView{Task: task.Task, Items: len(s.Items)}})
+			e.recent.began(s.EnvironmentID, s.IntegrationID, store.TaskView{Task: task.Task, Items: len(s.Items)})
 		}
 		place.start(func(ctx context.Context) again {
-			defer e.fresh.Delete(task.ID)
+			defer e.recent.stale(task.ID)
 			return e.drainLeased(ctx, *task.Leased, asked)
 		})
 	}
 	return task, nil
-}
-
-// freshTask is a task that was drained as soon as it was accepted, and of which nothing has been written down since.
-type freshTask struct {
-	environmentID, integrationID string
-	view                         store.TaskView
-}
-
-// Task is store.Tasks.Task. Clients ask for a small task while it is under way: as long as this process has nothing new to
-// tell of it, the database is not asked.
-func (e *Engine) Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error) {
-	if kept, ok := e.fresh.Load(taskID); ok {
-		if t := kept.(freshTask); t.environmentID == environmentID && t.integrationID == integrationID {
-			return t.view, nil
-		}
-	}
-	return e.store.Task(ctx, environmentID, integrationID, taskID)
 }
 
 func (e *Engine) wake(integrationID string, how urgency, by string) {

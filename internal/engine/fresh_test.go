@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -49,7 +51,8 @@ func (w *spied) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	return next, err
 }
 
-// A small task for an integration that rests needs no claim, and until something is known of it no poll reaches the store.
+// A small task for an integration that rests needs no claim, and no poll of it reaches the store: neither until something is
+// known of it, nor right after its end.
 func TestFreshTask(t *testing.T) {
 	run(t, nil, func(t *testing.T, f *fixture) {
 		answer := make(chan struct{})
@@ -85,8 +88,15 @@ func TestFreshTask(t *testing.T) {
 		asked := w.polls.Load()
 		close(answer)
 		f.ended(in, task).want(t, "COMPLETED", ok, ok)
-		if view, err := f.engine.Task(t.Context(), f.env, in.ID, task); err != nil || view.Status != skill.Completed || w.polls.Load() != asked+1 {
-			t.Errorf("after its end: %v, %v", view.Status, err)
+		for _, more := range []struct {
+			wait  time.Duration
+			asked int64
+		}{{0, 0}, {6 * time.Second, 1}} {
+			<-time.After(more.wait)
+			view, err := f.engine.Task(t.Context(), f.env, in.ID, task)
+			if diff := cmp.Diff(f.view(in, task), view); err != nil || diff != "" || w.polls.Load() != asked+more.asked {
+				t.Errorf("%v after its end: %v, the store was asked %d times (-stored +told):\n%s", more.wait, err, w.polls.Load()-asked, diff)
+			}
 		}
 		if n := w.claims.Load(); n != 0 {
 			t.Errorf("%d claims for a task that came with its lease", n)

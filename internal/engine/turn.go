@@ -193,7 +193,7 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 		t.step.Hold = max(0, time.Until(t.notYet))
 	}
 	t.step.Attempt = t.attempt
-	t.d.e.fresh.Delete(t.task.ID)
+	t.d.e.recent.stale(t.task.ID)
 	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
 		t.step = store.Step{Task: t.task.Ref}
@@ -580,6 +580,10 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 	if err != nil {
 		return next, err
 	}
+	in := t.d.lease.Integration
+	t.d.e.recent.end(in.EnvironmentID, in.ID, store.TaskView{
+		Task: t.task.Task, Status: f.Status, Items: t.task.Items, Done: t.task.Items, Counts: f.Counts, Document: f.Document,
+	})
 	if t.task.Rewrite { // nobody asked for it, so nobody should count it
 		t.d.e.metrics.Rewritten(f.Counts.Written)
 	} else {
