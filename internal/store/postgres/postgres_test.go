@@ -402,17 +402,20 @@ func TestPlansOutliveSmallTables(t *testing.T) {
 	}
 	exec(t, conn, "SELECT pg_stat_reset()")
 	round()
+	// Plans that know what is in the tables are made too, and none of them may rest on whose rows are in the majority.
+	exec(t, conn, "ANALYZE")
+	round()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	const read = `SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_user_tables WHERE relname ~ '^(skills|tasks|results.*)$'`
-	for limit := time.Now().Add(time.Minute); number(t, conn, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname ~ '^results'") < times; {
+	for limit := time.Now().Add(time.Minute); number(t, conn, "SELECT coalesce(sum(n_tup_ins), 0) FROM pg_stat_user_tables WHERE relname ~ '^results'") < 2*times; {
 		if time.Now().After(limit) {
 			t.Fatal("the database does not tell what was read")
 		}
 	}
-	if n := number(t, conn, read); n > times*100 {
-		t.Errorf("%d rows were read for %d tasks", n, times)
+	if n := number(t, conn, read); n > 2*times*100 {
+		t.Errorf("%d rows were read for %d tasks", n, 2*times)
 	}
 }
 

@@ -664,8 +664,8 @@ WITH i AS (
     ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= $2::integer
       AND NOT (tasks.started AND EXISTS (SELECT 1 FROM intents WHERE intents.integration = tasks.integration AND intents.task = tasks.seq))
     )::boolean AS opened
-  FROM tasks WHERE tasks.integration = $1 AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
-  ORDER BY tasks.seq LIMIT 1
+  FROM tasks WHERE tasks.integration BETWEEN $1 AND $1 AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
+  ORDER BY tasks.integration, tasks.seq LIMIT 1
 ), s AS (
   UPDATE tasks SET started = true FROM t WHERE tasks.seq = t.seq AND t.opened AND NOT t.started
 ), n AS (
@@ -704,7 +704,8 @@ type NextTaskRow struct {
 }
 
 // The oldest task; while the integration is paused, the oldest whose deadline has passed. One that fits into a call gets its
-// intent. Without a task the lease is given back.
+// intent. Without a task the lease is given back. The integration is asked for as a range: of one that is equal the order is
+// also found in the primary key, and a planner that knows of many tasks would read those of all others on the way.
 func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow, error) {
 	row := q.db.QueryRow(ctx, nextTask, arg.Integration, arg.OpenUpTo, arg.Epoch)
 	var i NextTaskRow

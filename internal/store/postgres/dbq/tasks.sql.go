@@ -308,8 +308,8 @@ func (q *Queries) Task(ctx context.Context, arg TaskParams) (TaskRow, error) {
 
 const unstartedTasks = `-- name: UnstartedTasks :many
 SELECT seq, id, created_at, items FROM tasks
-WHERE integration = $1 AND NOT started
-ORDER BY seq LIMIT $2
+WHERE integration BETWEEN $1 AND $1 AND NOT started
+ORDER BY integration, seq LIMIT $2
 `
 
 type UnstartedTasksParams struct {
@@ -324,6 +324,7 @@ type UnstartedTasksRow struct {
 	Items     int32
 }
 
+// A range for the same reason as in NextTask.
 func (q *Queries) UnstartedTasks(ctx context.Context, arg UnstartedTasksParams) ([]UnstartedTasksRow, error) {
 	rows, err := q.db.Query(ctx, unstartedTasks, arg.Integration, arg.Most)
 	if err != nil {

@@ -51,7 +51,8 @@ UPDATE drains SET has_skills = true WHERE integration = @integration AND NOT has
 
 -- name: NextTask :one
 -- The oldest task; while the integration is paused, the oldest whose deadline has passed. One that fits into a call gets its
--- intent. Without a task the lease is given back.
+-- intent. Without a task the lease is given back. The integration is asked for as a range: of one that is equal the order is
+-- also found in the primary key, and a planner that knows of many tasks would read those of all others on the way.
 WITH i AS (
   SELECT (i.enabled OR i.deleted_at IS NOT NULL) AS open, (i.enabled AND i.deleted_at IS NULL AND i.invalid_reason IS NULL) AS sendable
   FROM integrations i WHERE i.seq = @integration
@@ -60,8 +61,8 @@ WITH i AS (
     ((SELECT i.sendable FROM i) AND tasks.deadline > clock() AND tasks.done = 0 AND tasks.items <= @open_up_to::integer
       AND NOT (tasks.started AND EXISTS (SELECT 1 FROM intents WHERE intents.integration = tasks.integration AND intents.task = tasks.seq))
     )::boolean AS opened
-  FROM tasks WHERE tasks.integration = @integration AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
-  ORDER BY tasks.seq LIMIT 1
+  FROM tasks WHERE tasks.integration BETWEEN @integration AND @integration AND ((SELECT i.open FROM i) OR tasks.deadline <= clock())
+  ORDER BY tasks.integration, tasks.seq LIMIT 1
 ), s AS (
   UPDATE tasks SET started = true FROM t WHERE tasks.seq = t.seq AND t.opened AND NOT t.started
 ), n AS (

@@ -63,9 +63,10 @@ WHERE deadline <= clock() AND NOT started
 ORDER BY deadline LIMIT @most;
 
 -- name: UnstartedTasks :many
+-- A range for the same reason as in NextTask.
 SELECT seq, id, created_at, items FROM tasks
-WHERE integration = @integration AND NOT started
-ORDER BY seq LIMIT @most;
+WHERE integration BETWEEN @integration AND @integration AND NOT started
+ORDER BY integration, seq LIMIT @most;
 
 -- name: LockDrainsOfTasks :exec
 SELECT 1 FROM drains WHERE integration IN (SELECT integration FROM tasks WHERE seq = ANY (@tasks::bigint[]))
