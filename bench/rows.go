@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,7 +82,7 @@ func (r reads) over(n float64) reads { return reads{r.rows / n, r.pages / n} }
 
 // grown makes figures of what was read in tables of those sizes.
 func grown(what string, sizes []int, read []reads) []figure {
-	make := func(unit string, of func(reads) float64, most float64) figure {
+	growth := func(unit string, of func(reads) float64, most float64) figure {
 		var all []string
 		for i, r := range read {
 			all = append(all, fmt.Sprintf("%.1f at %s", of(r), thousands(sizes[i])))
@@ -94,16 +95,16 @@ func grown(what string, sizes []int, read []reads) []figure {
 		}
 	}
 	return []figure{
-		make("rows", func(r reads) float64 { return r.rows }, rowsMost),
-		make("pages", func(r reads) float64 { return r.pages }, pagesMost),
+		growth("rows", func(r reads) float64 { return r.rows }, rowsMost),
+		growth("pages", func(r reads) float64 { return r.pages }, pagesMost),
 	}
 }
 
 func thousands(n int) string {
 	if n%1000 == 0 {
-		return fmt.Sprintf("%d,000", n/1000)
+		return strconv.Itoa(n/1000) + ",000"
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 // meter measures what PostgreSQL reads for a server.
