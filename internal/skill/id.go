@@ -62,11 +62,26 @@ func stampOf(now time.Time) (stamp [timeLength]byte) {
 	return stamp
 }
 
-// FirstTaskID is where the identifiers of tasks made from that millisecond on begin: all earlier ones sort before it, and
-// no other after it.
-func FirstTaskID(from time.Time) string {
+// FirstID is where the identifiers made from that millisecond on begin: all earlier ones sort before it, and no other
+// after it.
+func FirstID(from time.Time) string {
 	stamp := stampOf(from)
-	return taskPrefix + string(stamp[:])
+	return string(stamp[:])
+}
+
+// FirstTaskID is FirstID of tasks.
+func FirstTaskID(from time.Time) string { return taskPrefix + FirstID(from) }
+
+// TimeOfID is when an identifier was made, to the millisecond. The zero time if it is none.
+func TimeOfID(id string) time.Time {
+	if !IsID(id) {
+		return time.Time{}
+	}
+	var ms int64
+	for i := range timeLength {
+		ms = ms*58 + int64(strings.IndexByte(alphabet, id[i]))
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // NewTaskID returns a fresh identifier of a task.

@@ -449,6 +449,7 @@ type Store interface {
 	Tasks
 	Drains
 	Upkeep
+	Interactions
 	// Sandbox is the catalogue of the sandbox tool, kept apart from ours.
 	Sandbox() sandbox.Catalogue
 	// Ping reports whether the database answers.

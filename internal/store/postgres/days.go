@@ -13,7 +13,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 )
 
-// Ended tasks and their tombstones lie in partitions by the time that their ids begin with. The default partition holds
+// Ended tasks, their tombstones and interactions lie in partitions by the time that their ids begin with. The default partition holds
 // what no other does: ids of a clock that is far off, or of a day for which nobody made a partition in time.
 
 const (
@@ -32,13 +32,19 @@ type partitions struct {
 	layout string // of the time in a partition's name
 	next   func(time.Time) time.Time
 	floor  func(time.Time) time.Time
+	first  func(time.Time) string // the first id of that time
 }
 
-func results() partitions {
+func results() partitions { return daily("results", skill.FirstTaskID) }
+
+func interactions() partitions { return daily("interactions", skill.FirstID) }
+
+func daily(table string, first func(time.Time) string) partitions {
 	return partitions{
-		"results", "20060102",
+		table, "20060102",
 		func(t time.Time) time.Time { return t.AddDate(0, 0, 1) },
 		func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC) },
+		first,
 	}
 }
 
@@ -47,6 +53,7 @@ func tombstones() partitions {
 		"expired", "200601",
 		func(t time.Time) time.Time { return t.AddDate(0, 1, 0) },
 		func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC) },
+		skill.FirstTaskID,
 	}
 }
 
@@ -59,7 +66,7 @@ type span struct {
 
 func (p partitions) span(start time.Time) span {
 	end := p.next(start)
-	return span{p.table + "_" + start.Format(p.layout), start, end, skill.FirstTaskID(start), skill.FirstTaskID(end)}
+	return span{p.table + "_" + start.Format(p.layout), start, end, p.first(start), p.first(end)}
 }
 
 // made are the partitions there are, oldest first, without the default one.
@@ -88,7 +95,7 @@ func (s *Store) prepareDays(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare partitions: %w", err)
 	}
-	for _, p := range []partitions{results(), tombstones()} {
+	for _, p := range []partitions{results(), tombstones(), interactions()} {
 		have, err := p.made(ctx, s)
 		if err != nil {
 			return fmt.Errorf("prepare partitions: %w", err)

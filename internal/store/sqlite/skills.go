@@ -15,6 +15,7 @@ type bulks struct {
 	insertSkills, updateSkills, refuseNewSkills, refuseSkills *bulk
 	findSkills, findContents, doubtSkills                     *bulk
 	buryTasks, dropItems, dropOutcomes, dropTasks             *bulk
+	appendInteractions                                        *bulk
 	sandboxInsert, sandboxUpsert, sandboxFind, sandboxHolders *bulk
 }
 
@@ -86,6 +87,13 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 			 SELECT ?, id, integration FROM tasks WHERE seq IN (VALUES `,
 			`)`,
 			1,
+		},
+		{
+			&b.appendInteractions, write,
+			`INSERT INTO interactions (id, environment, integration, task, start, stop, outbound, failed, status, took, api_key, peer, method, url, exchange)
+			 VALUES `,
+			` ON CONFLICT DO NOTHING`,
+			15,
 		},
 		{&b.dropItems, write, `DELETE FROM task_items WHERE task IN (VALUES `, `)`, 1},
 		{&b.dropOutcomes, write, `DELETE FROM task_outcomes WHERE task IN (VALUES `, `)`, 1},

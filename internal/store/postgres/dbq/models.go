@@ -33,3 +33,21 @@ type Integration struct {
 	Adopt           bool
 	RefuseInactive  bool
 }
+
+type Interaction struct {
+	ID          string
+	Environment *string
+	Integration *string
+	Task        *string
+	Start       int32
+	Stop        int32
+	Outbound    bool
+	Failed      bool
+	Status      int16
+	Took        int64
+	ApiKey      *string
+	Peer        *string
+	Method      string
+	Url         string
+	Exchange    []byte
+}

@@ -150,6 +150,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.integrationsStmt, err = db.PrepareContext(ctx, integrations); err != nil {
 		return nil, fmt.Errorf("error preparing query Integrations: %w", err)
 	}
+	if q.interactionStmt, err = db.PrepareContext(ctx, interaction); err != nil {
+		return nil, fmt.Errorf("error preparing query Interaction: %w", err)
+	}
 	if q.itemsFromStmt, err = db.PrepareContext(ctx, itemsFrom); err != nil {
 		return nil, fmt.Errorf("error preparing query ItemsFrom: %w", err)
 	}
@@ -224,6 +227,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.releaseDrainStmt, err = db.PrepareContext(ctx, releaseDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ReleaseDrain: %w", err)
+	}
+	if q.removeInteractionsStmt, err = db.PrepareContext(ctx, removeInteractions); err != nil {
+		return nil, fmt.Errorf("error preparing query RemoveInteractions: %w", err)
 	}
 	if q.resealStmt, err = db.PrepareContext(ctx, reseal); err != nil {
 		return nil, fmt.Errorf("error preparing query Reseal: %w", err)
@@ -509,6 +515,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing integrationsStmt: %w", cerr)
 		}
 	}
+	if q.interactionStmt != nil {
+		if cerr := q.interactionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing interactionStmt: %w", cerr)
+		}
+	}
 	if q.itemsFromStmt != nil {
 		if cerr := q.itemsFromStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing itemsFromStmt: %w", cerr)
@@ -632,6 +643,11 @@ func (q *Queries) Close() error {
 	if q.releaseDrainStmt != nil {
 		if cerr := q.releaseDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing releaseDrainStmt: %w", cerr)
+		}
+	}
+	if q.removeInteractionsStmt != nil {
+		if cerr := q.removeInteractionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing removeInteractionsStmt: %w", cerr)
 		}
 	}
 	if q.resealStmt != nil {
@@ -830,6 +846,7 @@ type Queries struct {
 	integrationForSubmitStmt   *sql.Stmt
 	integrationRefStmt         *sql.Stmt
 	integrationsStmt           *sql.Stmt
+	interactionStmt            *sql.Stmt
 	itemsFromStmt              *sql.Stmt
 	jobsStmt                   *sql.Stmt
 	keepMasterKeyStmt          *sql.Stmt
@@ -855,6 +872,7 @@ type Queries struct {
 	overdueTasksStmt           *sql.Stmt
 	queueHealthStmt            *sql.Stmt
 	releaseDrainStmt           *sql.Stmt
+	removeInteractionsStmt     *sql.Stmt
 	resealStmt                 *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
@@ -926,6 +944,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
 		integrationRefStmt:         q.integrationRefStmt,
 		integrationsStmt:           q.integrationsStmt,
+		interactionStmt:            q.interactionStmt,
 		itemsFromStmt:              q.itemsFromStmt,
 		jobsStmt:                   q.jobsStmt,
 		keepMasterKeyStmt:          q.keepMasterKeyStmt,
@@ -951,6 +970,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		overdueTasksStmt:           q.overdueTasksStmt,
 		queueHealthStmt:            q.queueHealthStmt,
 		releaseDrainStmt:           q.releaseDrainStmt,
+		removeInteractionsStmt:     q.removeInteractionsStmt,
 		resealStmt:                 q.resealStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
