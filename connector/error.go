@@ -64,6 +64,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is the cause, for the log.
 	Err error
+	// Exchange is the id of the recorded request that the error is about, if it is known. Package rest sets it; where it is empty
+	// the last request of the call is meant.
+	Exchange string
 }
 
 // Error is for the log.

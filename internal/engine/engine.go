@@ -289,7 +289,7 @@ func (e *Engine) timedOut() string {
 func (e *Engine) failTasks(ctx context.Context, tasks []store.WaitingTask, now time.Time, code skill.Code, message string) error {
 	failed := make([]store.FailedTask, len(tasks))
 	for i, t := range tasks {
-		failed[i] = store.FailedTask{Ref: t.Ref, CompletedAt: now, Document: skill.FailedDocument(t.Task, now, code, message)}
+		failed[i] = store.FailedTask{Ref: t.Ref, CompletedAt: now, Document: skill.FailedDocument(t.Task, now, code, message, "")}
 	}
 	ended, err := e.store.FailTasks(ctx, failed)
 	if err != nil {

@@ -10,7 +10,9 @@ import (
 // version of the form, so that a later form can be told apart from rows that are already on disk.
 const (
 	itemsForm    = 1
-	outcomesForm = 1
+	outcomesForm = 2
+	// oldOutcomesForm knew no interactions. Unfinished tasks of an earlier version have such blocks.
+	oldOutcomesForm = 1
 )
 
 // errBlock is wrapped by every decoder's error: the bytes are not a block this version can read.
@@ -49,8 +51,8 @@ func DecodeItems(block []byte) ([]Item, error) {
 // AppendOutcomes encodes outcomes behind dst. Equal refusals are stored once.
 func AppendOutcomes(dst []byte, outcomes []Outcome) []byte {
 	type refusal struct {
-		code    Code
-		message string
+		code                 Code
+		message, interaction string
 	}
 	var refusals []refusal
 	index := map[refusal]uint64{}
@@ -58,7 +60,7 @@ func AppendOutcomes(dst []byte, outcomes []Outcome) []byte {
 		if o.Succeeded() {
 			continue
 		}
-		key := refusal{o.Code, o.Message}
+		key := refusal{o.Code, o.Message, o.Interaction}
 		if _, known := index[key]; !known {
 			index[key] = uint64(len(refusals))
 			refusals = append(refusals, key)
@@ -70,13 +72,14 @@ func AppendOutcomes(dst []byte, outcomes []Outcome) []byte {
 	for _, r := range refusals {
 		dst = appendText(dst, string(r.code))
 		dst = appendText(dst, r.message)
+		dst = appendText(dst, r.interaction)
 	}
 	for _, o := range outcomes {
 		dst = append(dst, byte(o.Kind))
 		if o.Succeeded() {
 			dst = appendText(dst, o.SkillID)
 		} else {
-			dst = binary.AppendUvarint(dst, index[refusal{o.Code, o.Message}])
+			dst = binary.AppendUvarint(dst, index[refusal{o.Code, o.Message, o.Interaction}])
 		}
 	}
 	return dst
@@ -84,7 +87,11 @@ func AppendOutcomes(dst []byte, outcomes []Outcome) []byte {
 
 // DecodeOutcomes reads what AppendOutcomes wrote.
 func DecodeOutcomes(block []byte) ([]Outcome, error) {
-	r, n, err := openBlock(block, outcomesForm, 2)
+	form := byte(outcomesForm)
+	if len(block) > 0 && block[0] == oldOutcomesForm {
+		form = oldOutcomesForm
+	}
+	r, n, err := openBlock(block, form, 2)
 	if err != nil {
 		return nil, fmt.Errorf("decode outcomes: %w", err)
 	}
@@ -92,6 +99,9 @@ func DecodeOutcomes(block []byte) ([]Outcome, error) {
 	refusals := make([]Outcome, r.count(2))
 	for i := range refusals {
 		refusals[i] = Outcome{Code: Code(r.text()), Message: r.text()}
+		if form == outcomesForm {
+			refusals[i].Interaction = r.text()
+		}
 	}
 	outcomes := make([]Outcome, n)
 	for i := range outcomes {
@@ -99,7 +109,7 @@ func DecodeOutcomes(block []byte) ([]Outcome, error) {
 		if o.Succeeded() {
 			o.SkillID = r.text()
 		} else if at := r.uvarint(); at < uint64(len(refusals)) {
-			o.Code, o.Message = refusals[at].Code, refusals[at].Message
+			o.Code, o.Message, o.Interaction = refusals[at].Code, refusals[at].Message, refusals[at].Interaction
 		} else {
 			r.broken = true
 		}

@@ -25,6 +25,7 @@ var outcomes = rapid.SliceOf(rapid.Custom(func(t *rapid.T) skill.Outcome {
 	} else {
 		o.Code = rapid.SampledFrom([]skill.Code{skill.CodeRemoteInput, skill.CodeTaskTimedOut}).Draw(t, "code")
 		o.Message = rapid.StringN(0, 3, -1).Draw(t, "message")
+		o.Interaction = rapid.SampledFrom([]string{"", "28KMdr68N8kG9EzLwjsN9aoz", "28KMdr68N8kG9EzLwjsN9aox"}).Draw(t, "interaction")
 	}
 	return o
 }))
@@ -55,6 +56,22 @@ func TestOutcomesSurviveTheirBlock(t *testing.T) {
 	})
 }
 
+// Unfinished tasks of an earlier version have blocks without interactions.
+func TestOldOutcomesAreRead(t *testing.T) {
+	block := []byte{1, 3, 1, 1, 'C', 2, 'n', 'o'}
+	block = append(block, byte(skill.Rejected), 0, byte(skill.Written), 2, 'i', 'd', byte(skill.Unknown), 0)
+	got, err := skill.DecodeOutcomes(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []skill.Outcome{
+		{Kind: skill.Rejected, Code: "C", Message: "no"}, {Kind: skill.Written, SkillID: "id"}, {Kind: skill.Unknown, Code: "C", Message: "no"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // A damaged block is an error: never a panic, never a huge allocation, never something else's content.
 func FuzzDecodeItems(f *testing.F) {
 	f.Add(skill.AppendItems(nil, []skill.Item{{OriginID: "skill-1", Name: "Go", Status: skill.Active}}))
@@ -81,6 +98,7 @@ func FuzzDecodeOutcomes(f *testing.F) {
 		{Kind: skill.Rejected, Code: skill.CodeRemoteInput, Message: "no"},
 	}))
 	f.Add([]byte{1, 2, 0})
+	f.Add([]byte{1, 1, 1, 1, 'C', 0, byte(skill.Rejected), 0})
 	f.Fuzz(func(t *testing.T, block []byte) {
 		got, err := skill.DecodeOutcomes(block)
 		if err != nil {

@@ -17,10 +17,22 @@ func PendingDocument(task Task) []byte {
 	return append(openDocument(task, Pending), `,"completed_at":null}}`...)
 }
 
-// FailedDocument is the answer for a task of which nothing was written.
-func FailedDocument(task Task, completedAt time.Time, code Code, message string) []byte {
+// LogPages is the address that the id of an interaction is appended to, for its page. Empty: there are no pages.
+type LogPages string
+
+// URL of the page of an interaction; empty if there is none.
+func (p LogPages) URL(interaction string) string {
+	if p == "" || interaction == "" {
+		return ""
+	}
+	return string(p) + interaction
+}
+
+// FailedDocument is the answer for a task of which nothing was written; logURL is the page of what decided it, if there is
+// one.
+func FailedDocument(task Task, completedAt time.Time, code Code, message, logURL string) []byte {
 	doc := append(openDocument(task, Failed), `,"error":`...)
-	doc = AppendError(doc, code, message, "")
+	doc = AppendError(doc, code, message, logURL)
 	return closeDocument(doc, completedAt)
 }
 
@@ -28,16 +40,16 @@ func FailedDocument(task Task, completedAt time.Time, code Code, message string)
 type ResultDocument struct {
 	doc   []byte
 	items int
+	pages LogPages
 	// Items that fail alike make up most of a bad result: the error is rendered once for a run of them.
-	lastCode    Code
-	lastMessage string
-	lastError   []byte
+	last      Outcome
+	lastError []byte
 }
 
 // NewResultDocument starts the answer; items is how many will be added.
-func NewResultDocument(task Task, items int) *ResultDocument {
+func NewResultDocument(task Task, items int, pages LogPages) *ResultDocument {
 	const perItem = 160
-	r := &ResultDocument{doc: make([]byte, 0, 256+items*perItem)}
+	r := &ResultDocument{doc: make([]byte, 0, 256+items*perItem), pages: pages}
 	r.doc = append(append(r.doc, openDocument(task, Completed)...), `,"data":[`...)
 	return r
 }
@@ -56,9 +68,9 @@ func (r *ResultDocument) Add(originID string, o Outcome) {
 		r.doc = append(r.doc, `"}}`...)
 		return
 	}
-	if r.lastError == nil || o.Code != r.lastCode || o.Message != r.lastMessage {
-		r.lastCode, r.lastMessage = o.Code, o.Message
-		r.lastError = AppendError(r.lastError[:0], o.Code, o.Message, "")
+	if r.lastError == nil || o.Code != r.last.Code || o.Message != r.last.Message || o.Interaction != r.last.Interaction {
+		r.last = o
+		r.lastError = AppendError(r.lastError[:0], o.Code, o.Message, r.pages.URL(o.Interaction))
 	}
 	r.doc = append(r.doc, `,"status":"FAILED","error":`...)
 	r.doc = append(append(r.doc, r.lastError...), '}')

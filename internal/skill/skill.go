@@ -173,6 +173,8 @@ type Outcome struct {
 	SkillID string // our id of the skill; set when the item succeeded
 	Code    Code   // set when it did not
 	Message string // likewise
+	// Interaction is the id of the logged exchange that decided it; empty when there is none, as always for success.
+	Interaction string
 }
 
 // Succeeded reports whether the tool is known to hold the item as asked.
