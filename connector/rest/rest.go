@@ -63,8 +63,19 @@ type Answer struct {
 	Header http.Header
 	Body   []byte
 
-	changes bool
-	api     *API
+	changes  bool
+	exchange string
+	api      *API
+}
+
+// Exchange is the id under which the request and this answer are recorded, for a connector.Error that is made without
+// Problem. Empty where nothing is recorded.
+func (a *Answer) Exchange() string { return a.exchange }
+
+func (a *Answer) failed(message string, err error) *connector.Error {
+	e := a.api.failed(a.changes, message, err)
+	e.Exchange = a.exchange
+	return e
 }
 
 // Send makes one attempt. An answer comes with a nil error whatever its status says. Otherwise the error's kind is Away when
@@ -104,21 +115,33 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 		return nil, away(givenUp, *refused)
 	}
 	if err != nil {
-		return nil, a.failed(r.Changes && left.Load(), "the tool could not be reached", err)
+		e := a.failed(r.Changes && left.Load(), "the tool could not be reached", err)
+		if recorded, ok := errors.AsType[interface {
+			error
+			Exchange() string
+		}](err); ok {
+			e.Exchange = recorded.Exchange()
+		}
+		return nil, e
 	}
 	defer response.Body.Close()
+	answer := &Answer{Status: response.StatusCode, Header: response.Header, changes: r.Changes, api: a}
+	if recorded, ok := response.Body.(interface{ Exchange() string }); ok {
+		answer.exchange = recorded.Exchange()
+	}
 	most := a.MostBytes
 	if most == 0 {
 		most = 16 << 20
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
-		return nil, a.failed(r.Changes, "the tool's answer broke off", err)
+		return nil, answer.failed("the tool's answer broke off", err)
 	}
 	if int64(len(body)) > most {
-		return nil, a.failed(r.Changes, fmt.Sprintf("the tool's answer is larger than %d bytes", most), nil)
+		return nil, answer.failed(fmt.Sprintf("the tool's answer is larger than %d bytes", most), nil)
 	}
-	return &Answer{Status: response.StatusCode, Header: response.Header, Body: body, changes: r.Changes, api: a}, nil
+	answer.Body = body
+	return answer, nil
 }
 
 const givenUp = "the call was given up before it was sent"
@@ -278,10 +301,10 @@ func (a *Answer) OK() bool { return a.Status >= 200 && a.Status < 300 }
 func (a *Answer) JSON(v any) error {
 	kind, _, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
-		return a.api.failed(a.changes, fmt.Sprintf("the tool answered with %d and no JSON", a.Status), err)
+		return a.failed(fmt.Sprintf("the tool answered with %d and no JSON", a.Status), err)
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil {
-		return a.api.failed(a.changes, fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
+		return a.failed(fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
 	}
 	return nil
 }
@@ -290,7 +313,7 @@ func (a *Answer) JSON(v any) error {
 // nothing. Entities that XML itself does not have are not followed: a document that uses them cannot be read.
 func (a *Answer) XML(v any) error {
 	if !a.IsXML() {
-		return a.api.failed(a.changes, fmt.Sprintf("the tool answered with %d and no XML", a.Status), nil)
+		return a.failed(fmt.Sprintf("the tool answered with %d and no XML", a.Status), nil)
 	}
 	decoder := xml.NewDecoder(bytes.NewReader(a.Body))
 	err := decoder.Decode(v)
@@ -306,7 +329,7 @@ func (a *Answer) XML(v any) error {
 		}
 	}
 	if !errors.Is(err, io.EOF) || len(bytes.TrimSpace(a.Body)) == 0 {
-		return a.api.failed(a.changes, fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
+		return a.failed(fmt.Sprintf("the tool's answer with %d cannot be read", a.Status), err)
 	}
 	return nil
 }
@@ -329,7 +352,7 @@ func (a *Answer) Problem(words string) *connector.Error { return a.ProblemOf(a.S
 
 // ProblemOf is Problem for a part of the answer that has a status of its own.
 func (a *Answer) ProblemOf(status int, words string) *connector.Error {
-	e := &connector.Error{Message: a.api.Words(words)}
+	e := &connector.Error{Message: a.api.Words(words), Exchange: a.exchange}
 	switch status {
 	case http.StatusUnauthorized:
 		e.Kind = connector.Credentials

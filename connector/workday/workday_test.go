@@ -659,6 +659,13 @@ func TestUserName(t *testing.T) {
 	}
 }
 
+// recorder calls a function with every record.
+type recorder func(outgoing.Exchange)
+
+func (recorder) Begin(context.Context, time.Time) string { return "" }
+
+func (r recorder) End(_ context.Context, _ string, _, _ int, exchange func() outgoing.Exchange) { r(exchange()) }
+
 // The password stands in each request, and in nothing that is written down of it.
 func TestThePasswordIsNotRecorded(t *testing.T) {
 	t.Parallel()
@@ -668,11 +675,11 @@ func TestThePasswordIsNotRecorded(t *testing.T) {
 	var mu sync.Mutex
 	var told []string
 	for _, secrets := range [][]string{{c.Password}, nil} { // even if nobody had said what is secret
-		client := outgoing.New(true).Client(outgoing.Client{Secrets: secrets, Record: func(x outgoing.Exchange) {
+		client := outgoing.New(true).Client(outgoing.Client{Secrets: secrets, Recorder: recorder(func(x outgoing.Exchange) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, fmt.Sprintf("%s %v %v %s %s %s", x.URL, x.RequestHeader, x.AnswerHeader, x.RequestBody, x.AnswerBody, x.Error))
-		}})
+		})})
 		s, err := workday.New().Open(connector.Account{ID: "workday:1", Settings: c.Settings(server.URL), HTTP: client})
 		if err != nil {
 			t.Fatal(err)

@@ -2,14 +2,14 @@ package outgoing
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/redact"
 )
 
 // Exchange is a request and its answer, for people: secrets are taken out, bodies are cut.
@@ -30,123 +30,98 @@ type Exchange struct {
 // mostBody is how much of a body is kept.
 const mostBody = 16 << 10
 
-// kept are the headers that are shown as they are. What is not here may be a secret of a tool that nobody thought of.
-func kept() []string {
-	return []string{
-		"Accept", "Content-Type", "Content-Length", "Date", "Location", "Link", "Retry-After", "User-Agent", "Server", "X-Request-Id",
-		"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "360-Api-Version",
-	}
+// Recorder is told of exchanges. Its methods must not block.
+type Recorder interface {
+	// Begin is called before a request leaves, and gives the exchange its id.
+	Begin(ctx context.Context, at time.Time) (id string)
+	// End is called when the answer was read to its end, or there is none: then status is 0. exchange makes the record; that
+	// takes up to some milliseconds, so another goroutine should call it, once.
+	End(ctx context.Context, id string, status int, exchange func() Exchange)
 }
-
-const redacted = "…"
-
-// safe copies a header without the values that nobody is to see.
-func safe(h http.Header) http.Header {
-	out := make(http.Header, len(h))
-	for name, values := range h {
-		out[name] = []string{redacted}
-		for _, k := range kept() {
-			if strings.EqualFold(k, name) {
-				out[name] = values
-			}
-		}
-	}
-	return out
-}
-
-// safeURL hides what stands where a password or a token may stand.
-func safeURL(u *url.URL) string {
-	shown := *u
-	if shown.User != nil {
-		shown.User = url.User(redacted)
-	}
-	query := shown.Query()
-	for name := range query {
-		switch n := strings.ToLower(name); {
-		case strings.Contains(n, "token"), strings.Contains(n, "secret"), strings.Contains(n, "key"), strings.Contains(n, "pass"):
-			query.Set(name, redacted)
-		}
-	}
-	shown.RawQuery = query.Encode()
-	return shown.String()
-}
-
-// tokens finds what a tool gives out as a secret, in JSON.
-var tokens = regexp.MustCompile(`("(?:access_token|refresh_token|id_token|token|client_secret|password)"\s*:\s*")(?:[^"\\]|\\.?)*`)
-
-// passwords finds them in XML, as the element Password of WS-Security, whatever its prefix. A body may be cut within it.
-var passwords = regexp.MustCompile(`(?i)(<(?:[\w.-]+:)?(?:password|nonce|binarysecuritytoken)(?:\s[^>]*)?>)[^<]*`)
 
 // recording tells of exchanges.
 type recording struct {
-	record  func(Exchange)
-	secrets []string
-	next    http.RoundTripper
+	to     Recorder // nil: nobody
+	redact *redact.Redactor
+	next   http.RoundTripper
 }
 
-// tell takes the secrets out of an exchange and hands it on.
-func (t *recording) tell(x Exchange) {
-	x.URL, x.Error = t.hide(x.URL), t.hide(x.Error)
-	x.RequestBody, x.AnswerBody = []byte(t.hide(string(x.RequestBody))), []byte(t.hide(string(x.AnswerBody)))
-	t.record(x)
+// exchange is one under way.
+type exchange struct {
+	Exchange
+	*recording
+	ctx       context.Context //nolint:containedctx // of the request
+	id        string
+	began     time.Time
+	url       url.URL
+	sentHead  http.Header
+	gotHead   http.Header
+	sent, got *head
 }
 
-func (t *recording) hide(text string) string {
-	for _, s := range t.secrets {
-		if len(s) >= 4 { // a shorter one would leave nothing readable, and is no secret
-			for _, form := range forms(s) {
-				text = strings.ReplaceAll(text, form, redacted)
-			}
-		}
+// tell says that it has ended.
+func (x *exchange) tell(err error) {
+	x.Took = time.Since(x.began)
+	if err != nil {
+		x.Error = err.Error()
 	}
-	return passwords.ReplaceAllString(tokens.ReplaceAllString(text, "${1}"+redacted), "${1}"+redacted)
-}
-
-// forms are the ways in which a secret may be written: as it is, in an address, in XML, in JSON.
-func forms(secret string) []string {
-	all := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), escapes(secret, "&#34;", "&#39;"), escapes(secret, "&quot;", "&apos;"), escapes(secret, `"`, "'")}
-	if quoted, err := json.Marshal(secret); err == nil {
-		all = append(all, string(quoted[1:len(quoted)-1]))
-	}
-	return all
-}
-
-// escapes writes a text as in XML, with one of the ways to write quotes.
-func escapes(text, double, single string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, double, "'", single).Replace(text)
+	x.to.End(x.ctx, x.id, x.Status, func() Exchange {
+		x.URL, x.Error = x.redact.URL(&x.url), x.redact.Text(x.Error)
+		x.RequestHeader, x.AnswerHeader = x.redact.Header(x.sentHead), x.redact.Header(x.gotHead)
+		x.RequestBody, x.RequestCut = x.sent.redacted(x.redact)
+		x.AnswerBody, x.AnswerCut = x.got.redacted(x.redact)
+		return x.Exchange
+	})
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *recording) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.record == nil {
+	if t.to == nil {
 		return t.next.RoundTrip(r)
 	}
-	x := &Exchange{At: time.Now().UTC(), Method: r.Method, URL: safeURL(r.URL), RequestHeader: safe(r.Header)}
-	sent := &head{}
+	most := mostBody + t.redact.Overlap()
+	x := &exchange{
+		recording: t, ctx: r.Context(), url: *r.URL, sentHead: r.Header.Clone(), began: time.Now(), sent: &head{most: most}, got: &head{most: most},
+	}
+	x.At, x.Method = x.began.UTC(), r.Method
+	x.id = t.to.Begin(r.Context(), x.At)
 	if r.Body != nil {
 		r = r.Clone(r.Context())
-		r.Body = &tee{ReadCloser: r.Body, to: sent}
+		r.Body = &tee{ReadCloser: r.Body, to: x.sent}
 	}
-	began := time.Now()
 	response, err := t.next.RoundTrip(r)
-	x.RequestBody, x.RequestCut = sent.bytes()
 	if err != nil {
-		x.Took, x.Error = time.Since(began), err.Error()
-		t.tell(*x)
-		return nil, err
+		x.tell(err)
+		return nil, &exchangeError{x.id, err}
 	}
-	x.Status, x.AnswerHeader = response.StatusCode, safe(response.Header)
-	got := &head{}
-	response.Body = &tee{ReadCloser: response.Body, to: got, ended: func(err error) {
-		x.Took = time.Since(began)
-		x.AnswerBody, x.AnswerCut = got.bytes()
-		if err != nil {
-			x.Error = err.Error()
-		}
-		t.tell(*x)
-	}}
+	x.Status, x.gotHead = response.StatusCode, response.Header.Clone()
+	response.Body = &answerBody{tee{ReadCloser: response.Body, to: x.got, ended: x.tell}, x.id}
 	return response, nil
 }
+
+// exchangeError is an error of a request that was recorded.
+type exchangeError struct {
+	id  string
+	err error
+}
+
+// Error implements error.
+func (e *exchangeError) Error() string { return e.err.Error() }
+
+// Unwrap gives the cause.
+func (e *exchangeError) Unwrap() error { return e.err }
+
+// Exchange is the id of the record. It is how package rest, which does not know this one, learns it.
+func (e *exchangeError) Exchange() string { return e.id }
+
+// answerBody is the body of an answer that is recorded.
+type answerBody struct {
+	tee
+	id string
+}
+
+// Exchange is that of exchangeError.
+func (b *answerBody) Exchange() string { return b.id }
 
 // CloseIdleConnections lets http.Client do it.
 func (t *recording) CloseIdleConnections() {
@@ -159,6 +134,8 @@ func (t *recording) CloseIdleConnections() {
 //
 // A transport may go on sending a body after the answer has come, so both ends use it at once.
 type head struct {
+	most int // with what has to be known behind the cut
+
 	mu  sync.Mutex
 	buf bytes.Buffer
 	cut bool
@@ -167,15 +144,17 @@ type head struct {
 func (h *head) add(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	room := mostBody - h.buf.Len()
+	room := h.most - h.buf.Len()
 	h.cut = h.cut || len(p) > room
 	h.buf.Write(p[:min(len(p), room)])
 }
 
-func (h *head) bytes() ([]byte, bool) {
+// redacted is what is kept, and whether there was more.
+func (h *head) redacted(by *redact.Redactor) (body []byte, cut bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return bytes.Clone(h.buf.Bytes()), h.cut
+	body, whole := by.Head(h.buf.Bytes(), mostBody)
+	return body, h.cut || !whole
 }
 
 // tee is a body that is kept while it is read. ended is called once, when it has ended or was closed.

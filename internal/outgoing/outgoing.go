@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/redact"
 )
 
 // Network is the way to all tools. Its connections are shared by the clients of all accounts, and kept open between
@@ -21,8 +23,8 @@ type Network struct {
 
 // Client is what one account's client is made of.
 type Client struct {
-	// Record is told of every exchange, if it is not nil. It must not block.
-	Record func(Exchange)
+	// Recorder is told of every exchange, if it is not nil.
+	Recorder Recorder
 	// Secrets are taken out of what is recorded.
 	Secrets []string
 }
@@ -104,7 +106,7 @@ func New(allowPrivate bool) *Network {
 // Client makes the client of one account.
 func (n *Network) Client(c Client) *http.Client {
 	return &http.Client{
-		Transport: &recording{record: c.Record, secrets: c.Secrets, next: n.transport},
+		Transport: &recording{to: c.Recorder, redact: redact.New(c.Secrets...), next: n.transport},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			// Credentials must not follow to another host, nor a change be made twice.
 			from := via[len(via)-1]

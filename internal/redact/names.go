@@ -11,7 +11,7 @@ import (
 var words = [][]byte{
 	[]byte("token"), []byte("secret"), []byte("passw"), []byte("passphrase"), []byte("pwd"), []byte("credential"), []byte("authorization"),
 	[]byte("session"), []byte("cookie"), []byte("signature"), []byte("api_key"), []byte("api-key"), []byte("apikey"), []byte("private_key"),
-	[]byte("access_key"), []byte("accesskey"),
+	[]byte("access_key"), []byte("accesskey"), []byte("nonce"),
 }
 
 // parameters are names of secrets where nothing but "=" follows.

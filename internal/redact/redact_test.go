@@ -140,6 +140,23 @@ func TestValuesThatAreSecretByName(t *testing.T) {
 	}
 }
 
+func TestSecretsInXML(t *testing.T) {
+	t.Parallel()
+	r := redact.New(`p<a>&"ss'w`)
+	for text, want := range map[string]string{
+		`<wsse:Password Type="x#PasswordText">p&lt;a&gt;&amp;&#34;ss&#39;w</wsse:Password>`: `<wsse:Password Type="x#PasswordText">…</wsse:Password>`,
+		`<fault>not p&lt;a&gt;&amp;&quot;ss&apos;w</fault>`:                                 `<fault>not …</fault>`,
+		`<fault>not p&lt;a&gt;&amp;"ss'w, indeed</fault>`:                                   `<fault>not …, indeed</fault>`,
+		`<wsse:UsernameToken><wsse:Username>u@t</wsse:Username><wsse:Password>another`:      `<wsse:UsernameToken><wsse:Username>u@t</wsse:Username><wsse:Password>…`,
+		"<PASSWORD\n a='b'>another</PASSWORD><x:Nonce>n</x:Nonce>":                          "<PASSWORD\n a='b'>…</PASSWORD><x:Nonce>…</x:Nonce>",
+		`{"token":"cut off \`: `{"token":"…`,
+	} {
+		if got := r.Text(text); got != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
 func TestHeadersAndAddresses(t *testing.T) {
 	t.Parallel()
 	r := redact.New("hunter2")
