@@ -46,6 +46,7 @@ type Metrics struct {
 	commits   prometheus.Counter
 	together  prometheus.Counter
 	responses *prometheus.HistogramVec
+	logged    *prometheus.CounterVec
 }
 
 // Why a drain was started.
@@ -106,6 +107,9 @@ func New(reg prometheus.Registerer) *Metrics {
 			Name: "crosswalk_http_response_seconds", Help: "Answered requests, by route and HTTP status.", Buckets: quick,
 		}, []string{"route", "status"}),
 	}
+	m.logged = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crosswalk_interactions_total", Help: "Interactions for the log, kept or dropped: the database was too slow for them, or strangers sent too many.",
+	}, []string{"fate"})
 	m.up = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "crosswalk_database_up", Help: "1 if the database answered when it was last asked, every 15 s; else 0, and the gauges of the queue are old.",
 	})
@@ -138,6 +142,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 	reg.MustRegister(
 		m.up, m.held, m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.commits, m.together, m.responses,
+		m.logged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -260,5 +265,19 @@ func (m *Metrics) Committed(changes int) {
 func (m *Metrics) Response(route, status string, took time.Duration) {
 	if m != nil {
 		m.responses.WithLabelValues(route, status).Observe(took.Seconds())
+	}
+}
+
+// InteractionsKept counts interactions that were logged.
+func (m *Metrics) InteractionsKept(n int) {
+	if m != nil {
+		m.logged.WithLabelValues("kept").Add(float64(n))
+	}
+}
+
+// InteractionsDropped counts interactions that were not.
+func (m *Metrics) InteractionsDropped(n int) {
+	if m != nil {
+		m.logged.WithLabelValues("dropped").Add(float64(n))
 	}
 }
