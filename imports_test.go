@@ -17,11 +17,11 @@ const module = "github.com/crosswalk-hr/crosswalk/"
 // allowed says which packages of the project a package may import. So imports point downwards only: cmd → server → api → engine → store, auth →
 // skill, and connectors know nothing of the rest.
 var allowed = map[string][]string{
-	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/move", "internal/store/sqlite"},
-	"internal/server":                  {"internal/account", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "connector/workday", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
-	"internal/api":                     {"connector", "internal/auth", "internal/clientaddr", "internal/metrics", "internal/skill", "internal/store"},
+	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/engine", "internal/interactions", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/move", "internal/store/sqlite"},
+	"internal/server":                  {"internal/account", "internal/interactions", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "connector/workday", "internal/api", "internal/auth", "internal/clientaddr", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
+	"internal/api":                     {"connector", "internal/auth", "internal/clientaddr", "internal/interactions", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/clientaddr":              {},
-	"internal/engine":                  {"connector", "internal/metrics", "internal/skill", "internal/store"},
+	"internal/engine":                  {"connector", "internal/interactions", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/auth":                    {"internal/skill", "internal/store"},
 	"internal/store":                   {"connector/sandbox", "internal/skill"},
 	"internal/store/queue":             {},
@@ -42,7 +42,9 @@ var allowed = map[string][]string{
 	"connector/workday":                {"connector", "connector/rest"},
 	"connector/workday/workdaytest":    {"connector", "connector/connectortest", "connector/workday"},
 	"internal/store/move":              {"internal/skill", "internal/store/postgres", "internal/store/sqlite"},
-	"internal/outgoing":                {},
+	"internal/outgoing":                {"internal/redact"},
+	"internal/redact":                  {},
+	"internal/interactions":            {"internal/metrics", "internal/redact", "internal/skill", "internal/store"},
 	"internal/account":                 {"connector", "internal/auth", "internal/skill", "internal/store"},
 	"client":                           {},
 	"examples":                         {},

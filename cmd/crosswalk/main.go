@@ -37,6 +37,7 @@ type cli struct {
 	Keys         keysCommand         `cmd:"" help:"Administer API keys."`
 	Environments environmentsCommand `cmd:"" help:"Administer environments: nothing crosses from one to another."`
 	Integrations integrationsCommand `cmd:"" help:"Administer integrations: a customer's tool, linked to an environment."`
+	Logs         logsCommand         `cmd:"" help:"Look at requests and answers: of callers, and of tools."`
 	MasterKey    masterKeyCommand    `cmd:"" help:"Make a master key, and see which one a database has noted."`
 	Backup       backupCommand       `cmd:"" help:"Copy the embedded database into a file, while a server runs."`
 	Move         moveCommand         `cmd:"" help:"Copy an embedded database into PostgreSQL, for good."`

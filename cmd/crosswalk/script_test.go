@@ -271,6 +271,8 @@ func TestHelp(t *testing.T) {
 		{"integrations", "disable"},
 		{"integrations", "delete"},
 		{"integrations", "doubt"},
+		{"logs", "list"},
+		{"logs", "show"},
 		{"master-key", "new"},
 		{"master-key", "status"},
 		{"master-key", "rotate"},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 )
 
@@ -37,6 +38,8 @@ type serveCommand struct {
 	AllowPrivateTools bool          `help:"Let tools be at private and loopback addresses, on one's own network." env:"CROSSWALK_ALLOW_PRIVATE_TOOLS"`
 	KeepTasks         time.Duration `help:"How long a task is kept after its end." default:"720h" env:"CROSSWALK_KEEP_TASKS"`
 	KeepTombstones    time.Duration `help:"For how long it is known after that that there was one." default:"8760h" env:"CROSSWALK_KEEP_TOMBSTONES"`
+	LogInteractions   string        `help:"Which requests and answers are kept for people, without secrets: all that change something or fail, errors alone, or off." enum:"all,errors,off" default:"all" env:"CROSSWALK_LOG_INTERACTIONS" placeholder:"WHICH"`
+	KeepLogs          time.Duration `help:"How long they are kept." default:"336h" env:"CROSSWALK_KEEP_LOGS"`
 	LogLevel          slog.Level    `help:"debug, info, warn or error." default:"info" env:"CROSSWALK_LOG_LEVEL" placeholder:"LEVEL"`
 	LogFormat         string        `help:"text, json, or auto: text on a terminal." enum:"auto,text,json" default:"auto" env:"CROSSWALK_LOG_FORMAT"`
 }
@@ -67,6 +70,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--call-timeout must be above 0")
 	case c.KeepTasks < time.Minute || c.KeepTombstones < time.Minute:
 		return errors.New("--keep-tasks and --keep-tombstones must be at least 1m")
+	case c.KeepLogs < time.Minute:
+		return errors.New("--keep-logs must be at least 1m")
 	}
 	return nil
 }
@@ -79,7 +84,9 @@ func (c *serveCommand) Run(a *app) error {
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, MostWaiting: c.MaxWaiting, KeepTasks: c.KeepTasks, KeepTombstones: c.KeepTombstones,
+			KeepLogs: c.KeepLogs,
 		},
+		Interactions: interactions.Mode(c.LogInteractions),
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -63,8 +64,11 @@ type Config struct {
 	StoreTime time.Duration
 	// Clients tells where requests come from.
 	Clients clientaddr.Resolver
-	Logger  *slog.Logger
-	Metrics *metrics.Metrics // nil counts nothing
+	// Interactions logs requests; nil logs none. LogPages is where people look at one.
+	Interactions *interactions.Log
+	LogPages     skill.LogPages
+	Logger       *slog.Logger
+	Metrics      *metrics.Metrics // nil counts nothing
 }
 
 // API is the handler of everything under /v1 and of /openapi.yaml. Other handlers may be added before it serves: what
@@ -128,7 +132,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	rec := &recorder{ResponseWriter: w}
+	rec := a.recorder(w, r)
 	route := "none"
 	defer func() {
 		if p := recover(); p != nil {
@@ -137,7 +141,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			a.fail(rec, r, fmt.Errorf("panic: %v", p))
 		}
-		a.Metrics.Response(route, strconv.Itoa(rec.status), time.Since(began))
+		took := time.Since(began)
+		a.Metrics.Response(route, strconv.Itoa(rec.status), took)
+		a.log(rec, r, began, took)
 	}()
 	h, pattern := a.mux.Handler(r)
 	if pattern == "" {
@@ -151,7 +157,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) wrap(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(impatient(r.Context(), a.StoreTime))
+		ctx := impatient(r.Context(), a.StoreTime)
+		if rec, ok := w.(*recorder); ok {
+			ctx.Value(patienceKey{}).(*patience).rec = rec
+		}
+		r = r.WithContext(ctx)
 		if err := h(w, r); err != nil {
 			a.fail(w, r, err)
 		}
@@ -180,29 +190,6 @@ type discard struct{ header http.Header }
 func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
-
-// recorder notes the status, and whether anything was written.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	return r.ResponseWriter.Write(p)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // httpError is an error with a status that only HTTP knows.
 type httpError struct {
@@ -257,7 +244,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	swallow(w, r)
 	body := append([]byte(nil), `{"status":"error","error":`...)
-	body = skill.AppendError(body, told.Code, told.Message, "")
+	body = skill.AppendError(body, told.Code, told.Message, a.LogPages.URL(interactionOf(w)))
 	send(w, status, append(body, '}'))
 }
 

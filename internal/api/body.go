@@ -105,7 +105,10 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within)) // not every connection has deadlines
 	}
 	arrive(smallTime)
-	return b.collect(r.Context(), in, expected, arrive)
+	if body, release, err = b.collect(r.Context(), in, expected, arrive); err == nil {
+		received(w, body)
+	}
+	return body, release, err
 }
 
 func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arrive func(time.Duration)) (body []byte, release func(), err error) {

@@ -14,7 +14,10 @@ import (
 // together. The time in which a body arrives, or stands in line, is not counted.
 
 // patience is what is left of it. The calls of a request come one after the other, so it needs no lock.
-type patience struct{ left time.Duration }
+type patience struct {
+	left time.Duration
+	rec  *recorder // of the answer; nil if there is none
+}
 
 type patienceKey struct{}
 
@@ -24,7 +27,7 @@ const awayTime = 2 * time.Second
 // impatient gives a request its patience. A client that has closed its side, or is gone, ends nothing: the first still
 // waits for the answer, the two cannot be told apart, and every wait has a bound of its own.
 func impatient(ctx context.Context, most time.Duration) context.Context {
-	return context.WithValue(context.WithoutCancel(ctx), patienceKey{}, &patience{most})
+	return context.WithValue(context.WithoutCancel(ctx), patienceKey{}, &patience{left: most})
 }
 
 // within calls the store for a request.
@@ -71,5 +74,9 @@ func (p patient) Integration(ctx context.Context, environmentID, id string) (sto
 }
 
 func (p patient) Authenticate(ctx context.Context, authorization string) (auth.Principal, error) {
-	return within(ctx, func(ctx context.Context) (auth.Principal, error) { return p.keys.Authenticate(ctx, authorization) })
+	who, err := within(ctx, func(ctx context.Context) (auth.Principal, error) { return p.keys.Authenticate(ctx, authorization) })
+	if err == nil {
+		ctx.Value(patienceKey{}).(*patience).rec.knows(who)
+	}
+	return who, err
 }

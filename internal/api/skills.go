@@ -72,6 +72,7 @@ func (a *API) upsertSkills(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
+	concerns(w, task.ID)
 	for name, values := range room(a.MostWaiting, task.Waiting) {
 		w.Header()[name] = values
 	}

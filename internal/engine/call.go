@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 )
 
 // answer is what a call brought: for each item that it sent of its chunk a result, or none; err says what holds for those.
@@ -18,6 +19,8 @@ type answer struct {
 
 // call sends a chunk. It returns whatever happens, soon after ctx ends.
 func (d *drain) call(ctx context.Context, c *chunk) answer {
+	ctx, trail := d.e.interactions.Follow(ctx, d.turn.task.ID, c.span)
+	defer trail.End()
 	work := c.sent()
 	a := answer{chunk: c, results: make([]*connector.Result, len(work))}
 	skills := make([]connector.Skill, len(work))
@@ -32,6 +35,9 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 			a.results[i] = &r
 		}
 	})
+	if a.err != nil && !errors.Is(a.err, errNotSent) {
+		a.err = blame(ctx, nil, a.err)
+	}
 	return a
 }
 
@@ -116,6 +122,7 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 			o.err = &connector.Error{Kind: connector.Ambiguous, Message: "the tool did not answer in time", Err: context.Cause(ctx)}
 		}
 	}
+	o.err = blame(ctx, o.results, o.err)
 	kind := "ok"
 	if o.err != nil {
 		kind = o.err.Kind.String()
@@ -123,4 +130,33 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 	}
 	ended(kind)
 	return o.results, o.err
+}
+
+// blame marks the interactions that refused something, and notes in each error which one that was.
+func blame(ctx context.Context, results []connector.Result, err *connector.Error) *connector.Error {
+	trail := interactions.TrailOf(ctx)
+	if trail == nil {
+		return err
+	}
+	// Errors may be shared by results, by other calls too, and a call may fail for thousands of items at once.
+	var last, noted *connector.Error
+	of := func(e *connector.Error) *connector.Error {
+		if e == nil {
+			return nil
+		}
+		if e != last {
+			last, noted = e, e
+			if e.Exchange == "" {
+				with := *e
+				with.Exchange = trail.Last()
+				noted = &with
+			}
+			trail.Blame(noted.Exchange)
+		}
+		return noted
+	}
+	for i := range results {
+		results[i].Err = of(results[i].Err)
+	}
+	return of(err)
 }

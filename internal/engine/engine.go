@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -30,6 +31,7 @@ type Store interface {
 	Work(ctx context.Context, jobs store.Jobs) error
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
+	RemoveInteractions(ctx context.Context, keep time.Duration, limit int) (int, error)
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.
@@ -63,6 +65,8 @@ type Settings struct {
 	// KeepTasks is how long a task is kept after its end; for KeepTombstones after that it is known that there was one.
 	// What is too old is looked for every RetainEvery. 30 d, 365 d and 1 h.
 	KeepTasks, KeepTombstones, RetainEvery time.Duration
+	// KeepLogs is how long interactions are kept. 14 d.
+	KeepLogs time.Duration
 }
 
 func (s Settings) withDefaults() Settings {
@@ -83,6 +87,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.KeepTasks, 30 * 24 * time.Hour},
 		{&s.KeepTombstones, 365 * 24 * time.Hour},
 		{&s.RetainEvery, time.Hour},
+		{&s.KeepLogs, 14 * 24 * time.Hour},
 	} {
 		if *d.at == 0 {
 			*d.at = d.otherwise
@@ -110,6 +115,9 @@ type Config struct {
 	// Account makes a connector's account of an integration: its credentials opened, a client for its requests. The settings
 	// as they are if nil. ErrNotHere leaves the integration to another process.
 	Account func(in store.Integration) (connector.Account, error)
+	// Interactions follows what calls of tools lead to; nil keeps nothing of it. LogPages is where people look at one.
+	Interactions *interactions.Log
+	LogPages     skill.LogPages
 }
 
 // ErrNotHere: this process cannot work on the integration, and another one may.
@@ -117,13 +125,15 @@ var ErrNotHere = errors.New("not in this process")
 
 // Engine accepts tasks and drains integrations.
 type Engine struct {
-	store      Store
-	connectors *connector.Registry
-	log        *slog.Logger
-	metrics    *metrics.Metrics
-	set        Settings
-	account    func(in store.Integration) (connector.Account, error)
-	owner      string // this process, in leases
+	store        Store
+	connectors   *connector.Registry
+	log          *slog.Logger
+	metrics      *metrics.Metrics
+	set          Settings
+	account      func(in store.Integration) (connector.Account, error)
+	interactions *interactions.Log
+	pages        skill.LogPages
+	owner        string // this process, in leases
 
 	schedule *schedule
 	leases   *leases
@@ -139,7 +149,7 @@ type Engine struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		store: bounded{c.Store}, connectors: c.Connectors, log: c.Logger, metrics: c.Metrics, set: c.Settings.withDefaults(),
-		account: c.Account, owner: skill.NewID(time.Now()),
+		account: c.Account, interactions: c.Interactions, pages: c.LogPages, owner: skill.NewID(time.Now()),
 	}
 	if e.account == nil {
 		e.account = func(in store.Integration) (connector.Account, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -46,6 +47,9 @@ type fixture struct {
 	log io.Writer
 	// metrics of engines started from now on; may be nil.
 	metrics *metrics.Metrics
+	// interactions and pages of engines started from now on; nothing is logged if nil.
+	interactions *interactions.Log
+	pages        skill.LogPages
 
 	engine *engine.Engine
 	stop   func()
@@ -151,6 +155,7 @@ func (f *fixture) start(set engine.Settings) {
 	}
 	e := engine.New(engine.Config{
 		Store: st, Connectors: connector.NewRegistry(tools...), Settings: set, Metrics: f.metrics, Account: f.account,
+		Interactions: f.interactions, LogPages: f.pages,
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

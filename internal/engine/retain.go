@@ -14,8 +14,8 @@ const (
 	retainBatch = 30 * time.Second
 )
 
-// retain removes the tasks that ended too long ago, then the tombstones of those that were removed too long ago. It may be
-// called by several processes at once.
+// retain removes the tasks that ended too long ago, then the tombstones of those that were removed too long ago, then old
+// interactions. It may be called by several processes at once.
 func (e *Engine) retain(ctx context.Context) error {
 	ctx, cancel := within(ctx, retainMost)
 	defer cancel()
@@ -25,8 +25,12 @@ func (e *Engine) retain(ctx context.Context) error {
 	if err == nil {
 		forgotten, err = inBatches(ctx, e.set.KeepTombstones, e.store.Forget)
 	}
-	if tasks+forgotten > 0 {
-		e.log.Info("old tasks removed", "tasks", tasks, "tombstones", forgotten)
+	logged := 0
+	if err == nil {
+		logged, err = inBatches(ctx, e.set.KeepLogs, e.store.RemoveInteractions)
+	}
+	if tasks+forgotten+logged > 0 {
+		e.log.Info("old tasks removed", "tasks", tasks, "tombstones", forgotten, "interactions", logged)
 	}
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("old tasks could not be removed; it is tried again next time", "error", err)

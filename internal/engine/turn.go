@@ -36,6 +36,8 @@ type turn struct {
 	// code and message say why the task ends although not everything was sent; no code while it goes on.
 	code    skill.Code
 	message string
+	// blamed is the interaction of the last failure, up to that which ended the task.
+	blamed  string
 	invalid string // the tool refused the credentials, in these words
 }
 
@@ -342,7 +344,7 @@ func (t *turn) refused(w *work, e *connector.Error) {
 		code = skill.CodeRemoteUnknown
 	}
 	message := words(e, "The tool refused this item.")
-	t.outcomes[w.at] = skill.Outcome{Kind: skill.Rejected, Code: code, Message: message}
+	t.outcomes[w.at] = skill.Outcome{Kind: skill.Rejected, Code: code, Message: message, Interaction: e.Exchange}
 	t.step.Refused = append(t.step.Refused, store.SkillRefused{Ref: w.state.Ref, ID: w.state.ID, Item: w.item, Code: code, Message: message})
 }
 
@@ -375,6 +377,9 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 		c.work = append(rest, c.work...)
 		t.waiting = append([]*chunk{c}, t.waiting...)
 		return
+	}
+	if t.code == "" && e.Exchange != "" {
+		t.blamed = e.Exchange
 	}
 	switch e.Kind {
 	case connector.Throttled, connector.Away: // time heals it
@@ -545,7 +550,7 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 	for i := range t.outcomes {
 		switch o := &t.outcomes[i]; o.Kind {
 		case 0:
-			*o = skill.Outcome{Kind: skill.NotAttempted, Code: t.code, Message: t.message}
+			*o = skill.Outcome{Kind: skill.NotAttempted, Code: t.code, Message: t.message, Interaction: t.blamed}
 		case skill.Written, skill.Unknown:
 			written = true
 		case skill.Unchanged, skill.Rejected, skill.NotAttempted:
@@ -565,7 +570,7 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 	if t.code != "" && !written {
 		// It is known that nothing was written: the task as a whole failed.
 		f.Status = skill.Failed
-		f.Document = skill.FailedDocument(t.task.Task, f.CompletedAt, t.code, t.message)
+		f.Document = skill.FailedDocument(t.task.Task, f.CompletedAt, t.code, t.message, t.d.e.pages.URL(t.blamed))
 	} else {
 		var err error
 		if f.Document, err = t.document(ctx, f.CompletedAt); err != nil {
@@ -599,7 +604,7 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 
 func (t *turn) unknown() skill.Outcome {
 	why := strings.TrimSuffix(t.message, ".") // the tool's words end as the tool likes
-	return skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: why + ". It may have reached the tool all the same."}
+	return skill.Outcome{Kind: skill.Unknown, Code: t.code, Message: why + ". It may have reached the tool all the same.", Interaction: t.blamed}
 }
 
 // doubts finds, among the items this drain did not come to, those that left for the tool with an earlier one.
@@ -652,7 +657,7 @@ func (t *turn) doubtAgain(ctx context.Context) error {
 
 // document serialises the result, once and for all.
 func (t *turn) document(ctx context.Context, completedAt time.Time) ([]byte, error) {
-	doc := skill.NewResultDocument(t.task.Task, t.task.Items)
+	doc := skill.NewResultDocument(t.task.Task, t.task.Items, t.d.e.pages)
 	for at := 0; at < t.task.Items; {
 		items, err := t.plan.items(ctx, at)
 		if err != nil {

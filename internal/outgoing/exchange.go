@@ -35,8 +35,8 @@ type Recorder interface {
 	// Begin is called before a request leaves, and gives the exchange its id.
 	Begin(ctx context.Context, at time.Time) (id string)
 	// End is called when the answer was read to its end, or there is none: then status is 0. exchange makes the record; that
-	// takes up to some milliseconds, so another goroutine should call it, once.
-	End(ctx context.Context, id string, status int, exchange func() Exchange)
+	// takes up to some milliseconds, so another goroutine should call it, once. Until then it holds size bytes.
+	End(ctx context.Context, id string, status, size int, exchange func() Exchange)
 }
 
 // recording tells of exchanges.
@@ -65,7 +65,7 @@ func (x *exchange) tell(err error) {
 	if err != nil {
 		x.Error = err.Error()
 	}
-	x.to.End(x.ctx, x.id, x.Status, func() Exchange {
+	x.to.End(x.ctx, x.id, x.Status, x.sent.size()+x.got.size(), func() Exchange {
 		x.URL, x.Error = x.redact.URL(&x.url), x.redact.Text(x.Error)
 		x.RequestHeader, x.AnswerHeader = x.redact.Header(x.sentHead), x.redact.Header(x.gotHead)
 		x.RequestBody, x.RequestCut = x.sent.redacted(x.redact)
@@ -147,6 +147,12 @@ func (h *head) add(p []byte) {
 	room := h.most - h.buf.Len()
 	h.cut = h.cut || len(p) > room
 	h.buf.Write(p[:min(len(p), room)])
+}
+
+func (h *head) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.buf.Len()
 }
 
 // redacted is what is kept, and whether there was more.

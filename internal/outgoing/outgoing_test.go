@@ -121,7 +121,7 @@ type recorder func(Exchange)
 
 func (recorder) Begin(context.Context, time.Time) string { return "1" }
 
-func (r recorder) End(_ context.Context, id string, status int, exchange func() Exchange) {
+func (r recorder) End(_ context.Context, id string, status, _ int, exchange func() Exchange) {
 	x := exchange()
 	if id != "1" || status != x.Status {
 		panic(fmt.Sprintf("exchange %s ended with %d, and tells of %d", id, status, x.Status))

@@ -28,6 +28,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
 	"github.com/crosswalk-hr/crosswalk/internal/outgoing"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -74,7 +75,11 @@ type Config struct {
 	// TrustedProxies are the addresses and networks whose X-Forwarded-For is believed.
 	TrustedProxies []string
 	Engine         engine.Settings
-	Logger         *slog.Logger
+	// Interactions says which requests and answers are logged. All if empty.
+	Interactions interactions.Mode
+	// Dashboard: people can look at interactions under PublicURL/logs/, so errors carry the address of theirs.
+	Dashboard bool
+	Logger    *slog.Logger
 }
 
 // Server is a running server.
@@ -91,6 +96,7 @@ type Server struct {
 	http    *http.Server
 	listen  net.Listener
 	engine  *engine.Engine
+	log     *interactions.Log
 	metrics *metrics.Metrics
 	// certificate is nil for plain HTTP.
 	certificate *certificate
@@ -105,8 +111,9 @@ const (
 	// A connection of HTTP/2 may have so many requests under way, and so many bytes that nobody has read yet.
 	streams      = 64
 	streamMemory = 256 << 10
-	// stopTime is how long a server takes at most to end once it is told to: calls of tools get 8 s of it.
-	stopTime = 9500 * time.Millisecond
+	// stopTime is how long a server takes at most to end once it is told to, but for the log of interactions, which may take
+	// part of a second more: calls of tools get 8 s of it.
+	stopTime = 9 * time.Second
 )
 
 // Start opens everything and listens; it answers once Run runs.
@@ -173,14 +180,21 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	case keys == nil:
 		c.Logger.Warn("no master key is given: credentials of tools can be neither stored nor used", "variable", auth.MasterKeyVariable)
 	}
+	s.log = interactions.New(interactions.Config{Store: s.Store, Mode: c.Interactions, Logger: c.Logger, Metrics: m})
+	var pages skill.LogPages
+	if c.Dashboard && s.log != nil {
+		pages = skill.LogPages(s.URL + "/logs/")
+	}
 	connectors := Connectors(s.Store.Sandbox())
 	s.engine = engine.New(engine.Config{
 		Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine,
-		Account: accounts(connectors, keys, outgoing.New(c.AllowPrivateTools)),
+		Account:      accounts(connectors, keys, outgoing.New(c.AllowPrivateTools), s.log),
+		Interactions: s.log, LogPages: pages,
 	})
 	served := api.Config{
 		Connectors: connectors, PublicURL: s.URL, Spec: openapi.Spec,
 		MaxItems: c.MaxItems, MostWaiting: c.Engine.MostWaiting, Clients: clients, Logger: c.Logger, Metrics: m,
+		Interactions: s.log, LogPages: pages,
 	}
 	if c.Role != Worker {
 		served.Engine, served.Store, served.Keys = s.engine, reader{s.Store, s.engine}, &auth.Keys{Store: s.Store}
@@ -262,6 +276,13 @@ func (s *Server) Run(ctx context.Context) error {
 		defer close(engineDone)
 		engineErr = s.engine.Run(engineContext)
 	}()
+	logContext, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLog()
+	logDone := make(chan struct{})
+	go func() {
+		defer close(logDone)
+		s.log.Run(logContext)
+	}()
 	serveErr := make(chan error, 1)
 	group.Go(func() { serveErr <- s.serve(engineContext) })
 	group.Go(func() { tuneMemory(engineContext) })
@@ -293,6 +314,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
+	stopLog()
+	<-logDone
 	return errors.Join(err, s.Store.Close())
 }
 

@@ -150,6 +150,23 @@ func tables() []table {
 			{to: "error_message", kind: words},
 			{to: "error_at", kind: moment},
 		}},
+		{to: "interactions", id: "id", columns: []column{
+			{to: "id"},
+			{to: "environment"},
+			{to: "integration"},
+			{to: "task"},
+			{to: "start"},
+			{to: "stop"},
+			{to: "outbound", kind: truth},
+			{to: "failed", kind: truth},
+			{to: "status"},
+			{to: "took"},
+			{to: "api_key"},
+			{to: "peer"},
+			{to: "method"},
+			{to: "url"},
+			{to: "exchange"},
+		}},
 		{to: "master_key", columns: []column{{to: "one", kind: truth}, {to: "id"}, {to: "check_value", from: "evidence"}, {to: "noted_at", from: "0", kind: moment}}},
 		{to: "sandbox_accounts", columns: []column{{to: "seq"}, {to: "name"}, {to: "window_start", kind: moment}, {to: "window_calls"}}},
 		{to: "sandbox_skills", columns: []column{
@@ -163,7 +180,7 @@ func tables() []table {
 func leftOut() map[string]string {
 	return map[string]string{
 		"drains.owner": "leases end", "drains.until": "leases end", "drains.notified_at": "jobs are not copied: the sweep finds all work",
-		"skills.seq": "rows are found by their key", "tasks.seq": "of ended tasks; the numbers go on behind the highest",
+		"skills.seq": "rows are found by their key", "interactions.seq": "rows are found by their key", "tasks.seq": "of ended tasks; the numbers go on behind the highest",
 		"tasks.completed_at": "of unfinished tasks", "tasks.document": "of unfinished tasks", "tasks.done": "of ended tasks it is all",
 		"tasks.started": "of ended tasks", "tasks.touched": "of ended tasks", "tasks.attempt": "of ended tasks", "tasks.deadline": "of ended tasks",
 		"task_numbers.one": "", "task_numbers.used": "the numbers go on behind it", "sandbox_accounts.calls": "is not used",

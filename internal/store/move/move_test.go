@@ -61,6 +61,19 @@ func written(list []skill.Item) (w []store.SkillWritten) {
 	return w
 }
 
+// logged are interactions, one with everything and one with next to nothing.
+func (f *filled) logged() []store.Interaction {
+	at := time.Date(2026, 11, 23, 14, 1, 29, 0, time.UTC)
+	return []store.Interaction{
+		{
+			ID: skill.FirstID(at) + "aaaaaaaaaaaaaaaa", Outbound: true, EnvironmentID: f.env, IntegrationID: "hibob:1", TaskID: "task_1",
+			Items: store.Range{Start: 1, Stop: 2}, Key: "cw_live_abcdef", Peer: "::1", Method: "PUT", URL: "/ä", Status: 409, Took: time.Second, Failed: true,
+			Exchange: store.Exchange{Error: "x", RequestBody: []byte(strings.Repeat("ab", 1000)), AnswerBody: []byte{0, 0xff}, AnswerCut: true},
+		},
+		{ID: skill.FirstID(at) + "bbbbbbbbbbbbbbbb", Method: "GET", URL: "/"},
+	}
+}
+
 func fill(t *testing.T) *filled {
 	t.Helper()
 	ctx := t.Context()
@@ -78,6 +91,10 @@ func fill(t *testing.T) *filled {
 	f.in, f.off = create([]byte("sealed")), create(nil)
 	must[store.MasterKey](t)(f.KeepMasterKey(ctx, store.MasterKey{ID: "first", Check: []byte{1, 2}}))
 	must[[]int64](t)(f.Sandbox().Write(ctx, f.in.ID, []sandbox.Row{{ExternalID: "a", Name: "A", Active: true}, {ExternalID: "b", Name: "B"}}))
+
+	if err := f.AppendInteractions(ctx, f.logged()); err != nil {
+		t.Fatal(err)
+	}
 
 	// One that has expired, one that has ended well, one that was refused in part and left doubts, one that goes on with
 	// something on its way, one that waits, and one of an integration that is off.
@@ -192,6 +209,11 @@ func TestMove(t *testing.T) {
 	}
 	if diff := cmp.Diff(records, must[[]sandbox.Record](t)(s.Sandbox().List(ctx, f.in.ID, 0, 10))); diff != "" {
 		t.Errorf("the sandbox's catalogue (-want +got):\n%s", diff)
+	}
+	for _, want := range f.logged() {
+		if diff := cmp.Diff(want, must[store.Interaction](t)(s.Interaction(ctx, "", want.ID))); diff != "" {
+			t.Errorf("an interaction (-want +got):\n%s", diff)
+		}
 	}
 	if key := must[store.MasterKey](t)(s.MasterKey(ctx)); key.ID != "first" {
 		t.Errorf("master key %+v", key)
