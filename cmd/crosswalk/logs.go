@@ -180,8 +180,13 @@ func (c *logsShow) Run(a *app) error {
 		}
 		return c.print(a, out, func(w io.Writer) {
 			rows := [][2]string{
-				{"interaction", i.ID}, {"time", at(i.At())}, {"direction", map[bool]string{true: "to a tool", false: "from a caller"}[i.Outbound]},
-				{"status", statusOf(i)}, {"took", took(i.Took)}, {"integration", orDash(orNull(i.IntegrationID))}, {"task", orDash(orNull(i.TaskID))},
+				{"interaction", i.ID},
+				{"time", at(i.At())},
+				{"direction", map[bool]string{true: "to a tool", false: "from a caller"}[i.Outbound]},
+				{"status", statusOf(i)},
+				{"took", took(i.Took)},
+				{"integration", orDash(orNull(i.IntegrationID))},
+				{"task", orDash(orNull(i.TaskID))},
 			}
 			if i.Items.Stop > 0 {
 				rows = append(rows, [2]string{"items", fmt.Sprintf("%d to %d", i.Items.Start, i.Items.Stop-1)})

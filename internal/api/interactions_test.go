@@ -69,7 +69,7 @@ func TestRequestsAreLogged(t *testing.T) {
 	}
 	i := list[0]
 	if i.Outbound || i.EnvironmentID != f.env || i.IntegrationID != f.integration || i.TaskID != task || i.Key != f.key[:14] || i.Peer != "127.0.0.1" ||
-		i.Method != "POST" || i.URL != "/v1/hris/skills/bulk" || i.Status != 200 || i.Failed || i.Took <= 0 || time.Since(i.At()) > time.Minute {
+		i.Method != http.MethodPost || i.URL != "/v1/hris/skills/bulk" || i.Status != 200 || i.Failed || i.Took <= 0 || time.Since(i.At()) > time.Minute {
 		t.Errorf("%+v", i)
 	}
 	if string(i.RequestBody) != body || !strings.Contains(string(i.AnswerBody), task) || i.RequestCut || i.AnswerCut {

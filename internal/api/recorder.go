@@ -100,7 +100,7 @@ const shownKey = len("cw_live_") + 6
 // log hands a request that has been answered to the log.
 func (a *API) log(rec *recorder, r *http.Request, began time.Time, took time.Duration) {
 	failed := rec.status >= http.StatusBadRequest || rec.status == 0
-	if !rec.wanted && !(rec.failures && failed) {
+	if !rec.wanted && (!rec.failures || !failed) {
 		return
 	}
 	if rec.id == "" {

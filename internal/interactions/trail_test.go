@@ -3,6 +3,7 @@ package interactions_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -68,7 +69,7 @@ func TestTrails(t *testing.T) {
 					stop()
 					var got []string
 					for _, i := range k.all() {
-						if i.TaskID != "task_1" || i.Items != (store.Range{Start: 5, Stop: 7}) || !i.Outbound || i.Method != "PUT" {
+						if i.TaskID != "task_1" || i.Items != (store.Range{Start: 5, Stop: 7}) || !i.Outbound || i.Method != http.MethodPut {
 							t.Errorf("%+v", i)
 						}
 						text := fmt.Sprint(i.Status)

@@ -181,13 +181,13 @@ func decode(of view) decoding {
 // add appends what the bytes from place i on stand for.
 func (d *decoding) add(i int, b ...byte) {
 	for range b {
-		d.at = append(d.at, int32(d.of.place(i))) //nolint:gosec // texts are some ten thousand bytes long
+		d.at = append(d.at, int32(d.of.place(i)))
 	}
 	d.text = append(d.text, b...)
 }
 
 func (d *decoding) end() view {
-	d.at = append(d.at, int32(d.of.place(len(d.of.text)))) //nolint:gosec // likewise
+	d.at = append(d.at, int32(d.of.place(len(d.of.text))))
 	return d.view
 }
 

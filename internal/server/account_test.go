@@ -81,7 +81,7 @@ func TestExchangesWithToolsAreLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !i.Outbound || i.TaskID != "task_1" || i.Items != (store.Range{Start: 3, Stop: 5}) || i.Method != "PUT" || i.Status != 422 || !i.Failed || i.Took <= 0 ||
+	if !i.Outbound || i.TaskID != "task_1" || i.Items != (store.Range{Start: 3, Stop: 5}) || i.Method != http.MethodPut || i.Status != 422 || !i.Failed || i.Took <= 0 ||
 		!skill.IsID(i.ID) || i.URL != tool.URL+"/skills?wstoken=…&page=1" {
 		t.Errorf("%+v", i)
 	}

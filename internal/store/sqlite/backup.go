@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 )
@@ -203,6 +204,15 @@ func inspect(ctx context.Context, path string) (s Snapshot, err error) {
 
 // intact refuses a file that is damaged.
 func intact(ctx context.Context, db *sql.DB) error {
+	err := check(ctx, db)
+	// Damage where the tables are described keeps the check itself from running.
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_CORRUPT {
+		return fmt.Errorf("it is damaged: %w", err)
+	}
+	return err
+}
+
+func check(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, "PRAGMA integrity_check(3)")
 	if err != nil {
 		return err
