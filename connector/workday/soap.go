@@ -142,10 +142,14 @@ type answered struct {
 }
 
 type skillsAnswer struct {
-	Moment  string       `xml:"Response_Filter>As_Of_Entry_DateTime"`
-	Pages   string       `xml:"Response_Results>Total_Pages"`
-	Results string       `xml:"Response_Results>Page_Results"`
-	Skills  []foundSkill `xml:"Response_Data>Skill"`
+	Moment  string `xml:"Response_Filter>As_Of_Entry_DateTime"`
+	Results *struct {
+		Pages  string `xml:"Total_Pages"`
+		OnPage string `xml:"Page_Results"`
+	} `xml:"Response_Results"`
+	Data struct {
+		Skills []foundSkill `xml:",any"` // whatever they are called
+	} `xml:"Response_Data"`
 }
 
 // moment is the one that the answer shows the skills of; empty if it does not say so.
@@ -156,21 +160,42 @@ func (a *skillsAnswer) moment() string {
 	return a.Moment
 }
 
-// more reports whether there is a page behind this one.
-func (a *skillsAnswer) more(number int) bool {
-	if len(a.Skills) == 0 {
-		return false // or it would never end
+// whole reports whether there is a page behind this one. It is an error if the page does not hold what it says it holds: a
+// skill that is missing in a list counts as deleted, so a list must not be shorter than it is for want of understanding.
+func (a *skillsAnswer) whole(number int) (more bool, err error) {
+	shown := len(a.Data.Skills)
+	if a.Results == nil {
+		if shown == 0 {
+			return false, connector.Errorf(connector.Unexpected, "Workday's answer says neither which skills there are nor how many")
+		}
+		return shown >= pageSize, nil
 	}
-	if pages, err := strconv.ParseFloat(a.Pages, 64); err == nil {
-		return float64(number) < pages
+	if told, err := strconv.ParseFloat(a.Results.OnPage, 64); err == nil && told != float64(shown) {
+		return false, connector.Errorf(connector.Unexpected, "Workday says that page %d holds %s skills, and shows %d", number, a.Results.OnPage, shown)
 	}
-	return len(a.Skills) >= pageSize
+	pages, err := strconv.ParseFloat(a.Results.Pages, 64)
+	switch {
+	case err != nil:
+		return shown >= pageSize, nil //nolint:nilerr // it does not say
+	case float64(number) >= pages:
+		return false, nil
+	case shown == 0 || number >= mostPages:
+		return false, connector.Errorf(connector.Unexpected, "Workday's page %d of %s holds %d skills", number, a.Results.Pages, shown)
+	default:
+		return true, nil
+	}
 }
 
 // foundSkill is a skill as Workday shows it. The data stand in an element of their own or beside the reference.
 type foundSkill struct {
-	IDs  []foundID `xml:"Skill_Reference>ID"`
-	Data fields    `xml:"Skill_Data"`
+	IDs   []foundID `xml:"Skill_Reference>ID"`
+	Parts []part    `xml:",any"`
+	fields
+}
+
+// part is an element of a skill; one whose name ends with _Data holds its fields.
+type part struct {
+	XMLName xml.Name
 	fields
 }
 
@@ -200,7 +225,12 @@ type held struct {
 const workdayID = "WID"
 
 func (f *foundSkill) held(referenceType string) held {
-	all := [2]fields{f.Data, f.fields}
+	all := []fields{f.fields}
+	for _, p := range f.Parts {
+		if strings.HasSuffix(p.XMLName.Local, "_Data") {
+			all = append(all, p.fields)
+		}
+	}
 	var h held
 	h.Active = true
 	var category []foundID

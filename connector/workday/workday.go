@@ -46,8 +46,8 @@ const (
 	atOnce = 5
 	// requests a second, unless the setting says otherwise, and the most that it may say.
 	requests, mostRequests = 10, 100
-	// pageSize is the most that Workday shows on a page.
-	pageSize = 999
+	// pageSize is the most that Workday shows on a page. Nobody has as many skills as mostPages hold.
+	pageSize, mostPages = 999, 10_000
 )
 
 // New returns the connector.
@@ -199,14 +199,22 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	case got.refused != nil:
 		return connector.Page{}, got.refused.err
 	}
-	page := connector.Page{Records: make([]connector.Record, 0, len(got.skills.Skills))}
-	for _, sk := range got.skills.Skills {
-		page.Records = append(page.Records, sk.held(s.set.ReferenceType).Record)
+	more, err := got.skills.whole(number)
+	if err != nil {
+		return connector.Page{}, err
+	}
+	page := connector.Page{Records: make([]connector.Record, 0, len(got.skills.Data.Skills))}
+	for _, sk := range got.skills.Data.Skills {
+		h := sk.held(s.set.ReferenceType)
+		if h.RemoteID == "" || h.Name == "" {
+			return connector.Page{}, connector.Errorf(connector.Unexpected, "Workday shows a skill without an id or a name")
+		}
+		page.Records = append(page.Records, h.Record)
 	}
 	if moment == "" {
 		moment = got.skills.moment()
 	}
-	if got.skills.more(number) {
+	if more {
 		page.Next = strconv.Itoa(number+1) + " " + moment
 	}
 	return page, nil

@@ -23,7 +23,7 @@ func (s *session) lookUp(ctx context.Context, ids []string) (found map[string]he
 			return nil, nil, err
 		}
 		if got.refused == nil {
-			for _, sk := range got.skills.Skills {
+			for _, sk := range got.skills.Data.Skills {
 				if h := sk.held(s.set.ReferenceType); slices.Contains(ids, h.OriginID) {
 					found[h.OriginID] = h
 				}
@@ -49,7 +49,7 @@ func (s *session) lookUpOne(ctx context.Context, over <-chan struct{}, originID 
 	if err != nil || got.refused != nil {
 		return held{}, false, err
 	}
-	for _, sk := range got.skills.Skills {
+	for _, sk := range got.skills.Data.Skills {
 		if h := sk.held(s.set.ReferenceType); h.OriginID == originID {
 			return h, true, nil
 		}
