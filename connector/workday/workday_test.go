@@ -146,18 +146,33 @@ func write(t *testing.T, s connector.Session, list []connector.Skill) map[string
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		missing workdaytest.Missing
-		changes []string
+		missing  workdaytest.Missing
+		changes  []string
+		unquoted bool
 	}{
-		"all are refused":   {workdaytest.AllRefused, []string{"get", "get", "change changed, indeed", "change retired", "add new", "add newer"}},
-		"the first refused": {workdaytest.FirstRefused, []string{"get", "get", "get", "get", "get", "change changed, indeed", "change retired", "add new", "add newer"}},
-		"left out":          {workdaytest.LeftOut, []string{"get", "change changed, indeed", "change retired", "add new", "add newer"}},
+		"all are refused": {
+			missing: workdaytest.AllRefused,
+			changes: []string{"get", "get", "change changed, indeed", "change retired", "add new", "add newer"},
+		},
+		"all are refused, by their place": {
+			missing: workdaytest.AllRefused, unquoted: true,
+			changes: []string{"get", "get", "change changed, indeed", "change retired", "add new", "add newer"},
+		},
+		// The three that have a remote id are then asked for one by one.
+		"the first is refused": {
+			missing: workdaytest.FirstRefused,
+			changes: []string{"get", "get", "get", "get", "get", "change changed, indeed", "change retired", "add new", "add newer"},
+		},
+		"left out": {
+			missing: workdaytest.LeftOut,
+			changes: []string{"get", "change changed, indeed", "change retired", "add new", "add newer"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := workdaytest.New(t)
-				c.Missing = test.missing
+				c.Missing, c.Unquoted = test.missing, test.unquoted
 				s, d := open(t, c, c)
 				list := skills("kept", "changed", "retired")
 				for id, r := range write(t, s, list) {
@@ -405,6 +420,24 @@ func TestRetireWhatIsGone(t *testing.T) {
 		want := map[string]connector.Result{"id/gone": {OriginID: "id/gone", RemoteID: "w1"}, "id/unsure": {OriginID: "id/unsure"}, "id/never there": {OriginID: "id/never there"}}
 		if diff := gocmp.Diff(want, write(t, s, list)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What Workday hides may be there all the same.
+func TestRetireWhatIsHidden(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := workdaytest.New(t)
+		c.HidesInactive, c.Missing = true, workdaytest.LeftOut
+		s, _ := open(t, c, c)
+		list := skills("COBOL")
+		write(t, s, list)
+		list[0].Active = false
+		write(t, s, list)
+		list[0].Unsure = true
+		if r := write(t, s, list)["id/COBOL"]; r.Err != nil || r.RemoteID != c.Find("id/COBOL").WID {
+			t.Errorf("%+v, the tenant has %+v", r, c.Find("id/COBOL"))
 		}
 	})
 }
