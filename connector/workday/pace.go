@@ -19,8 +19,8 @@ type pace struct {
 
 var errOver = errors.New("another request of the call has failed")
 
-// wait returns when a request may leave. It returns early when the context ends or over is closed, and then an error: nothing
-// may leave.
+// wait returns when a request may leave. It returns early when the context ends or over is closed, and then an error:
+// nothing may leave.
 func (p *pace) wait(ctx context.Context, over <-chan struct{}) *connector.Error {
 	p.mu.Lock()
 	now := time.Now()

@@ -403,8 +403,8 @@ type meaning struct {
 	kind  connector.Kind
 }
 
-// kinds are the words by which faults are told apart, the most telling first. What follows Processing error occurred differs by
-// release, so only the heart of each phrase is here.
+// kinds are the words by which faults are told apart, the most telling first. What follows Processing error occurred
+// differs by release, so only the heart of each phrase is here.
 func kinds() []meaning {
 	return []meaning{
 		{"invalid username or password", connector.Credentials},
@@ -438,8 +438,8 @@ func kinds() []meaning {
 	}
 }
 
-// problem makes an error of a fault. First its code counts, if it is one of those that are documented, then its words, then the
-// status.
+// problem makes an error of a fault. First its code counts, if it is one of those that are documented, then its words, then
+// the status.
 func (s *session) problem(answer *rest.Answer, f *fault) *connector.Error {
 	words := f.words()
 	e := answer.Problem(words)

@@ -1,7 +1,7 @@
 // Package workday is the connector to Workday: the skills that a tenant maintains, through the SOAP web service Talent.
 //
-// Workday writes one skill a request (Put_Skill) and reads many (Get_Skills). So a call of Write is one question for all its
-// skills, by their reference id, and then one request for each skill that is not as it should be: a few at once, and no
+// Workday writes one skill a request (Put_Skill) and reads many (Get_Skills). So a call of Write is one question for all
+// its skills, by their reference id, and then one request for each skill that is not as it should be: a few at once, and no
 // faster than the tenant allows. Whatever is wrong comes as a SOAP fault, mostly with HTTP 500: a Validation_Fault is the
 // refusal of one skill, and what any other fault means its code and its words tell.
 //
@@ -9,14 +9,15 @@
 //
 //   - The form of a skill. In the descriptions that are public its Name and Inactive are attributes; a setting makes them
 //     elements. Answers are read in either form, whether or not the data stand in an element of their own.
-//   - Which fields a tenant requires. The category is a setting; without one the category is left out of new skills, and that
-//     of a skill which has one is sent back as it is.
+//   - Which fields a tenant requires. The category is a setting; without one the category is left out of new skills, and
+//     that of a skill which has one is sent back as it is.
 //   - Whether a question that names a skill which is not there is refused, or answered without it: both. A refusal names
-//     the skills, in quotes or by their place, and the question is asked once more without them. What is still open then is asked
-//     one by one, if the skill may be there.
-//   - Whether a question shows inactive skills: new skills are sent as Add_Only, so nothing is overwritten. One that is refused is
-//     then sent with a reference, and if Workday knows none the first refusal was meant.
-//   - The words of a fault: a table, see kinds. A fault of Workday's own that is not in it leaves open what became of the skill.
+//     the skills, in quotes or by their place, and the question is asked once more without them. What is still open then is
+//     asked one by one, if the skill may be there.
+//   - Whether a question shows inactive skills: new skills are sent as Add_Only, so nothing is overwritten. One that is
+//     refused is then sent with a reference, and if Workday knows none the first refusal was meant.
+//   - The words of a fault: a table, see kinds. A fault of Workday's own that is not in it leaves open what became of the
+//     skill.
 //   - How many requests a tenant takes: a setting.
 //   - Whether names must be unique, and how long they and the ids may be: what Workday says to it is passed on.
 package workday
@@ -39,8 +40,8 @@ import (
 const Slug = "workday"
 
 const (
-	// batch is how many skills a call of Write takes. With more of them the question before costs less, and with fewer less is
-	// done again after a crash.
+	// batch is how many skills a call of Write takes. With more of them the question before costs less, and with fewer less
+	// is done again after a crash.
 	batch = 20
 	// atOnce is how many requests may be under way: enough for the rate while an answer takes half a second.
 	atOnce = 5
@@ -104,8 +105,8 @@ func (workday) Describe() connector.Description {
 	}
 }
 
-// limits counts calls of Write, each a question and a request for each skill. The requests of a session are spaced by its pace: so
-// those that a call makes beyond that keep to the rate, and make the call longer.
+// limits counts calls of Write, each a question and a request for each skill. The requests of a session are spaced by its
+// pace: so those that a call makes beyond that keep to the rate, and make the call longer.
 func limits(requestsPerSecond int) connector.Limits {
 	return connector.Limits{Batch: batch, Concurrency: 1, Calls: requestsPerSecond, Per: (batch + 1) * time.Second}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
-// lookUps is how often all skills of a call are asked for at once, when questions are refused for skills that are not there.
+// lookUps is how often all skills of a call are asked for at once, when questions are refused for skills that are not
+// there.
 const lookUps = 2
 
 // lookUp returns the skills that Workday shows, by origin id, and those of which it could not be asked.
@@ -42,8 +43,8 @@ func (s *session) lookUp(ctx context.Context, ids []string) (found map[string]he
 	return found, unknown, nil
 }
 
-// lookUpOne asks for one skill. A refusal says that it is not there; if it was for something else, it will come again with the
-// skill.
+// lookUpOne asks for one skill. A refusal says that it is not there; if it was for something else, it will come again with
+// the skill.
 func (s *session) lookUpOne(ctx context.Context, over <-chan struct{}, originID string) (held, bool, error) {
 	got, err := s.call(ctx, over, s.question([]string{originID}, &filter{Page: 1, Count: 1}), false)
 	if err != nil || got.refused != nil {
@@ -130,8 +131,8 @@ func (w *work) result(sk connector.Skill, remoteID string, err *connector.Error)
 	w.results = append(w.results, r)
 }
 
-// fail ends the call: requests that are under way end as they do, no others leave. Of several errors the first is told, but one
-// that leaves open what became of a skill comes before all others.
+// fail ends the call: requests that are under way end as they do, no others leave. Of several errors the first is told, but
+// one that leaves open what became of a skill comes before all others.
 func (w *work) fail(err *connector.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
