@@ -255,6 +255,7 @@ type integrationsCommand struct {
 	List    integrationsList    `cmd:"" help:"List the integrations."`
 	Show    integrationsShow    `cmd:"" help:"Show one with its settings."`
 	Update  integrationsUpdate  `cmd:"" help:"Change settings. Running servers use them from the next chunk on."`
+	Check   integrationsCheck   `cmd:"" help:"Ask the tool whether it takes the credentials."`
 	Enable  integrationsEnable  `cmd:"" help:"Switch one on again. Its waiting tasks go on."`
 	Disable integrationsDisable `cmd:"" help:"Switch one off. Its tasks wait, their deadlines run on."`
 	Doubt   integrationsDoubt   `cmd:"" help:"Forget what the tools hold: everything is written again with the next upload, nothing skipped."`
@@ -269,6 +270,9 @@ type integrationJSON struct {
 	Status        string          `json:"status"`
 	Reason        string          `json:"reason,omitempty"`
 	Settings      json.RawMessage `json:"settings"`
+	Adopt         bool            `json:"adopt"`
+	Inactive      string          `json:"inactive"`
+	Away          *awayJSON       `json:"away,omitempty"`
 	CreatedAt     *string         `json:"created_at"`
 	DeletedAt     *string         `json:"deleted_at"`
 }
@@ -276,7 +280,7 @@ type integrationJSON struct {
 func integrationOut(in store.Integration) integrationJSON {
 	return integrationJSON{
 		in.ID, in.Tool, in.EndUser.OrganisationName, in.EnvironmentID, state(in), in.InvalidReason, json.RawMessage(in.Settings),
-		atJSON(in.CreatedAt), atJSON(in.DeletedAt),
+		in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Policy), nil, atJSON(in.CreatedAt), atJSON(in.DeletedAt),
 	}
 }
 
@@ -374,6 +378,7 @@ type integrationsCreate struct {
 	database
 	asJSON
 	settingFlags
+	policyFlags
 	Tool        string `help:"The tool's id; crosswalk tools lists them." required:""`
 	Name        string `help:"The customer, as people know it." required:""`
 	Environment string `help:"Name or id of the environment." default:"default"`
@@ -385,6 +390,8 @@ func (c *integrationsCreate) Help() string {
 	return examplesOf(
 		`crosswalk integrations create --tool sandbox --name "Acme GmbH"`,
 		`crosswalk integrations create --tool sandbox --name "Slow Inc." --set latency=250ms --set rate_limit=60`,
+		`crosswalk integrations create --tool sandbox --name "Acme GmbH" --inactive refuse`,
+		`crosswalk integrations create --tool odoo --name "Acme GmbH" --adopt --set-file api_key=odoo.key --set address=https://acme.odoo.com --set database=acme`,
 	)
 }
 
@@ -399,12 +406,16 @@ func (c *integrationsCreate) Run(a *app) error {
 		}
 		c.own = c.where().MasterKeyFile()
 		id := skill.NewIntegrationID(c.Tool, time.Now()) // what is sealed is bound to it
-		settings, credentials, err := c.apply(ctx, a, s, nil, id, c.Tool, account.Values{})
+		settings, credentials, err := c.settingFlags.apply(ctx, a, s, nil, id, c.Tool, account.Values{})
+		if err != nil {
+			return err
+		}
+		policy, err := c.policyFlags.apply(c.Tool, store.Policy{})
 		if err != nil {
 			return err
 		}
 		in, err := s.CreateIntegration(ctx, store.Integration{
-			ID: id, EnvironmentID: env.ID, Tool: c.Tool, Settings: settings, Credentials: credentials,
+			ID: id, EnvironmentID: env.ID, Tool: c.Tool, Settings: settings, Credentials: credentials, Policy: policy,
 			EndUser: store.EndUser{OrganisationName: c.Name, CreatorEmail: c.Email, OriginID: c.OriginID},
 		})
 		if err != nil {
@@ -434,16 +445,20 @@ func (c *integrationsList) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		away, err := awayOf(ctx, s, envID)
+		if err != nil {
+			return err
+		}
 		out := struct {
 			Integrations []integrationJSON `json:"integrations"`
-		}{each(list, integrationOut)}
+		}{each(list, func(in store.Integration) integrationJSON { return withAway(in, away) })}
 		return c.print(a, out, func(w io.Writer) {
 			if len(list) == 0 {
 				fmt.Fprintln(w, "There are no integrations. Make one: crosswalk integrations create --tool sandbox --name NAME")
 				return
 			}
 			table(w, []string{"ID", "CUSTOMER", "TOOL", "ENVIRONMENT", "STATE", "CREATED"}, each(list, func(in store.Integration) []string {
-				return []string{in.ID, in.EndUser.OrganisationName, in.Tool, names[in.EnvironmentID], state(in), at(in.CreatedAt)}
+				return []string{in.ID, in.EndUser.OrganisationName, in.Tool, names[in.EnvironmentID], stateWith(in, away), at(in.CreatedAt)}
 			}))
 		})
 	})
@@ -469,13 +484,22 @@ func (c *integrationsShow) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return c.print(a, integrationOut(in), func(w io.Writer) {
+		away, err := awayOf(ctx, s, in.EnvironmentID)
+		if err != nil {
+			return err
+		}
+		return c.print(a, withAway(in, away), func(w io.Writer) {
 			rows := [][]string{
 				{"customer", in.EndUser.OrganisationName},
 				{"tool", in.Tool},
 				{"environment", names[in.EnvironmentID]},
 				{"state", strings.TrimSpace(state(in) + " " + in.InvalidReason)},
 				{"created", at(in.CreatedAt)},
+				{"adopt", map[bool]string{false: "no", true: "yes"}[in.Policy.Adopt]},
+				{"inactive skills", account.Inactive(describe(in.Tool), in.Policy)},
+			}
+			if w, ok := away[in.ID]; ok {
+				rows = append(rows, []string{"does not answer", awayText(w)})
 			}
 			var settings map[string]json.RawMessage
 			_ = json.Unmarshal(in.Settings, &settings) // what cannot be read is shown as none
@@ -494,6 +518,7 @@ type integrationsUpdate struct {
 	database
 	asJSON
 	settingFlags
+	policyFlags
 	ID    string   `arg:"" help:"The integration's id."`
 	Unset []string `help:"A setting to put back to its default; may be given several times." placeholder:"NAME"`
 }
@@ -502,6 +527,8 @@ func (c *integrationsUpdate) Help() string {
 	return examplesOf(
 		"crosswalk integrations update sandbox:28KMdr68N8kG9EzLwjsN9aoz --set outage=true",
 		"crosswalk integrations update sandbox:28KMdr68N8kG9EzLwjsN9aoz --unset outage",
+		"crosswalk integrations update sandbox:28KMdr68N8kG9EzLwjsN9aoz --inactive refuse",
+		"crosswalk integrations update odoo:28KMdr68N8kG9EzLwjsN9aoz --no-adopt",
 	)
 }
 
@@ -510,6 +537,16 @@ func (c *integrationsUpdate) Run(a *app) error {
 		in, err := s.Integration(ctx, "", c.ID)
 		if err != nil {
 			return err
+		}
+		policy, err := c.policyFlags.apply(in.Tool, in.Policy)
+		if err != nil {
+			return err
+		}
+		if c.given() && len(c.Set)+len(c.SetFile)+len(c.Unset) == 0 { // a wait for the tool, and what it refused, stay
+			if in, err = s.SetPolicy(ctx, c.ID, policy); err != nil {
+				return err
+			}
+			return c.show(a, in)
 		}
 		c.own = c.where().MasterKeyFile()
 		var keys *account.Keyring
@@ -525,14 +562,25 @@ func (c *integrationsUpdate) Run(a *app) error {
 		for _, name := range c.Unset {
 			delete(values, name)
 		}
-		settings, credentials, err := c.apply(ctx, a, s, keys, in.ID, in.Tool, values)
+		settings, credentials, err := c.settingFlags.apply(ctx, a, s, keys, in.ID, in.Tool, values)
 		if err != nil {
 			return err
 		}
 		if in, err = s.SetAccount(ctx, c.ID, settings, credentials); err != nil {
 			return err
 		}
-		return c.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", in.ID, in.Settings) })
+		if c.given() {
+			if in, err = s.SetPolicy(ctx, c.ID, policy); err != nil {
+				return err
+			}
+		}
+		return c.show(a, in)
+	})
+}
+
+func (c *integrationsUpdate) show(a *app, in store.Integration) error {
+	return c.print(a, integrationOut(in), func(w io.Writer) {
+		fmt.Fprintf(w, "%s  %s  adopt %t, inactive skills: %s\n", in.ID, in.Settings, in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Policy))
 	})
 }
 
@@ -672,6 +720,7 @@ type fieldJSON struct {
 	Example  string   `json:"example,omitempty"`
 	Secret   bool     `json:"secret"`
 	Required bool     `json:"required"`
+	Shapes   bool     `json:"shapes"`
 }
 
 type toolJSON struct {
@@ -701,7 +750,7 @@ func (c *toolsCommand) Run(a *app) error {
 		return toolJSON{
 			d.Slug, d.Label, string(d.Category), d.Summary, d.Limits.Batch, d.Limits.Concurrency, perMinute(d.Limits), d.Capabilities,
 			each(d.Settings, func(f connector.Field) fieldJSON {
-				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required}
+				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required, f.Shapes}
 			}),
 		}
 	})}

@@ -173,7 +173,11 @@ func (c *doctorCommand) examine(ctx context.Context, s store.Store) ([]store.Fin
 	if err != nil {
 		return found, err
 	}
-	return append(append(found, queue(h, least)...), key), nil
+	away, err := s.Away(ctx, "")
+	if err != nil {
+		return found, err
+	}
+	return append(append(found, queue(h, least)...), tools(away), key), nil
 }
 
 // clock compares this machine's clock with the database's.
@@ -238,6 +242,31 @@ func queue(h, least store.Health) []store.Finding {
 		}
 	}
 	return []store.Finding{tasks, leases}
+}
+
+// mostNamed is how many integrations a finding names.
+const mostNamed = 5
+
+// tools tells of those that do not answer.
+func tools(away []store.Away) store.Finding {
+	f := store.Finding{Check: "tools", Found: "all answer, as far as they were asked"}
+	if len(away) == 0 {
+		return f
+	}
+	f.Grade = store.Warning
+	f.Found = "the tools of " + counted(len(away), "integration") + " do not answer"
+	if len(away) == 1 {
+		f.Found = "the tool of 1 integration does not answer"
+	}
+	for i, w := range away {
+		if i == mostNamed {
+			f.Found += fmt.Sprintf("; and %s more", count(len(away)-i))
+			break
+		}
+		f.Found += "; " + w.IntegrationID + " " + awayText(w)
+	}
+	f.Do = "Nothing has to be done here: each is tried with a single skill until it answers. crosswalk integrations check asks one now; crosswalk integrations enable has it tried at once."
+	return f
 }
 
 // examineKey compares the given master key with the one that is noted.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,30 @@ func TestDoctorsClock(t *testing.T) {
 	} {
 		f := clock(asked, test.took, asked.Add(test.database))
 		if (f.Grade == store.Warning) != (test.want != "") || (f.Do != "") != (test.want != "") || !strings.Contains(f.Found, test.want) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+func TestDoctorsTools(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 11, 25, 9, 12, 0, 0, time.UTC)
+	one := store.Away{IntegrationID: "sandbox:1", Failures: 14, Since: since, Next: time.Now().Add(-time.Minute)}
+	soon := one
+	soon.Next = time.Now().Add(time.Hour)
+	many := slices.Repeat([]store.Away{one}, mostNamed+2)
+	for name, test := range map[string]struct {
+		away  []store.Away
+		grade store.Grade
+		found string
+	}{
+		"none": {nil, store.Fine, "all answer"},
+		"one":  {[]store.Away{one}, store.Warning, "the tool of 1 integration does not answer; sandbox:1 since 2026-11-25 09:12:00 UTC, 14 calls in a row without an answer"},
+		"soon": {[]store.Away{soon}, store.Warning, "; the next one not before 20"},
+		"many": {many, store.Warning, "the tools of 7 integrations do not answer; sandbox:1 since"},
+		"more": {many, store.Warning, "; and 2 more"},
+	} {
+		if f := tools(test.away); f.Grade != test.grade || !strings.Contains(f.Found, test.found) || (f.Do != "") != (f.Grade != store.Fine) {
 			t.Errorf("%s: %+v", name, f)
 		}
 	}

@@ -31,6 +31,7 @@ type Submitter interface {
 type Reader interface {
 	Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error)
 	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
+	Away(ctx context.Context, environmentID string) ([]store.Away, error)
 }
 
 // Authenticator tells who sent a request.

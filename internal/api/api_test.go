@@ -422,6 +422,44 @@ func TestHalfARequest(t *testing.T) {
 	}
 }
 
+// What people want of an integration, and whether its tool answers, stand in headers, and where the contract has a place.
+func TestIntegrationsPolicy(t *testing.T) {
+	f := setup(t)
+	want := func(what, adopt, inactive string, status, away bool) {
+		t.Helper()
+		in := f.do(request{method: "GET", path: "/v1/integrations/" + f.integration})
+		if got := in.header.Get("Crosswalk-Adopt"); got != adopt {
+			t.Errorf("%s: adopt %q", what, got)
+		}
+		if got := in.header.Get("Crosswalk-Inactive"); got != inactive {
+			t.Errorf("%s: inactive %q", what, got)
+		}
+		if field := fmt.Sprintf(`{"id":"skill.status","is_available":%t,`, status); !strings.Contains(in.body, field) {
+			t.Errorf("%s: no %s in %s", what, field, in.body)
+		}
+		since := in.header.Get("Crosswalk-Away-Since")
+		if at, err := time.Parse(skill.TimeFormat, since); (err == nil && time.Since(at) < time.Minute) != away || !away && since != "" {
+			t.Errorf("%s: away since %q", what, since)
+		}
+	}
+	want("at first", "false", "deactivate", true, false)
+	if _, err := f.store.SetPolicy(t.Context(), f.integration, store.Policy{Adopt: true, RefuseInactive: true}); err != nil {
+		t.Fatal(err)
+	}
+	want("with a policy", "true", "refuse", false, false)
+	task, err := f.store.Submit(t.Context(), store.Submission{
+		EnvironmentID: f.env, IntegrationID: f.integration, KeyID: f.keyID, TaskID: skill.NewTaskID(time.Now()), Timeout: time.Hour,
+		Items: []skill.Item{{OriginID: "a", Name: "a", Status: skill.Active}}, Claim: &store.Claim{IntegrationID: f.integration, Owner: "x", TTL: time.Minute},
+	})
+	if err != nil || task.Leased == nil {
+		t.Fatalf("%+v, %v", task, err)
+	}
+	if _, err := f.store.Advance(t.Context(), task.Leased.Lease, store.Step{Failures: 10, Away: true, Hold: time.Hour, Then: store.Leave}); err != nil {
+		t.Fatal(err)
+	}
+	want("with a tool that does not answer", "true", "refuse", false, true)
+}
+
 func TestGeneral(t *testing.T) {
 	f := setup(t)
 	check := f.do(request{method: "GET", path: "/v1/check-api-key", header: map[string]string{"X-Integration-Id": ""}})

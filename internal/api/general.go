@@ -8,11 +8,13 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/account"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -54,6 +56,17 @@ func (a *API) integration(w http.ResponseWriter, r *http.Request) error {
 	if c, ok := a.Connectors.Find(in.Tool); ok {
 		tool = c.Describe()
 	}
+	away, err := a.Store.Away(r.Context(), who.EnvironmentID)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(adoptHeader, strconv.FormatBool(in.Policy.Adopt))
+	w.Header().Set(inactiveHeader, account.Inactive(tool, in.Policy))
+	for _, one := range away {
+		if one.IntegrationID == in.ID {
+			w.Header().Set(awayHeader, one.Since.UTC().Format(skill.TimeFormat))
+		}
+	}
 	return success(w, integrationView{
 		ID: in.ID,
 		Tool: integrationTool{
@@ -70,7 +83,7 @@ func (a *API) integration(w http.ResponseWriter, r *http.Request) error {
 		CreatedAt:    in.CreatedAt.UTC().Format(skill.TimeFormat),
 		Beta:         tool.Beta,
 		ReadModels:   []any{},
-		WriteActions: []writeAction{upsertAction},
+		WriteActions: []writeAction{upsertOf(tool, in.Policy)},
 	})
 }
 
@@ -166,6 +179,21 @@ var upsertAction = writeAction{
 		{ID: "skill.name", IsAvailable: true, CoverageStatus: supported},
 		{ID: "skill.status", IsAvailable: true, CoverageStatus: supported},
 	},
+}
+
+// upsertOf is what an integration can do.
+func upsertOf(tool connector.Description, policy store.Policy) writeAction {
+	action := upsertAction
+	action.Fields = slices.Clone(action.Fields)
+	for i := range action.Fields {
+		if f := &action.Fields[i]; f.ID == "skill.status" {
+			f.IsAvailable = account.Inactive(tool, policy) == account.Deactivate
+			if !tool.Can(connector.CanDeactivate) {
+				f.CoverageStatus = "UNSUPPORTED"
+			}
+		}
+	}
+	return action
 }
 
 // tools is GET /v1/tools/{category}.

@@ -73,6 +73,10 @@ func (p patient) Integration(ctx context.Context, environmentID, id string) (sto
 	})
 }
 
+func (p patient) Away(ctx context.Context, environmentID string) ([]store.Away, error) {
+	return within(ctx, func(ctx context.Context) ([]store.Away, error) { return p.store.Away(ctx, environmentID) })
+}
+
 func (p patient) Authenticate(ctx context.Context, authorization string) (auth.Principal, error) {
 	who, err := within(ctx, func(ctx context.Context) (auth.Principal, error) { return p.keys.Authenticate(ctx, authorization) })
 	if err == nil {

@@ -47,6 +47,10 @@ func (s slow) Integration(ctx context.Context, env, id string) (store.Integratio
 	return store.Integration{ID: id, EnvironmentID: env, Enabled: true}, s.wait(ctx, "Integration")
 }
 
+func (s slow) Away(ctx context.Context, _ string) ([]store.Away, error) {
+	return nil, s.wait(ctx, "Away")
+}
+
 func (s slow) Authenticate(ctx context.Context, _ string) (auth.Principal, error) {
 	return auth.Principal{EnvironmentID: "e"}, s.wait(ctx, "Authenticate")
 }
@@ -89,6 +93,7 @@ func TestDatabaseThatHangs(t *testing.T) {
 		{inline, map[string]time.Duration{"Integration": hangs}, 0, 503, 4 * time.Second},
 		{check, map[string]time.Duration{"Authenticate": hangs}, 0, 503, 4 * time.Second},
 		{shown, map[string]time.Duration{"Integration": hangs}, 0, 503, 4 * time.Second},
+		{shown, map[string]time.Duration{"Away": hangs}, 0, 503, 4 * time.Second},
 		{tools, map[string]time.Duration{"Authenticate": hangs}, 0, 503, 4 * time.Second},
 		// A network that is slow is slow for each call; together they have no more time than one.
 		{submit, map[string]time.Duration{"Authenticate": 1500 * time.Millisecond, "Integration": 1500 * time.Millisecond, "Submit": 1500 * time.Millisecond}, 0, 503, 4 * time.Second},

@@ -25,6 +25,9 @@ const (
 	failedHeader    = "Crosswalk-Items-Failed"
 	maxItemsHeader  = "Crosswalk-Max-Items"
 	maxBodyHeader   = "Crosswalk-Max-Body"
+	adoptHeader     = "Crosswalk-Adopt"
+	inactiveHeader  = "Crosswalk-Inactive"
+	awayHeader      = "Crosswalk-Away-Since"
 )
 
 // These two are the contract's own: how many items an integration may have waiting, and how many more there is room for.

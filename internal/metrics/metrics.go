@@ -17,6 +17,7 @@ type Queue struct {
 	Leases        int           // integrations at work
 	Unattended    int           // integrations with work that nobody is at
 	Overdue       int           // unfinished tasks whose time is up
+	Away          int           // integrations whose tool does not answer
 	Bytes         int64         // the database's size
 }
 
@@ -131,6 +132,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		{"crosswalk_tasks_overdue", "Unfinished tasks whose time was up more than 10 s ago. Should be 0.", func(s *seen) float64 { return float64(s.Overdue) }},
 		{"crosswalk_leases", "Integrations at work, in all processes.", func(s *seen) float64 { return float64(s.Leases) }},
 		{"crosswalk_integrations_unattended", "Integrations with work that no process is at. A few for a moment are normal.", func(s *seen) float64 { return float64(s.Unattended) }},
+		{"crosswalk_integrations_away", "Integrations whose tool has not answered for a while, so that only single skills are tried.", func(s *seen) float64 { return float64(s.Away) }},
 		{"crosswalk_database_bytes", "Size of the database.", func(s *seen) float64 { return float64(s.Bytes) }},
 	} {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 {

@@ -15,6 +15,11 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
+// Account makes the account of an integration for one connector, with a client of its own: for a command.
+func Account(c connector.Connector, keys *account.Keyring, private bool, in store.Integration) (connector.Account, error) {
+	return accounts(connector.NewRegistry(c), keys, outgoing.New(private), nil)(in)
+}
+
 // accounts makes a connector's account of an integration.
 func accounts(connectors *connector.Registry, keys *account.Keyring, network *outgoing.Network, log *interactions.Log) func(store.Integration) (connector.Account, error) {
 	return func(in store.Integration) (connector.Account, error) {

@@ -40,7 +40,7 @@ func (s *Server) lookAtQueue(ctx context.Context) {
 		return
 	}
 	q := metrics.Queue{
-		Pending: h.Pending, WaitingItems: h.WaitingItems, Leases: h.Leases, Unattended: h.Unattended, Overdue: h.Overdue, Bytes: h.Bytes,
+		Pending: h.Pending, WaitingItems: h.WaitingItems, Leases: h.Leases, Unattended: h.Unattended, Overdue: h.Overdue, Away: h.Away, Bytes: h.Bytes,
 	}
 	if !h.OldestPending.IsZero() {
 		q.OldestPending = h.Now.Sub(h.OldestPending) // both by the database's clock
