@@ -101,10 +101,11 @@ func grown(what string, sizes []int, read []reads) []figure {
 }
 
 func thousands(n int) string {
-	if n%1000 == 0 {
-		return strconv.Itoa(n/1000) + ",000"
+	text := strconv.Itoa(n)
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
 	}
-	return strconv.Itoa(n)
+	return text
 }
 
 // meter measures what PostgreSQL reads for a server.
