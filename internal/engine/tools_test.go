@@ -2,8 +2,11 @@ package engine_test
 
 import (
 	"maps"
+	"net/http"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
@@ -104,6 +107,75 @@ func TestTools(t *testing.T) {
 				}
 				if tried < 8 {
 					t.Errorf("only %d situations were tried", tried)
+				}
+			})
+		})
+	}
+}
+
+// punctual notes when requests leave, and makes answers take a while.
+type punctual struct {
+	next  http.RoundTripper
+	takes time.Duration
+
+	mu   sync.Mutex
+	left []time.Time
+}
+
+func (p *punctual) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	p.left = append(p.left, time.Now())
+	p.mu.Unlock()
+	wait(p.takes)
+	return p.next.RoundTrip(r)
+}
+
+// Where a call is many requests, the rate of those holds from call to call, from drain to drain and from process to process.
+func TestRateOfRequests(t *testing.T) {
+	t.Parallel()
+	const perSecond, each = 10, 150
+	for name, missing := range map[string]workdaytest.Missing{"as declared": workdaytest.AllRefused, "more than is declared": workdaytest.FirstRefused} {
+		t.Run(name, func(t *testing.T) {
+			h := workdaytest.Harness(func(c *workdaytest.Tenant) { c.Missing = missing })
+			run(t, nil, func(t *testing.T, f *fixture) {
+				account, ok := h.Given(t, connectortest.Normal)
+				if !ok {
+					t.Fatal("no account")
+				}
+				way := &punctual{next: account.HTTP.Transport, takes: 80 * time.Millisecond}
+				account.HTTP.Transport = way
+				f.tools = []connector.Connector{h.Connector}
+				f.account = func(in store.Integration) (connector.Account, error) {
+					return connector.Account{ID: in.ID, Settings: account.Settings, HTTP: account.HTTP}, nil
+				}
+				f.start(settings())
+				in := f.integrationWith("workday", "{}")
+				var tasks []string
+				began := time.Now()
+				for i := range 3 {
+					tasks = append(tasks, f.submit(in, many(3 * each)[i*each:(i+1)*each]...))
+				}
+				for range 4 { // in the midst of calls
+					wait(7300 * time.Millisecond)
+					f.stop()
+					f.start(settings())
+				}
+				for i, task := range tasks {
+					if r := f.ended(in, task); r.Status != "COMPLETED" || slices.ContainsFunc(r.Items, func(it item) bool { return it.Code != "" }) {
+						t.Errorf("task %d: %+v", i, r)
+					}
+				}
+				took, least := time.Since(began), 3*each*time.Second/perSecond
+				if n := len(account.Records(t)); n != 3*each {
+					t.Errorf("the tool holds %d skills", n)
+				}
+				if took > least*16/10 { // questions take a part of it, and calls that were broken off are made again
+					t.Errorf("it took %v; %v is the least", took, least)
+				}
+				for i := perSecond; i < len(way.left); i++ {
+					if d := way.left[i].Sub(way.left[i-perSecond]); d < time.Second {
+						t.Fatalf("%d requests within %v, %v after the beginning", perSecond+1, d, way.left[i].Sub(began))
+					}
 				}
 			})
 		})
