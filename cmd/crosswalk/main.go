@@ -24,7 +24,7 @@ const (
 	exitOK          = 0
 	exitMisuse      = 1   // used wrongly, or refused
 	exitTrouble     = 2   // server, network or database
-	exitSomeFailed  = 3   // some skills failed
+	exitSomeFailed  = 3   // some skills failed; skills diff: something would change
 	exitTaskFailed  = 4   // the task failed
 	exitInterrupted = 130 // stopped watching; the task goes on
 )
@@ -32,7 +32,7 @@ const (
 type cli struct {
 	Serve        serveCommand        `cmd:"" help:"Serve the API and write skills into the tools."`
 	Demo         demoCommand         `cmd:"" help:"Show the whole of it in a temporary folder: 12,944 real skills."`
-	Skills       skillsCommand       `cmd:"" help:"Send skills to a server."`
+	Skills       skillsCommand       `cmd:"" help:"Send skills to a server, and see what a tool holds."`
 	Tasks        tasksCommand        `cmd:"" help:"Follow what became of skills that were sent."`
 	Keys         keysCommand         `cmd:"" help:"Administer API keys."`
 	Environments environmentsCommand `cmd:"" help:"Administer environments: nothing crosses from one to another."`

@@ -31,8 +31,13 @@ func (j asJSON) print(a *app, value any, text func(w io.Writer)) error {
 
 // table writes rows in aligned columns.
 func table(w io.Writer, header []string, rows [][]string) {
+	columns(w, append([][]string{header}, rows...))
+}
+
+// columns is table without a header.
+func columns(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
+	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
 	_ = t.Flush() // of a writer whose errors nobody can be told

@@ -256,6 +256,8 @@ func TestHelp(t *testing.T) {
 		{"serve"},
 		{"demo"},
 		{"skills", "push"},
+		{"skills", "list"},
+		{"skills", "diff"},
 		{"tasks", "get"},
 		{"tasks", "wait"},
 		{"keys", "create"},

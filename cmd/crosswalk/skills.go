@@ -35,15 +35,16 @@ func (r remote) client() (*client.Client, error) {
 
 type skillsCommand struct {
 	Push skillsPush `cmd:"" help:"Send the skills of files to the integration's tool."`
+	List skillsList `cmd:"" help:"List the skills that the integration's tool holds."`
+	Diff skillsDiff `cmd:"" help:"Show what an upload of files would change, without writing."`
 }
 
 type skillsPush struct {
 	remote
 	asJSON
-	Files  []string `arg:"" help:"CSV with a header, JSON or NDJSON; - reads standard input." placeholder:"FILE"`
-	Format string   `help:"csv, json or ndjson; told from the file's name if not given." enum:",csv,json,ndjson" default:""`
-	Wait   bool     `help:"Wait until the skills are written, and tell what became of them."`
-	Failed string   `help:"Write the refused rows to this CSV file with code and message, to be mended and pushed again. Implies --wait." placeholder:"FILE"`
+	skillFiles
+	Wait   bool   `help:"Wait until the skills are written, and tell what became of them."`
+	Failed string `help:"Write the refused rows to this CSV file with code and message, to be mended and pushed again. Implies --wait." placeholder:"FILE"`
 }
 
 func (c *skillsPush) Help() string {
@@ -54,13 +55,19 @@ object with items; NDJSON is one item a line. An item is {"origin_id":"skill-1",
 ` + examplesOf("crosswalk skills push skills.csv --wait --failed skills.failed.csv", "export-skills | crosswalk skills push - --format ndjson --json")
 }
 
+// skillFiles is embedded in commands that read skills from files.
+type skillFiles struct {
+	Files  []string `arg:"" help:"CSV with a header, JSON or NDJSON; - reads standard input." placeholder:"FILE"`
+	Format string   `help:"csv, json or ndjson; told from the file's name if not given." enum:",csv,json,ndjson" default:""`
+}
+
 // source is what one file brings.
 type source struct {
 	name string
 	rows []skillfile.Row
 }
 
-func (c *skillsPush) read(a *app) ([]source, int, error) {
+func (c *skillFiles) read(a *app) ([]source, int, error) {
 	var sources []source
 	total := 0
 	for _, file := range c.Files {
@@ -178,27 +185,32 @@ const (
 	perItem = 64
 )
 
-// submit sends rows, split at the server's limits.
-func (p *push) submit(ctx context.Context, rows []skillfile.Row) error {
-	mostItems, mostBody := p.limits.MaxItems, p.limits.MaxBody
+// part takes as many of the rows as a server takes in one request.
+func part(rows []skillfile.Row, limits client.Server) (items []client.Item) {
+	mostItems, mostBody := limits.MaxItems, limits.MaxBody
 	if mostItems == 0 {
 		mostItems = defaultItems
 	}
 	if mostBody == 0 {
 		mostBody = defaultBody
 	}
-	for len(rows) > 0 {
-		n, size := 0, 1024
-		var items []client.Item
-		for n < len(rows) && n < mostItems {
-			it := rows[n].Item
-			// JSON escapes a byte into six at most.
-			if size += perItem + 6*(len(it.OriginID)+len(it.Name)); size > mostBody && n > 0 {
-				break
-			}
-			items = append(items, client.Item{OriginID: it.OriginID, Name: it.Name, Status: it.Status.String()})
-			n++
+	size := 1024
+	for n := 0; n < len(rows) && n < mostItems; n++ {
+		it := rows[n].Item
+		// JSON escapes a byte into six at most.
+		if size += perItem + 6*(len(it.OriginID)+len(it.Name)); size > mostBody && n > 0 {
+			break
 		}
+		items = append(items, client.Item{OriginID: it.OriginID, Name: it.Name, Status: it.Status.String()})
+	}
+	return items
+}
+
+// submit sends rows, split at the server's limits.
+func (p *push) submit(ctx context.Context, rows []skillfile.Row) error {
+	for len(rows) > 0 {
+		items := part(rows, p.limits)
+		n := len(items)
 		accepted, err := p.client.UpsertSkills(ctx, items)
 		if err != nil {
 			return err

@@ -41,6 +41,10 @@ type Catalogue interface {
 	Holders(ctx context.Context, account string, names []string) (map[string]string, error)
 	// List returns up to limit records with a number above after, by number.
 	List(ctx context.Context, account string, after int64, limit int) ([]Record, error)
+	// Page returns up to limit records with an external id above after, in the order of these.
+	Page(ctx context.Context, account, after string, limit int) ([]Record, error)
+	// Remove deletes records, as somebody at the tool's own screen does.
+	Remove(ctx context.Context, account string, externalIDs []string) error
 	// Admit counts a call. It returns 0, or how long to wait when the account had limit calls in the current window.
 	Admit(ctx context.Context, account string, limit int, window time.Duration) (time.Duration, error)
 	// Steps returns how often Steps was called for each external id before, and counts this time.
@@ -192,7 +196,7 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	if err := s.door(); err != nil {
 		return connector.Page{}, err
 	}
-	records, err := s.catalogue.List(ctx, s.account, seqOf(cursor), pageSize)
+	records, err := s.catalogue.Page(ctx, s.account, cursor, pageSize)
 	if err != nil {
 		return connector.Page{}, silent(connector.Away, err)
 	}
@@ -201,7 +205,7 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 		page.Records[i] = connector.Record{RemoteID: remoteID(r.Seq), OriginID: r.ExternalID, Name: r.Name, Active: r.Active}
 	}
 	if len(records) == pageSize {
-		page.Next = page.Records[pageSize-1].RemoteID
+		page.Next = page.Records[pageSize-1].OriginID
 	}
 	return page, nil
 }

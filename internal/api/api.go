@@ -25,6 +25,8 @@ import (
 // Submitter accepts tasks.
 type Submitter interface {
 	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
+	Wish(ctx context.Context, wish store.Wish, keyID string) (store.Skill, error)
+	RequestSync(ctx context.Context, r store.SyncRequest) (store.SyncQueued, error)
 }
 
 // Reader finds what polls ask for.
@@ -32,6 +34,8 @@ type Reader interface {
 	Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error)
 	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
 	Away(ctx context.Context, environmentID string) ([]store.Away, error)
+	ReadSkills(ctx context.Context, q store.SkillQuery) (store.SkillPage, error)
+	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]store.SkillRow, error)
 }
 
 // Authenticator tells who sent a request.
@@ -113,6 +117,12 @@ func New(c Config) *API {
 	for pattern, h := range map[string]handler{
 		"POST /v1/hris/skills/bulk":             a.upsertSkills,
 		"GET /v1/hris/skills/bulk/{task_id}":    a.skillsTask,
+		"POST /v1/hris/skills/bulk/diff":        a.diff,
+		"GET /v1/hris/skills":                   a.skills,
+		"POST /v1/hris/skills":                  a.createSkill,
+		"PATCH /v1/hris/skills/{skill_id}":      a.updateSkill,
+		"DELETE /v1/hris/skills/{skill_id}":     a.deleteSkill,
+		"POST /v1/force-sync":                   a.forceSync,
 		"GET /v1/check-api-key":                 a.checkKey,
 		"GET /v1/integrations/{integration_id}": a.integration,
 		"GET /v1/tools/{category}":              a.tools,

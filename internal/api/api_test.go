@@ -535,6 +535,7 @@ func TestTasksOutliveTheirIntegration(t *testing.T) {
 // broken is a store and engine in trouble.
 type broken struct {
 	api.Reader
+	api.Submitter
 	err error
 }
 
@@ -560,7 +561,7 @@ func TestTroubleOfOurs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t, func(c *api.Config) {
-				b := broken{c.Store, test.err}
+				b := broken{c.Store, c.Engine, test.err}
 				c.Store, c.Engine = b, b
 			})
 			for _, q := range []request{push(good), poll("task_28KMdr68N8kG9EzLwjsN9aoz")} {
@@ -597,7 +598,7 @@ func TestRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t, func(c *api.Config) {
 				c.MostWaiting = 100
-				c.Engine = roomy{test.waiting, test.err}
+				c.Engine = roomy{c.Engine, test.waiting, test.err}
 			})
 			a := f.do(push(good))
 			if test.err != nil {
@@ -618,6 +619,7 @@ func TestRoom(t *testing.T) {
 
 // roomy is an engine that has so much waiting.
 type roomy struct {
+	api.Submitter
 	waiting int
 	err     error
 }
@@ -631,7 +633,7 @@ func (r roomy) Submit(_ context.Context, s store.Submission) (store.Accepted, er
 
 func TestExpiredTaskSaysWhen(t *testing.T) {
 	f := setup(t, func(c *api.Config) {
-		c.Store = broken{c.Store, fmt.Errorf("task: %w", &store.ExpiredError{At: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)})}
+		c.Store = broken{c.Store, c.Engine, fmt.Errorf("task: %w", &store.ExpiredError{At: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)})}
 	})
 	f.do(poll("task_28KMdr68N8kG9EzLwjsN9aoz")).want(t, 404, inputInvalid, "task_28KMdr68N8kG9EzLwjsN9aoz expired at 2026-05-04T03:02:01.000Z")
 }

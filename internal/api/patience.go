@@ -84,3 +84,21 @@ func (p patient) Authenticate(ctx context.Context, authorization string) (auth.P
 	}
 	return who, err
 }
+
+func (p patient) Wish(ctx context.Context, wish store.Wish, keyID string) (store.Skill, error) {
+	return within(ctx, func(ctx context.Context) (store.Skill, error) { return p.engine.Wish(ctx, wish, keyID) })
+}
+
+func (p patient) RequestSync(ctx context.Context, r store.SyncRequest) (store.SyncQueued, error) {
+	return within(ctx, func(ctx context.Context) (store.SyncQueued, error) { return p.engine.RequestSync(ctx, r) })
+}
+
+func (p patient) ReadSkills(ctx context.Context, q store.SkillQuery) (store.SkillPage, error) {
+	return within(ctx, func(ctx context.Context) (store.SkillPage, error) { return p.store.ReadSkills(ctx, q) })
+}
+
+func (p patient) SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]store.SkillRow, error) {
+	return within(ctx, func(ctx context.Context) ([]store.SkillRow, error) {
+		return p.store.SkillsByOrigin(ctx, environmentID, integrationID, originIDs)
+	})
+}

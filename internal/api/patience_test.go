@@ -51,6 +51,22 @@ func (s slow) Away(ctx context.Context, _ string) ([]store.Away, error) {
 	return nil, s.wait(ctx, "Away")
 }
 
+func (s slow) Wish(ctx context.Context, _ store.Wish, _ string) (store.Skill, error) {
+	return store.Skill{}, s.wait(ctx, "Wish")
+}
+
+func (s slow) RequestSync(ctx context.Context, _ store.SyncRequest) (store.SyncQueued, error) {
+	return store.SyncQueued{}, s.wait(ctx, "RequestSync")
+}
+
+func (s slow) ReadSkills(ctx context.Context, _ store.SkillQuery) (store.SkillPage, error) {
+	return store.SkillPage{}, s.wait(ctx, "ReadSkills")
+}
+
+func (s slow) SkillsByOrigin(ctx context.Context, _, _ string, _ []string) ([]store.SkillRow, error) {
+	return nil, s.wait(ctx, "SkillsByOrigin")
+}
+
 func (s slow) Authenticate(ctx context.Context, _ string) (auth.Principal, error) {
 	return auth.Principal{EnvironmentID: "e"}, s.wait(ctx, "Authenticate")
 }
@@ -77,6 +93,11 @@ func TestDatabaseThatHangs(t *testing.T) {
 		check  = "GET /v1/check-api-key"
 		shown  = "GET /v1/integrations/sandbox:28KMdr68N8kG9EzLwjsN9aoz"
 		tools  = "GET /v1/tools/hris"
+		list   = "GET /v1/hris/skills"
+		create = "POST /v1/hris/skills"
+		retire = "DELETE /v1/hris/skills/28KMdr68N8kG9EzLwjsN9aoz"
+		force  = "POST /v1/force-sync"
+		diff   = "POST /v1/hris/skills/bulk/diff"
 	)
 	for _, test := range []struct {
 		request string
@@ -95,6 +116,11 @@ func TestDatabaseThatHangs(t *testing.T) {
 		{shown, map[string]time.Duration{"Integration": hangs}, 0, 503, 4 * time.Second},
 		{shown, map[string]time.Duration{"Away": hangs}, 0, 503, 4 * time.Second},
 		{tools, map[string]time.Duration{"Authenticate": hangs}, 0, 503, 4 * time.Second},
+		{list, map[string]time.Duration{"ReadSkills": hangs}, 0, 503, 4 * time.Second},
+		{create, map[string]time.Duration{"Integration": hangs}, 0, 503, 4 * time.Second},
+		{retire, map[string]time.Duration{"Wish": hangs}, 0, 503, 4 * time.Second},
+		{force, map[string]time.Duration{"Integration": hangs}, 0, 503, 4 * time.Second},
+		{diff, map[string]time.Duration{"SkillsByOrigin": hangs}, 0, 503, 4 * time.Second},
 		// A network that is slow is slow for each call; together they have no more time than one.
 		{submit, map[string]time.Duration{"Authenticate": 1500 * time.Millisecond, "Integration": 1500 * time.Millisecond, "Submit": 1500 * time.Millisecond}, 0, 503, 4 * time.Second},
 		{submit, map[string]time.Duration{"Authenticate": time.Second, "Integration": time.Second, "Submit": time.Second}, 0, 200, 3 * time.Second},

@@ -28,6 +28,8 @@ import (
 type Store interface {
 	store.Drains
 	store.Tasks
+	store.Syncs
+	Keep(ctx context.Context, wish store.Wish) (store.Skill, error)
 	Work(ctx context.Context, jobs store.Jobs) error
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
@@ -62,6 +64,8 @@ type Settings struct {
 	CallTimeout time.Duration
 	// Grace is how long calls may go on once the engine is told to stop. 8 s.
 	Grace time.Duration
+	// SyncEvery is how often each integration's tool is read back; 0 is only when somebody asks for it.
+	SyncEvery time.Duration
 	// KeepTasks is how long a task is kept after its end; for KeepTombstones after that it is known that there was one.
 	// What is too old is looked for every RetainEvery. 30 d, 365 d and 1 h.
 	KeepTasks, KeepTombstones, RetainEvery time.Duration
@@ -143,6 +147,8 @@ type Engine struct {
 	away sync.Map
 	// recent tasks are answered for without the database.
 	recent *recent
+	// syncs are those whose time has come.
+	syncs dueSyncs
 }
 
 // New makes an engine. It accepts tasks at once and drains while Run runs.
@@ -159,7 +165,7 @@ func New(c Config) *Engine {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	e.schedule = newSchedule(e.set.Drains, e.drain)
+	e.schedule = newSchedule(e.set.Drains, e.attend)
 	e.leases = &leases{held: map[int64]*lease{}}
 	e.recent = &recent{tasks: map[string]recentTask{}}
 	return e
@@ -283,6 +289,9 @@ func (e *Engine) sweep(ctx context.Context) error {
 			how = overdue
 		}
 		e.wake(d.IntegrationID, how, metrics.WokenBySweep)
+	}
+	if err := e.sweepSyncs(ctx); err != nil {
+		return err
 	}
 	tasks, now, err := e.store.Overdue(ctx, sweepMost)
 	if err != nil || len(tasks) == 0 {

@@ -19,6 +19,8 @@ type Queue struct {
 	Overdue       int           // unfinished tasks whose time is up
 	Away          int           // integrations whose tool does not answer
 	Bytes         int64         // the database's size
+	Syncs         int           // syncs that are queued or under way
+	OldestSync    time.Duration // since the last good sync of the integration for which that is longest ago; 0 without one
 }
 
 // seen is the last look that succeeded.
@@ -44,6 +46,8 @@ type Metrics struct {
 	doubted   prometheus.Counter
 	rewritten prometheus.Counter
 	expired   prometheus.Counter
+	syncs     *prometheus.CounterVec
+	pages     *prometheus.CounterVec
 	commits   prometheus.Counter
 	together  prometheus.Counter
 	responses *prometheus.HistogramVec
@@ -117,6 +121,12 @@ func New(reg prometheus.Registerer) *Metrics {
 	m.held = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "crosswalk_tool_holds_total", Help: "Times a tool was to be left alone for a while, by tool and kind of answer.",
 	}, []string{"tool", "answer"})
+	m.syncs = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crosswalk_syncs_ended_total", Help: "Ended syncs, by tool and result.",
+	}, []string{"tool", "result"})
+	m.pages = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crosswalk_sync_pages_total", Help: "Pages of tools' lists that syncs have read, by tool.",
+	}, []string{"tool"})
 	for _, g := range []struct {
 		name, help string
 		value      func(s *seen) float64
@@ -133,6 +143,13 @@ func New(reg prometheus.Registerer) *Metrics {
 		{"crosswalk_leases", "Integrations at work, in all processes.", func(s *seen) float64 { return float64(s.Leases) }},
 		{"crosswalk_integrations_unattended", "Integrations with work that no process is at. A few for a moment are normal.", func(s *seen) float64 { return float64(s.Unattended) }},
 		{"crosswalk_integrations_away", "Integrations whose tool has not answered for a while, so that only single skills are tried.", func(s *seen) float64 { return float64(s.Away) }},
+		{"crosswalk_syncs_active", "Syncs that are queued or under way.", func(s *seen) float64 { return float64(s.Syncs) }},
+		{"crosswalk_sync_oldest_seconds", "Time since the last good sync of the integration for which that is longest ago, or since it was made; 0 without one.", func(s *seen) float64 {
+			if s.OldestSync == 0 {
+				return 0
+			}
+			return (s.OldestSync + time.Since(s.at)).Seconds()
+		}},
 		{"crosswalk_database_bytes", "Size of the database.", func(s *seen) float64 { return float64(s.Bytes) }},
 	} {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, func() float64 {
@@ -143,7 +160,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		}))
 	}
 	reg.MustRegister(
-		m.up, m.held, m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.commits, m.together, m.responses,
+		m.up, m.held, m.items, m.tasks, m.accepted, m.calls, m.calling, m.drains, m.wakes, m.lost, m.stolen, m.doubted, m.rewritten, m.expired, m.syncs, m.pages, m.commits, m.together, m.responses,
 		m.logged,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -230,6 +247,20 @@ func (m *Metrics) Rewritten(skills int) {
 func (m *Metrics) TasksExpired(n int) {
 	if m != nil {
 		m.expired.Add(float64(n))
+	}
+}
+
+// SyncEnded counts the end of a sync.
+func (m *Metrics) SyncEnded(tool, result string) {
+	if m != nil {
+		m.syncs.WithLabelValues(tool, result).Inc()
+	}
+}
+
+// SyncPage counts a page that a sync has read.
+func (m *Metrics) SyncPage(tool string) {
+	if m != nil {
+		m.pages.WithLabelValues(tool).Inc()
 	}
 }
 

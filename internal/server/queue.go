@@ -40,10 +40,13 @@ func (s *Server) lookAtQueue(ctx context.Context) {
 		return
 	}
 	q := metrics.Queue{
-		Pending: h.Pending, WaitingItems: h.WaitingItems, Leases: h.Leases, Unattended: h.Unattended, Overdue: h.Overdue, Away: h.Away, Bytes: h.Bytes,
+		Pending: h.Pending, WaitingItems: h.WaitingItems, Leases: h.Leases, Unattended: h.Unattended, Overdue: h.Overdue, Away: h.Away, Bytes: h.Bytes, Syncs: h.Syncs,
 	}
 	if !h.OldestPending.IsZero() {
 		q.OldestPending = h.Now.Sub(h.OldestPending) // both by the database's clock
+	}
+	if !h.OldestSync.IsZero() {
+		q.OldestSync = h.Now.Sub(h.OldestSync)
 	}
 	s.metrics.Seen(q)
 }

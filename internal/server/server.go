@@ -321,7 +321,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // reader answers polls from the engine, and all else from the store.
 type reader struct {
-	store.Admin
+	store.Store
 	tasks store.Tasks
 }
 

@@ -62,6 +62,18 @@ func stampOf(now time.Time) (stamp [timeLength]byte) {
 	return stamp
 }
 
+// TimeOf is when an identifier was made; zero for a text that is none.
+func TimeOf(id string) time.Time {
+	if !IsID(id) {
+		return time.Time{}
+	}
+	var ms int64
+	for i := range timeLength {
+		ms = ms*58 + int64(strings.IndexByte(alphabet, id[i]))
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
 // FirstID is where the identifiers made from that millisecond on begin: all earlier ones sort before it, and no other
 // after it.
 func FirstID(from time.Time) string {

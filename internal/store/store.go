@@ -31,6 +31,8 @@ var (
 	ErrIdle = errors.New("nothing to drain")
 	// ErrTaskEnded: the task has ended meanwhile, by its deadline; the step was not done.
 	ErrTaskEnded = errors.New("task has ended")
+	// ErrNoSkill: the integration has no such skill.
+	ErrNoSkill = errors.New("no such skill")
 	// ErrLeaseLost: another drain holds the lease; what the caller did since is not kept.
 	ErrLeaseLost = errors.New("lease lost")
 )
@@ -400,6 +402,11 @@ type Health struct {
 	Stale      int // those of them whose last lease ran out: its holder has died, or is suspended
 	Overdue    int // unfinished tasks whose time was up more than 10 s ago
 	Away       int // integrations whose tool has not answered for a while
+
+	Syncs int // queued or under way
+	// OldestSync is when the last good sync of that integration ended, or the integration was made, for which it is longest ago;
+	// zero without integrations that are on.
+	OldestSync time.Time
 }
 
 // Finding is what a look at a database has found.
@@ -448,6 +455,8 @@ type Store interface {
 	Admin
 	Tasks
 	Drains
+	Catalogue
+	Syncs
 	Upkeep
 	Interactions
 	// Sandbox is the catalogue of the sandbox tool, kept apart from ours.

@@ -21,6 +21,10 @@ func (s *Store) Health(ctx context.Context) (h store.Health, err error) {
 	if err != nil {
 		return h, fault(fmt.Errorf("health: %w", err))
 	}
+	syncs, err := s.queries.SyncHealth(ctx)
+	if err != nil {
+		return h, fault(fmt.Errorf("health: %w", err))
+	}
 	oldest, err := s.queries.OldestPending(ctx)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return h, fault(fmt.Errorf("health: %w", err))
@@ -28,7 +32,10 @@ func (s *Store) Health(ctx context.Context) (h store.Health, err error) {
 	h = store.Health{
 		Product: "PostgreSQL " + database.Version, Now: database.Now.UTC(), Bytes: database.Bytes,
 		Pending: int(q.Pending), WaitingItems: int(q.Waiting), Leases: int(q.Leases), Unattended: int(q.Unattended),
-		Stale: int(q.Stale), Overdue: int(q.Overdue), Away: int(q.Away),
+		Stale: int(q.Stale), Overdue: int(q.Overdue), Away: int(q.Away), Syncs: int(syncs.Active),
+	}
+	if syncs.Oldest.Unix() > 0 {
+		h.OldestSync = syncs.Oldest.UTC()
 	}
 	if err == nil {
 		h.OldestPending = oldest.UTC()

@@ -87,6 +87,9 @@ func (s *Store) RevokeKey(ctx context.Context, id string) (k store.Key, err erro
 	return k, nil
 }
 
+// firstSync is how long after an integration is made its first periodic sync is due, in ms: its customer's catalogue comes first.
+const firstSync = 600_000
+
 // CreateIntegration implements store.Admin.
 func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (out store.Integration, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
@@ -107,7 +110,10 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 			return err
 		}
 		out = integration(row)
-		return tx.InsertDrain(ctx, row.Seq)
+		if err := tx.InsertDrain(ctx, row.Seq); err != nil {
+			return err
+		}
+		return tx.InsertSync(ctx, dbq.InsertSyncParams{Integration: row.Seq, DueAt: tx.now + firstSync})
 	})
 	if err != nil {
 		return store.Integration{}, fmt.Errorf("create integration with %s: %w", in.Tool, err)

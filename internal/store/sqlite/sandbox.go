@@ -136,12 +136,35 @@ func (c sandboxCatalogue) List(ctx context.Context, account string, after int64,
 	if err != nil {
 		return nil, fault(fmt.Errorf("sandbox: list: %w", err))
 	}
-	return collect(rows, func(r dbq.SandboxSkillsRow) sandbox.Record {
-		return sandbox.Record{
-			Row:    sandbox.Row{Seq: r.Seq, ExternalID: r.ExternalID, Name: r.Name, Active: r.Active != 0},
-			Writes: int(r.Writes),
+	return collect(rows, sandboxRecord), nil
+}
+
+func sandboxRecord(r dbq.SandboxSkillsRow) sandbox.Record {
+	return sandbox.Record{
+		Row:    sandbox.Row{Seq: r.Seq, ExternalID: r.ExternalID, Name: r.Name, Active: r.Active != 0},
+		Writes: int(r.Writes),
+	}
+}
+
+// Page implements sandbox.Catalogue.
+func (c sandboxCatalogue) Page(ctx context.Context, account, after string, limit int) ([]sandbox.Record, error) {
+	rows, err := c.s.queries.SandboxPage(ctx, dbq.SandboxPageParams{Account: account, After: after, Most: int64(limit)})
+	if err != nil {
+		return nil, fault(fmt.Errorf("sandbox: page: %w", err))
+	}
+	return collect(rows, func(r dbq.SandboxPageRow) sandbox.Record { return sandboxRecord(dbq.SandboxSkillsRow(r)) }), nil
+}
+
+// Remove implements sandbox.Catalogue.
+func (c sandboxCatalogue) Remove(ctx context.Context, account string, externalIDs []string) error {
+	return c.do(ctx, "remove", account, func(ctx context.Context, tx *transaction, ref int64) error {
+		for _, id := range externalIDs {
+			if err := tx.RemoveSandboxSkill(ctx, dbq.RemoveSandboxSkillParams{Account: ref, ExternalID: id}); err != nil {
+				return err
+			}
 		}
-	}), nil
+		return nil
+	})
 }
 
 // Admit implements sandbox.Catalogue.

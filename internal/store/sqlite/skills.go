@@ -17,6 +17,7 @@ type bulks struct {
 	buryTasks, dropItems, dropOutcomes, dropTasks             *bulk
 	appendInteractions                                        *bulk
 	sandboxInsert, sandboxUpsert, sandboxFind, sandboxHolders *bulk
+	noteSkills, listedSkills, remoteSkills                    *bulk
 }
 
 func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
@@ -98,6 +99,31 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		{&b.dropItems, write, `DELETE FROM task_items WHERE task IN (VALUES `, `)`, 1},
 		{&b.dropOutcomes, write, `DELETE FROM task_outcomes WHERE task IN (VALUES `, `)`, 1},
 		{&b.dropTasks, write, `DELETE FROM tasks WHERE seq IN (VALUES `, `)`, 1},
+		{
+			&b.noteSkills, write,
+			`UPDATE skills SET remote_id = v.column2, hash = CASE WHEN v.column3 THEN NULL ELSE hash END,
+			 noted = CASE WHEN v.column4 THEN v.column5 ELSE noted END, noted_name = CASE WHEN v.column4 THEN v.column6 ELSE noted_name END,
+			 noted_status = CASE WHEN v.column4 THEN v.column7 ELSE noted_status END,
+			 noted_at = CASE WHEN v.column4 THEN ? ELSE noted_at END
+			 FROM (VALUES `,
+			`) v WHERE skills.seq = v.column1 AND skills.written_at IS v.column8 AND skills.noted_at IS v.column9`,
+			9,
+		},
+		{
+			&b.listedSkills, write,
+			`INSERT INTO skills (integration, origin_id, id, remote_id, name, status)
+			 SELECT ?, column1, column2, column3, column4, column5 FROM (VALUES `,
+			`) WHERE true ON CONFLICT (integration, origin_id) DO NOTHING`,
+			5,
+		},
+		{
+			&b.remoteSkills, write,
+			`INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at)
+			 SELECT ?, ?, column1, column2, column3, column4, CASE WHEN column5 THEN ? END FROM (VALUES `,
+			`) WHERE true ON CONFLICT (integration, remote_id) DO UPDATE SET id = coalesce(id, excluded.id), name = excluded.name,
+			 status = excluded.status, changed_at = excluded.changed_at, gone_at = excluded.gone_at`,
+			5,
+		},
 		{
 			&b.sandboxInsert, write,
 			`INSERT INTO sandbox_skills (account, updated_at, seq, external_id, name, active)

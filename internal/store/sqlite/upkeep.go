@@ -174,6 +174,13 @@ func (s *Store) Health(ctx context.Context) (store.Health, error) {
 	}
 	h.Pending, h.WaitingItems, h.Leases, h.Unattended = int(row.Pending), int(row.Waiting), int(row.Leases), int(row.Unattended)
 	h.Stale, h.Overdue, h.Away = int(row.Stale), int(row.Overdue), int(row.Away)
+	syncs, err := s.queries.SyncHealth(ctx)
+	if err != nil {
+		return store.Health{}, fault(fmt.Errorf("health of the syncs: %w", err))
+	}
+	if h.Syncs = int(syncs.Active); syncs.Oldest > 0 {
+		h.OldestSync = fromMillis(syncs.Oldest)
+	}
 	oldest, err := s.queries.OldestPending(ctx)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return store.Health{}, fault(fmt.Errorf("oldest pending task: %w", err))

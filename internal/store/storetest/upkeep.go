@@ -460,7 +460,7 @@ func health(t *testing.T, f *fixture) {
 		if h.Product == "" || h.Schema < 1 || h.Bytes < 4096 || !h.Now.Equal(f.clock.Now()) {
 			t.Errorf("health = %+v", h)
 		}
-		h.Product, h.Schema, h.Bytes, h.Now = "", 0, 0, time.Time{}
+		h.Product, h.Schema, h.Bytes, h.Now, h.OldestSync = "", 0, 0, time.Time{}, time.Time{}
 		return h
 	}
 	want := func(when string, want store.Health) {

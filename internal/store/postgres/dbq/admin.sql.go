@@ -155,6 +155,8 @@ WITH i AS (
   RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
+), s AS (
+  INSERT INTO syncs (integration, due_at) SELECT seq, clock() + interval '10 minutes' FROM i -- its customer's catalogue comes first
 )
 SELECT seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive FROM i
 `

@@ -51,3 +51,22 @@ type Interaction struct {
 	Url         string
 	Exchange    []byte
 }
+
+type Sync struct {
+	Integration int64
+	DueAt       time.Time
+	Active      bool
+	ID          string
+	Whole       bool
+	StartedAt   *time.Time
+	Phase       int16
+	Position    string
+	Pages       int32
+	Attempt     int32
+	Records     int64
+	Changed     int64
+	Gone        int64
+	EndedAt     *time.Time
+	SucceededAt *time.Time
+	Error       *string
+}

@@ -19,6 +19,21 @@ func (q *Queries) InsertSandboxAccount(ctx context.Context, name string) error {
 	return err
 }
 
+const removeSandboxSkills = `-- name: RemoveSandboxSkills :exec
+DELETE FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = $1) AND s.external_id = ANY ($2::text[])
+`
+
+type RemoveSandboxSkillsParams struct {
+	Account     string
+	ExternalIds []string
+}
+
+func (q *Queries) RemoveSandboxSkills(ctx context.Context, arg RemoveSandboxSkillsParams) error {
+	_, err := q.db.Exec(ctx, removeSandboxSkills, arg.Account, arg.ExternalIds)
+	return err
+}
+
 const sandboxAccount = `-- name: SandboxAccount :one
 SELECT seq FROM sandbox_accounts WHERE name = $1
 `
@@ -55,6 +70,52 @@ func (q *Queries) SandboxHolders(ctx context.Context, arg SandboxHoldersParams) 
 	for rows.Next() {
 		var i SandboxHoldersRow
 		if err := rows.Scan(&i.Name, &i.ExternalID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sandboxPage = `-- name: SandboxPage :many
+SELECT s.seq, s.external_id, s.name, s.active, s.writes FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = $1) AND s.external_id > $2
+ORDER BY s.external_id LIMIT $3
+`
+
+type SandboxPageParams struct {
+	Account string
+	After   string
+	Most    int32
+}
+
+type SandboxPageRow struct {
+	Seq        int64
+	ExternalID string
+	Name       string
+	Active     bool
+	Writes     int32
+}
+
+func (q *Queries) SandboxPage(ctx context.Context, arg SandboxPageParams) ([]SandboxPageRow, error) {
+	rows, err := q.db.Query(ctx, sandboxPage, arg.Account, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SandboxPageRow
+	for rows.Next() {
+		var i SandboxPageRow
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ExternalID,
+			&i.Name,
+			&i.Active,
+			&i.Writes,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

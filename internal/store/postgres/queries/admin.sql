@@ -35,6 +35,8 @@ WITH i AS (
   RETURNING *
 ), d AS (
   INSERT INTO drains (integration) SELECT seq FROM i
+), s AS (
+  INSERT INTO syncs (integration, due_at) SELECT seq, clock() + interval '10 minutes' FROM i -- its customer's catalogue comes first
 )
 SELECT * FROM i;
 

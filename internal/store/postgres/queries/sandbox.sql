@@ -32,3 +32,12 @@ INSERT INTO sandbox_scripts (account, external_id, step)
 SELECT @account, u.id, 1 FROM (SELECT unnest(@external_ids::text[]) AS id) u
 ON CONFLICT (account, external_id) DO UPDATE SET step = sandbox_scripts.step + 1
 RETURNING external_id, step;
+
+-- name: SandboxPage :many
+SELECT s.seq, s.external_id, s.name, s.active, s.writes FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = @account) AND s.external_id > @after
+ORDER BY s.external_id LIMIT @most;
+
+-- name: RemoveSandboxSkills :exec
+DELETE FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = @account) AND s.external_id = ANY (@external_ids::text[]);

@@ -33,6 +33,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.anyPendingTaskStmt, err = db.PrepareContext(ctx, anyPendingTask); err != nil {
 		return nil, fmt.Errorf("error preparing query AnyPendingTask: %w", err)
 	}
+	if q.askSkillStmt, err = db.PrepareContext(ctx, askSkill); err != nil {
+		return nil, fmt.Errorf("error preparing query AskSkill: %w", err)
+	}
 	if q.awayStmt, err = db.PrepareContext(ctx, away); err != nil {
 		return nil, fmt.Errorf("error preparing query Away: %w", err)
 	}
@@ -44,6 +47,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.claimableDrainStmt, err = db.PrepareContext(ctx, claimableDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ClaimableDrain: %w", err)
+	}
+	if q.claimableSyncStmt, err = db.PrepareContext(ctx, claimableSync); err != nil {
+		return nil, fmt.Errorf("error preparing query ClaimableSync: %w", err)
 	}
 	if q.clearNotifiedStmt, err = db.PrepareContext(ctx, clearNotified); err != nil {
 		return nil, fmt.Errorf("error preparing query ClearNotified: %w", err)
@@ -72,8 +78,23 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.doubtSkillsUpToStmt, err = db.PrepareContext(ctx, doubtSkillsUpTo); err != nil {
 		return nil, fmt.Errorf("error preparing query DoubtSkillsUpTo: %w", err)
 	}
+	if q.drainWantedStmt, err = db.PrepareContext(ctx, drainWanted); err != nil {
+		return nil, fmt.Errorf("error preparing query DrainWanted: %w", err)
+	}
+	if q.dropRemoteSkillStmt, err = db.PrepareContext(ctx, dropRemoteSkill); err != nil {
+		return nil, fmt.Errorf("error preparing query DropRemoteSkill: %w", err)
+	}
+	if q.dropSeenStmt, err = db.PrepareContext(ctx, dropSeen); err != nil {
+		return nil, fmt.Errorf("error preparing query DropSeen: %w", err)
+	}
 	if q.dueDrainsStmt, err = db.PrepareContext(ctx, dueDrains); err != nil {
 		return nil, fmt.Errorf("error preparing query DueDrains: %w", err)
+	}
+	if q.dueSyncsStmt, err = db.PrepareContext(ctx, dueSyncs); err != nil {
+		return nil, fmt.Errorf("error preparing query DueSyncs: %w", err)
+	}
+	if q.endSyncStmt, err = db.PrepareContext(ctx, endSync); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSync: %w", err)
 	}
 	if q.endedTasksStmt, err = db.PrepareContext(ctx, endedTasks); err != nil {
 		return nil, fmt.Errorf("error preparing query EndedTasks: %w", err)
@@ -105,6 +126,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.forgetReceiptsStmt, err = db.PrepareContext(ctx, forgetReceipts); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetReceipts: %w", err)
 	}
+	if q.giveLeaseBackStmt, err = db.PrepareContext(ctx, giveLeaseBack); err != nil {
+		return nil, fmt.Errorf("error preparing query GiveLeaseBack: %w", err)
+	}
 	if q.holdDrainStmt, err = db.PrepareContext(ctx, holdDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query HoldDrain: %w", err)
 	}
@@ -126,6 +150,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertSandboxAccountStmt, err = db.PrepareContext(ctx, insertSandboxAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertSandboxAccount: %w", err)
 	}
+	if q.insertSeenStmt, err = db.PrepareContext(ctx, insertSeen); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertSeen: %w", err)
+	}
+	if q.insertSyncStmt, err = db.PrepareContext(ctx, insertSync); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertSync: %w", err)
+	}
 	if q.insertTaskStmt, err = db.PrepareContext(ctx, insertTask); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertTask: %w", err)
 	}
@@ -134,6 +164,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertUnsureStmt, err = db.PrepareContext(ctx, insertUnsure); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertUnsure: %w", err)
+	}
+	if q.insertWishStmt, err = db.PrepareContext(ctx, insertWish); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertWish: %w", err)
 	}
 	if q.integrationStmt, err = db.PrepareContext(ctx, integration); err != nil {
 		return nil, fmt.Errorf("error preparing query Integration: %w", err)
@@ -144,6 +177,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.integrationForSubmitStmt, err = db.PrepareContext(ctx, integrationForSubmit); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationForSubmit: %w", err)
 	}
+	if q.integrationForWishStmt, err = db.PrepareContext(ctx, integrationForWish); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationForWish: %w", err)
+	}
 	if q.integrationRefStmt, err = db.PrepareContext(ctx, integrationRef); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationRef: %w", err)
 	}
@@ -152,6 +188,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.interactionStmt, err = db.PrepareContext(ctx, interaction); err != nil {
 		return nil, fmt.Errorf("error preparing query Interaction: %w", err)
+	}
+	if q.itemBlocksStmt, err = db.PrepareContext(ctx, itemBlocks); err != nil {
+		return nil, fmt.Errorf("error preparing query ItemBlocks: %w", err)
 	}
 	if q.itemsFromStmt, err = db.PrepareContext(ctx, itemsFrom); err != nil {
 		return nil, fmt.Errorf("error preparing query ItemsFrom: %w", err)
@@ -182,6 +221,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.masterKeyStmt, err = db.PrepareContext(ctx, masterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query MasterKey: %w", err)
+	}
+	if q.moveSyncStmt, err = db.PrepareContext(ctx, moveSync); err != nil {
+		return nil, fmt.Errorf("error preparing query MoveSync: %w", err)
 	}
 	if q.nextSandboxSeqStmt, err = db.PrepareContext(ctx, nextSandboxSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query NextSandboxSeq: %w", err)
@@ -225,11 +267,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.queueHealthStmt, err = db.PrepareContext(ctx, queueHealth); err != nil {
 		return nil, fmt.Errorf("error preparing query QueueHealth: %w", err)
 	}
+	if q.readableIntegrationStmt, err = db.PrepareContext(ctx, readableIntegration); err != nil {
+		return nil, fmt.Errorf("error preparing query ReadableIntegration: %w", err)
+	}
 	if q.releaseDrainStmt, err = db.PrepareContext(ctx, releaseDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ReleaseDrain: %w", err)
 	}
+	if q.remoteSkillByIDStmt, err = db.PrepareContext(ctx, remoteSkillByID); err != nil {
+		return nil, fmt.Errorf("error preparing query RemoteSkillByID: %w", err)
+	}
 	if q.removeInteractionsStmt, err = db.PrepareContext(ctx, removeInteractions); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveInteractions: %w", err)
+	}
+	if q.removeSandboxSkillStmt, err = db.PrepareContext(ctx, removeSandboxSkill); err != nil {
+		return nil, fmt.Errorf("error preparing query RemoveSandboxSkill: %w", err)
 	}
 	if q.resealStmt, err = db.PrepareContext(ctx, reseal); err != nil {
 		return nil, fmt.Errorf("error preparing query Reseal: %w", err)
@@ -249,6 +300,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sandboxAccountStmt, err = db.PrepareContext(ctx, sandboxAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SandboxAccount: %w", err)
 	}
+	if q.sandboxPageStmt, err = db.PrepareContext(ctx, sandboxPage); err != nil {
+		return nil, fmt.Errorf("error preparing query SandboxPage: %w", err)
+	}
 	if q.sandboxSkillSeqStmt, err = db.PrepareContext(ctx, sandboxSkillSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query SandboxSkillSeq: %w", err)
 	}
@@ -260,6 +314,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.sealedStmt, err = db.PrepareContext(ctx, sealed); err != nil {
 		return nil, fmt.Errorf("error preparing query Sealed: %w", err)
+	}
+	if q.seenBlocksStmt, err = db.PrepareContext(ctx, seenBlocks); err != nil {
+		return nil, fmt.Errorf("error preparing query SeenBlocks: %w", err)
 	}
 	if q.setIntegrationAccountStmt, err = db.PrepareContext(ctx, setIntegrationAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationAccount: %w", err)
@@ -282,11 +339,23 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.skillCountStmt, err = db.PrepareContext(ctx, skillCount); err != nil {
 		return nil, fmt.Errorf("error preparing query SkillCount: %w", err)
 	}
+	if q.startSyncStmt, err = db.PrepareContext(ctx, startSync); err != nil {
+		return nil, fmt.Errorf("error preparing query StartSync: %w", err)
+	}
 	if q.startTaskStmt, err = db.PrepareContext(ctx, startTask); err != nil {
 		return nil, fmt.Errorf("error preparing query StartTask: %w", err)
 	}
+	if q.startedTasksStmt, err = db.PrepareContext(ctx, startedTasks); err != nil {
+		return nil, fmt.Errorf("error preparing query StartedTasks: %w", err)
+	}
 	if q.stepSandboxScriptStmt, err = db.PrepareContext(ctx, stepSandboxScript); err != nil {
 		return nil, fmt.Errorf("error preparing query StepSandboxScript: %w", err)
+	}
+	if q.syncHealthStmt, err = db.PrepareContext(ctx, syncHealth); err != nil {
+		return nil, fmt.Errorf("error preparing query SyncHealth: %w", err)
+	}
+	if q.syncOfStmt, err = db.PrepareContext(ctx, syncOf); err != nil {
+		return nil, fmt.Errorf("error preparing query SyncOf: %w", err)
 	}
 	if q.taskStmt, err = db.PrepareContext(ctx, task); err != nil {
 		return nil, fmt.Errorf("error preparing query Task: %w", err)
@@ -320,6 +389,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing anyPendingTaskStmt: %w", cerr)
 		}
 	}
+	if q.askSkillStmt != nil {
+		if cerr := q.askSkillStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing askSkillStmt: %w", cerr)
+		}
+	}
 	if q.awayStmt != nil {
 		if cerr := q.awayStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awayStmt: %w", cerr)
@@ -338,6 +412,11 @@ func (q *Queries) Close() error {
 	if q.claimableDrainStmt != nil {
 		if cerr := q.claimableDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing claimableDrainStmt: %w", cerr)
+		}
+	}
+	if q.claimableSyncStmt != nil {
+		if cerr := q.claimableSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing claimableSyncStmt: %w", cerr)
 		}
 	}
 	if q.clearNotifiedStmt != nil {
@@ -385,9 +464,34 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing doubtSkillsUpToStmt: %w", cerr)
 		}
 	}
+	if q.drainWantedStmt != nil {
+		if cerr := q.drainWantedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing drainWantedStmt: %w", cerr)
+		}
+	}
+	if q.dropRemoteSkillStmt != nil {
+		if cerr := q.dropRemoteSkillStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropRemoteSkillStmt: %w", cerr)
+		}
+	}
+	if q.dropSeenStmt != nil {
+		if cerr := q.dropSeenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropSeenStmt: %w", cerr)
+		}
+	}
 	if q.dueDrainsStmt != nil {
 		if cerr := q.dueDrainsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueDrainsStmt: %w", cerr)
+		}
+	}
+	if q.dueSyncsStmt != nil {
+		if cerr := q.dueSyncsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dueSyncsStmt: %w", cerr)
+		}
+	}
+	if q.endSyncStmt != nil {
+		if cerr := q.endSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSyncStmt: %w", cerr)
 		}
 	}
 	if q.endedTasksStmt != nil {
@@ -440,6 +544,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing forgetReceiptsStmt: %w", cerr)
 		}
 	}
+	if q.giveLeaseBackStmt != nil {
+		if cerr := q.giveLeaseBackStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing giveLeaseBackStmt: %w", cerr)
+		}
+	}
 	if q.holdDrainStmt != nil {
 		if cerr := q.holdDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdDrainStmt: %w", cerr)
@@ -475,6 +584,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertSandboxAccountStmt: %w", cerr)
 		}
 	}
+	if q.insertSeenStmt != nil {
+		if cerr := q.insertSeenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertSeenStmt: %w", cerr)
+		}
+	}
+	if q.insertSyncStmt != nil {
+		if cerr := q.insertSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertSyncStmt: %w", cerr)
+		}
+	}
 	if q.insertTaskStmt != nil {
 		if cerr := q.insertTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertTaskStmt: %w", cerr)
@@ -488,6 +607,11 @@ func (q *Queries) Close() error {
 	if q.insertUnsureStmt != nil {
 		if cerr := q.insertUnsureStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertUnsureStmt: %w", cerr)
+		}
+	}
+	if q.insertWishStmt != nil {
+		if cerr := q.insertWishStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertWishStmt: %w", cerr)
 		}
 	}
 	if q.integrationStmt != nil {
@@ -505,6 +629,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing integrationForSubmitStmt: %w", cerr)
 		}
 	}
+	if q.integrationForWishStmt != nil {
+		if cerr := q.integrationForWishStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationForWishStmt: %w", cerr)
+		}
+	}
 	if q.integrationRefStmt != nil {
 		if cerr := q.integrationRefStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing integrationRefStmt: %w", cerr)
@@ -518,6 +647,11 @@ func (q *Queries) Close() error {
 	if q.interactionStmt != nil {
 		if cerr := q.interactionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing interactionStmt: %w", cerr)
+		}
+	}
+	if q.itemBlocksStmt != nil {
+		if cerr := q.itemBlocksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing itemBlocksStmt: %w", cerr)
 		}
 	}
 	if q.itemsFromStmt != nil {
@@ -568,6 +702,11 @@ func (q *Queries) Close() error {
 	if q.masterKeyStmt != nil {
 		if cerr := q.masterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing masterKeyStmt: %w", cerr)
+		}
+	}
+	if q.moveSyncStmt != nil {
+		if cerr := q.moveSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing moveSyncStmt: %w", cerr)
 		}
 	}
 	if q.nextSandboxSeqStmt != nil {
@@ -640,14 +779,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing queueHealthStmt: %w", cerr)
 		}
 	}
+	if q.readableIntegrationStmt != nil {
+		if cerr := q.readableIntegrationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing readableIntegrationStmt: %w", cerr)
+		}
+	}
 	if q.releaseDrainStmt != nil {
 		if cerr := q.releaseDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing releaseDrainStmt: %w", cerr)
 		}
 	}
+	if q.remoteSkillByIDStmt != nil {
+		if cerr := q.remoteSkillByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing remoteSkillByIDStmt: %w", cerr)
+		}
+	}
 	if q.removeInteractionsStmt != nil {
 		if cerr := q.removeInteractionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing removeInteractionsStmt: %w", cerr)
+		}
+	}
+	if q.removeSandboxSkillStmt != nil {
+		if cerr := q.removeSandboxSkillStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing removeSandboxSkillStmt: %w", cerr)
 		}
 	}
 	if q.resealStmt != nil {
@@ -680,6 +834,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sandboxAccountStmt: %w", cerr)
 		}
 	}
+	if q.sandboxPageStmt != nil {
+		if cerr := q.sandboxPageStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sandboxPageStmt: %w", cerr)
+		}
+	}
 	if q.sandboxSkillSeqStmt != nil {
 		if cerr := q.sandboxSkillSeqStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sandboxSkillSeqStmt: %w", cerr)
@@ -698,6 +857,11 @@ func (q *Queries) Close() error {
 	if q.sealedStmt != nil {
 		if cerr := q.sealedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sealedStmt: %w", cerr)
+		}
+	}
+	if q.seenBlocksStmt != nil {
+		if cerr := q.seenBlocksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing seenBlocksStmt: %w", cerr)
 		}
 	}
 	if q.setIntegrationAccountStmt != nil {
@@ -735,14 +899,34 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing skillCountStmt: %w", cerr)
 		}
 	}
+	if q.startSyncStmt != nil {
+		if cerr := q.startSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing startSyncStmt: %w", cerr)
+		}
+	}
 	if q.startTaskStmt != nil {
 		if cerr := q.startTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing startTaskStmt: %w", cerr)
 		}
 	}
+	if q.startedTasksStmt != nil {
+		if cerr := q.startedTasksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing startedTasksStmt: %w", cerr)
+		}
+	}
 	if q.stepSandboxScriptStmt != nil {
 		if cerr := q.stepSandboxScriptStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing stepSandboxScriptStmt: %w", cerr)
+		}
+	}
+	if q.syncHealthStmt != nil {
+		if cerr := q.syncHealthStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing syncHealthStmt: %w", cerr)
+		}
+	}
+	if q.syncOfStmt != nil {
+		if cerr := q.syncOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing syncOfStmt: %w", cerr)
 		}
 	}
 	if q.taskStmt != nil {
@@ -807,10 +991,12 @@ type Queries struct {
 	addWaitingStmt             *sql.Stmt
 	anyIntentStmt              *sql.Stmt
 	anyPendingTaskStmt         *sql.Stmt
+	askSkillStmt               *sql.Stmt
 	awayStmt                   *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
 	claimableDrainStmt         *sql.Stmt
+	claimableSyncStmt          *sql.Stmt
 	clearNotifiedStmt          *sql.Stmt
 	closeIntentStmt            *sql.Stmt
 	closeOpenIntentsStmt       *sql.Stmt
@@ -820,7 +1006,12 @@ type Queries struct {
 	deleteOutcomesStmt         *sql.Stmt
 	doubtSkillsAfterStmt       *sql.Stmt
 	doubtSkillsUpToStmt        *sql.Stmt
+	drainWantedStmt            *sql.Stmt
+	dropRemoteSkillStmt        *sql.Stmt
+	dropSeenStmt               *sql.Stmt
 	dueDrainsStmt              *sql.Stmt
+	dueSyncsStmt               *sql.Stmt
+	endSyncStmt                *sql.Stmt
 	endedTasksStmt             *sql.Stmt
 	environmentByNameOrIDStmt  *sql.Stmt
 	environmentsStmt           *sql.Stmt
@@ -831,6 +1022,7 @@ type Queries struct {
 	forgetExpiredStmt          *sql.Stmt
 	forgetFailuresStmt         *sql.Stmt
 	forgetReceiptsStmt         *sql.Stmt
+	giveLeaseBackStmt          *sql.Stmt
 	holdDrainStmt              *sql.Stmt
 	insertDrainStmt            *sql.Stmt
 	insertEnvironmentStmt      *sql.Stmt
@@ -838,15 +1030,20 @@ type Queries struct {
 	insertKeyStmt              *sql.Stmt
 	insertOutcomesStmt         *sql.Stmt
 	insertSandboxAccountStmt   *sql.Stmt
+	insertSeenStmt             *sql.Stmt
+	insertSyncStmt             *sql.Stmt
 	insertTaskStmt             *sql.Stmt
 	insertTaskItemsStmt        *sql.Stmt
 	insertUnsureStmt           *sql.Stmt
+	insertWishStmt             *sql.Stmt
 	integrationStmt            *sql.Stmt
 	integrationDeletedStmt     *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
+	integrationForWishStmt     *sql.Stmt
 	integrationRefStmt         *sql.Stmt
 	integrationsStmt           *sql.Stmt
 	interactionStmt            *sql.Stmt
+	itemBlocksStmt             *sql.Stmt
 	itemsFromStmt              *sql.Stmt
 	jobsStmt                   *sql.Stmt
 	keepMasterKeyStmt          *sql.Stmt
@@ -857,6 +1054,7 @@ type Queries struct {
 	markIntegrationInvalidStmt *sql.Stmt
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
+	moveSyncStmt               *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	noteFailuresStmt           *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
@@ -871,18 +1069,23 @@ type Queries struct {
 	overdueDrainsStmt          *sql.Stmt
 	overdueTasksStmt           *sql.Stmt
 	queueHealthStmt            *sql.Stmt
+	readableIntegrationStmt    *sql.Stmt
 	releaseDrainStmt           *sql.Stmt
+	remoteSkillByIDStmt        *sql.Stmt
 	removeInteractionsStmt     *sql.Stmt
+	removeSandboxSkillStmt     *sql.Stmt
 	resealStmt                 *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
 	revokeKeyStmt              *sql.Stmt
 	revokeLeaseStmt            *sql.Stmt
 	sandboxAccountStmt         *sql.Stmt
+	sandboxPageStmt            *sql.Stmt
 	sandboxSkillSeqStmt        *sql.Stmt
 	sandboxSkillsStmt          *sql.Stmt
 	sandboxWindowStmt          *sql.Stmt
 	sealedStmt                 *sql.Stmt
+	seenBlocksStmt             *sql.Stmt
 	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationPolicyStmt   *sql.Stmt
@@ -890,8 +1093,12 @@ type Queries struct {
 	setNotifiedStmt            *sql.Stmt
 	setSandboxWindowStmt       *sql.Stmt
 	skillCountStmt             *sql.Stmt
+	startSyncStmt              *sql.Stmt
 	startTaskStmt              *sql.Stmt
+	startedTasksStmt           *sql.Stmt
 	stepSandboxScriptStmt      *sql.Stmt
+	syncHealthStmt             *sql.Stmt
+	syncOfStmt                 *sql.Stmt
 	taskStmt                   *sql.Stmt
 	touchTaskStmt              *sql.Stmt
 	unstartedTasksStmt         *sql.Stmt
@@ -905,10 +1112,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addWaitingStmt:             q.addWaitingStmt,
 		anyIntentStmt:              q.anyIntentStmt,
 		anyPendingTaskStmt:         q.anyPendingTaskStmt,
+		askSkillStmt:               q.askSkillStmt,
 		awayStmt:                   q.awayStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
 		claimableDrainStmt:         q.claimableDrainStmt,
+		claimableSyncStmt:          q.claimableSyncStmt,
 		clearNotifiedStmt:          q.clearNotifiedStmt,
 		closeIntentStmt:            q.closeIntentStmt,
 		closeOpenIntentsStmt:       q.closeOpenIntentsStmt,
@@ -918,7 +1127,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteOutcomesStmt:         q.deleteOutcomesStmt,
 		doubtSkillsAfterStmt:       q.doubtSkillsAfterStmt,
 		doubtSkillsUpToStmt:        q.doubtSkillsUpToStmt,
+		drainWantedStmt:            q.drainWantedStmt,
+		dropRemoteSkillStmt:        q.dropRemoteSkillStmt,
+		dropSeenStmt:               q.dropSeenStmt,
 		dueDrainsStmt:              q.dueDrainsStmt,
+		dueSyncsStmt:               q.dueSyncsStmt,
+		endSyncStmt:                q.endSyncStmt,
 		endedTasksStmt:             q.endedTasksStmt,
 		environmentByNameOrIDStmt:  q.environmentByNameOrIDStmt,
 		environmentsStmt:           q.environmentsStmt,
@@ -929,6 +1143,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		forgetExpiredStmt:          q.forgetExpiredStmt,
 		forgetFailuresStmt:         q.forgetFailuresStmt,
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
+		giveLeaseBackStmt:          q.giveLeaseBackStmt,
 		holdDrainStmt:              q.holdDrainStmt,
 		insertDrainStmt:            q.insertDrainStmt,
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
@@ -936,15 +1151,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertKeyStmt:              q.insertKeyStmt,
 		insertOutcomesStmt:         q.insertOutcomesStmt,
 		insertSandboxAccountStmt:   q.insertSandboxAccountStmt,
+		insertSeenStmt:             q.insertSeenStmt,
+		insertSyncStmt:             q.insertSyncStmt,
 		insertTaskStmt:             q.insertTaskStmt,
 		insertTaskItemsStmt:        q.insertTaskItemsStmt,
 		insertUnsureStmt:           q.insertUnsureStmt,
+		insertWishStmt:             q.insertWishStmt,
 		integrationStmt:            q.integrationStmt,
 		integrationDeletedStmt:     q.integrationDeletedStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
+		integrationForWishStmt:     q.integrationForWishStmt,
 		integrationRefStmt:         q.integrationRefStmt,
 		integrationsStmt:           q.integrationsStmt,
 		interactionStmt:            q.interactionStmt,
+		itemBlocksStmt:             q.itemBlocksStmt,
 		itemsFromStmt:              q.itemsFromStmt,
 		jobsStmt:                   q.jobsStmt,
 		keepMasterKeyStmt:          q.keepMasterKeyStmt,
@@ -955,6 +1175,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		markIntegrationInvalidStmt: q.markIntegrationInvalidStmt,
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,
+		moveSyncStmt:               q.moveSyncStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		noteFailuresStmt:           q.noteFailuresStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
@@ -969,18 +1190,23 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		overdueDrainsStmt:          q.overdueDrainsStmt,
 		overdueTasksStmt:           q.overdueTasksStmt,
 		queueHealthStmt:            q.queueHealthStmt,
+		readableIntegrationStmt:    q.readableIntegrationStmt,
 		releaseDrainStmt:           q.releaseDrainStmt,
+		remoteSkillByIDStmt:        q.remoteSkillByIDStmt,
 		removeInteractionsStmt:     q.removeInteractionsStmt,
+		removeSandboxSkillStmt:     q.removeSandboxSkillStmt,
 		resealStmt:                 q.resealStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
 		revokeKeyStmt:              q.revokeKeyStmt,
 		revokeLeaseStmt:            q.revokeLeaseStmt,
 		sandboxAccountStmt:         q.sandboxAccountStmt,
+		sandboxPageStmt:            q.sandboxPageStmt,
 		sandboxSkillSeqStmt:        q.sandboxSkillSeqStmt,
 		sandboxSkillsStmt:          q.sandboxSkillsStmt,
 		sandboxWindowStmt:          q.sandboxWindowStmt,
 		sealedStmt:                 q.sealedStmt,
+		seenBlocksStmt:             q.seenBlocksStmt,
 		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationPolicyStmt:   q.setIntegrationPolicyStmt,
@@ -988,8 +1214,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setNotifiedStmt:            q.setNotifiedStmt,
 		setSandboxWindowStmt:       q.setSandboxWindowStmt,
 		skillCountStmt:             q.skillCountStmt,
+		startSyncStmt:              q.startSyncStmt,
 		startTaskStmt:              q.startTaskStmt,
+		startedTasksStmt:           q.startedTasksStmt,
 		stepSandboxScriptStmt:      q.stepSandboxScriptStmt,
+		syncHealthStmt:             q.syncHealthStmt,
+		syncOfStmt:                 q.syncOfStmt,
 		taskStmt:                   q.taskStmt,
 		touchTaskStmt:              q.touchTaskStmt,
 		unstartedTasksStmt:         q.unstartedTasksStmt,

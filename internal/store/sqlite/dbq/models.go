@@ -33,3 +33,22 @@ type Integration struct {
 	Adopt           int64
 	RefuseInactive  int64
 }
+
+type Sync struct {
+	Integration int64
+	DueAt       int64
+	Active      int64
+	ID          string
+	Whole       int64
+	StartedAt   sql.NullInt64
+	Phase       int64
+	Position    string
+	Pages       int64
+	Attempt     int64
+	Records     int64
+	Changed     int64
+	Gone        int64
+	EndedAt     sql.NullInt64
+	SucceededAt sql.NullInt64
+	Error       sql.NullString
+}

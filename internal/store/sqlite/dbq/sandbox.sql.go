@@ -31,6 +31,20 @@ func (q *Queries) NextSandboxSeq(ctx context.Context) (int64, error) {
 	return column_1, err
 }
 
+const removeSandboxSkill = `-- name: RemoveSandboxSkill :exec
+DELETE FROM sandbox_skills WHERE account = ?1 AND external_id = ?2
+`
+
+type RemoveSandboxSkillParams struct {
+	Account    int64
+	ExternalID string
+}
+
+func (q *Queries) RemoveSandboxSkill(ctx context.Context, arg RemoveSandboxSkillParams) error {
+	_, err := q.exec(ctx, q.removeSandboxSkillStmt, removeSandboxSkill, arg.Account, arg.ExternalID)
+	return err
+}
+
 const sandboxAccount = `-- name: SandboxAccount :one
 SELECT seq FROM sandbox_accounts WHERE name = ?
 `
@@ -40,6 +54,55 @@ func (q *Queries) SandboxAccount(ctx context.Context, name string) (int64, error
 	var seq int64
 	err := row.Scan(&seq)
 	return seq, err
+}
+
+const sandboxPage = `-- name: SandboxPage :many
+SELECT s.seq, s.external_id, s.name, s.active, s.writes FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = ?1) AND s.external_id > ?2
+ORDER BY s.external_id LIMIT ?3
+`
+
+type SandboxPageParams struct {
+	Account string
+	After   string
+	Most    int64
+}
+
+type SandboxPageRow struct {
+	Seq        int64
+	ExternalID string
+	Name       string
+	Active     int64
+	Writes     int64
+}
+
+func (q *Queries) SandboxPage(ctx context.Context, arg SandboxPageParams) ([]SandboxPageRow, error) {
+	rows, err := q.query(ctx, q.sandboxPageStmt, sandboxPage, arg.Account, arg.After, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SandboxPageRow
+	for rows.Next() {
+		var i SandboxPageRow
+		if err := rows.Scan(
+			&i.Seq,
+			&i.ExternalID,
+			&i.Name,
+			&i.Active,
+			&i.Writes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const sandboxSkillSeq = `-- name: SandboxSkillSeq :one

@@ -25,3 +25,11 @@ ORDER BY s.seq LIMIT sqlc.arg(most);
 INSERT INTO sandbox_scripts (account, external_id, step) VALUES (?, ?, 1)
 ON CONFLICT (account, external_id) DO UPDATE SET step = step + 1
 RETURNING step;
+
+-- name: SandboxPage :many
+SELECT s.seq, s.external_id, s.name, s.active, s.writes FROM sandbox_skills s
+WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = sqlc.arg(account)) AND s.external_id > sqlc.arg(after)
+ORDER BY s.external_id LIMIT sqlc.arg(most);
+
+-- name: RemoveSandboxSkill :exec
+DELETE FROM sandbox_skills WHERE account = sqlc.arg(account) AND external_id = sqlc.arg(external_id);

@@ -1,0 +1,443 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/api"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+)
+
+const notAvailable = "INTEGRATION.ACTION_NOT_AVAILABLE"
+
+// record is a skill as the API shows it.
+type record struct {
+	ID              string
+	RemoteID        string `json:"remote_id"`
+	Name            string
+	ChangedAt       time.Time  `json:"changed_at"`
+	RemoteDeletedAt *time.Time `json:"remote_deleted_at"`
+	RemoteData      *struct {
+		Crosswalk struct {
+			OriginID *string `json:"origin_id"`
+			Status   string
+			Error    *struct{ Code, Message string }
+		}
+	} `json:"remote_data"`
+}
+
+func (a answer) record(t *testing.T) record {
+	t.Helper()
+	var r record
+	if err := json.Unmarshal(a.Data, &r); err != nil || a.status != 200 {
+		t.Fatalf("%d %v: %s", a.status, err, a.body)
+	}
+	return r
+}
+
+func (a answer) page(t *testing.T) (list []record, next string) {
+	t.Helper()
+	var data struct {
+		Next    *string
+		Results []record
+	}
+	if err := json.Unmarshal(a.Data, &data); err != nil || a.status != 200 {
+		t.Fatalf("%d %v: %s", a.status, err, a.body)
+	}
+	if data.Next != nil {
+		next = *data.Next
+	}
+	return data.Results, next
+}
+
+func read(query string) request { return request{method: "GET", path: "/v1/hris/skills" + query} }
+
+// names of all pages of a list.
+func (f *fixture) names(filters string) []string {
+	f.t.Helper()
+	names := []string{}
+	for cursor := ""; ; {
+		list, next := f.do(read("?page_size=2&cursor=" + cursor + "&" + filters)).page(f.t)
+		if len(list) > 2 {
+			f.t.Fatalf("a page of %d", len(list))
+		}
+		for _, r := range list {
+			names = append(names, r.Name)
+		}
+		if cursor = next; cursor == "" {
+			return names
+		}
+	}
+}
+
+// eventually waits for something to hold.
+func (f *fixture) eventually(what string, holds func() bool) {
+	f.t.Helper()
+	for limit := time.Now().Add(30 * time.Second); !holds(); {
+		if time.Now().After(limit) {
+			f.t.Fatalf("%s: not within 30 s", what)
+		}
+	}
+}
+
+func TestListOfSkills(t *testing.T) {
+	f := setup(t)
+	if got := f.do(read("")); got.body != `{"data":{"next":null,"results":[]},"status":"success"}` {
+		t.Errorf("the list of an empty catalogue: %s", got.body)
+	}
+	f.ended(f.submit(`{"items":[{"origin_id":"1","name":"TypeScript"},{"origin_id":"2","name":"Überblick 100%"},{"origin_id":"3","name":"COBOL","status":"INACTIVE"},
+		{"origin_id":"4","name":"type design"},{"origin_id":"5","name":"a_b"}]}`))
+	full, _ := f.do(read("?include_deleted=true&include_remote_data=true")).page(t)
+	origins := map[string]string{}
+	for _, r := range full {
+		origins[*r.RemoteData.Crosswalk.OriginID] = r.Name
+		if (r.RemoteData.Crosswalk.Status == "INACTIVE") != (r.Name == "COBOL") {
+			t.Errorf("%+v", r.RemoteData)
+		}
+	}
+	if origins["1"] != "TypeScript" || len(origins) != 5 {
+		t.Errorf("origin ids: %v", origins)
+	}
+	since := full[0].ChangedAt.Format(time.RFC3339Nano)
+	all, _ := f.do(read("?include_deleted=true")).page(t)
+	order, ids, remotes := []string{}, map[string]string{}, map[string]string{}
+	for _, r := range all {
+		order = append(order, r.ID)
+		ids[r.Name], remotes[r.Name] = r.ID, r.RemoteID
+		if (r.RemoteDeletedAt != nil) != (r.Name == "COBOL") || r.RemoteData != nil || !strings.HasPrefix(r.RemoteID, "SKL-") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if !slices.IsSorted(order) {
+		t.Errorf("the order of %v", order)
+	}
+	for filters, want := range map[string][]string{
+		"":                     {"TypeScript", "Überblick 100%", "type design", "a_b"},
+		"include_deleted=true": {"TypeScript", "Überblick 100%", "COBOL", "type design", "a_b"},
+		"name_contains=TYPE":   {"TypeScript", "type design"},
+		"name_contains=" + url.QueryEscape("üBER"):                          {"Überblick 100%"},
+		"name_contains=" + url.QueryEscape("0%"):                            {"Überblick 100%"},
+		"name_contains=_":                                                   {"a_b"},
+		"name_contains=cobol":                                               {},
+		"ids=" + ids["TypeScript"] + "," + ids["type design"] + ",nonsense": {"TypeScript", "type design"},
+		"ids=" + ids["COBOL"]:                                               {},
+		"ids=" + ids["COBOL"] + "&include_deleted=true":                     {"COBOL"},
+		"remote_ids=" + remotes["Überblick 100%"] + ",nonsense":             {"Überblick 100%"},
+		"remote_ids=1":                                        {}, // it has one of the tool's
+		"updated_after=" + since:                              {},
+		"updated_after=2026-01-01":                            {"TypeScript", "Überblick 100%", "type design", "a_b"},
+		"updated_after=2126-01-01T00:00:00Z":                  {},
+		"name_contains=type&ids=" + ids["TypeScript"]:         {"TypeScript"},
+		"ids=&remote_ids=&name_contains=":                     {"TypeScript", "Überblick 100%", "type design", "a_b"},
+		"unknown=whatever&updated_after=2026-01-01T00:00:00Z": {"TypeScript", "Überblick 100%", "type design", "a_b"},
+	} {
+		got := f.names(filters)
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", filters, diff)
+		}
+	}
+	for query, word := range map[string]string{
+		"?page_size=0":                    "page_size",
+		"?page_size=251":                  "page_size",
+		"?page_size=x":                    "page_size",
+		"?updated_after=yesterday":        "updated_after",
+		"?updated_after=2026-13-01":       "updated_after",
+		"?include_deleted=1":              "include_deleted",
+		"?include_remote_data=yes":        "include_remote_data",
+		"?name_contains=%00":              "name_contains",
+		"?remote_ids=%ff":                 "remote_ids",
+		"?ids=" + strings.Repeat("x,", 1): "",
+		"?%zz":                            "query",
+	} {
+		if a := f.do(read(query)); word != "" {
+			a.want(t, 400, inputInvalid, word)
+		} else if a.status != 200 {
+			t.Errorf("%s: %s", query, a.body)
+		}
+	}
+	many := make([]string, 1001)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	f.do(read("?remote_ids="+strings.Join(many, ","))).want(t, 400, inputInvalid, "1001")
+}
+
+// Nobody reads, or learns of, what is another environment's.
+func TestListIsTheEnvironmentsOwn(t *testing.T) {
+	f := setup(t)
+	f.ended(f.submit(good))
+	list, _ := f.do(read("")).page(t)
+	other := f.newTenant("other")
+	for _, q := range []request{
+		read(""), read("?ids=" + list[0].ID),
+		{method: "PATCH", path: "/v1/hris/skills/" + list[0].ID, body: `{"name":"x"}`},
+		{method: "DELETE", path: "/v1/hris/skills/" + list[0].ID},
+		{method: "POST", path: "/v1/hris/skills", body: `{"name":"x"}`},
+		{method: "POST", path: "/v1/force-sync"},
+		{method: "POST", path: "/v1/hris/skills/bulk/diff", body: good},
+	} {
+		if q.body != "" {
+			q.header = map[string]string{"Content-Type": "application/json"}
+		}
+		theirs := other.as(q)
+		theirs.header["X-Integration-Id"] = f.integration
+		f.do(theirs).want(t, 404, noSuch)
+		gone := f.as(q)
+		gone.header["Authorization"] = ""
+		f.do(gone).want(t, 401, authInvalid)
+	}
+	// The id of a skill leads nowhere in another integration, of the environment's own or not.
+	own := request{method: "PATCH", path: "/v1/hris/skills/" + list[0].ID, body: `{"name":"x"}`, header: map[string]string{"Content-Type": "application/json", "X-Integration-Id": f.newIntegration(f.env)}}
+	f.do(own).want(t, 404, inputInvalid, "no skill")
+	patch := other.as(request{method: "PATCH", path: "/v1/hris/skills/" + list[0].ID, body: `{"name":"x"}`, header: map[string]string{"Content-Type": "application/json"}})
+	f.do(patch).want(t, 404, inputInvalid, "no skill")
+	if list, _ := f.do(other.as(read("?ids=" + list[0].ID))).page(t); len(list) != 0 {
+		t.Errorf("another integration shows %+v", list)
+	}
+	if _, err := f.store.DeleteIntegration(t.Context(), f.integration); err != nil {
+		t.Fatal(err)
+	}
+	f.do(read("")).want(t, 404, noSuch)
+}
+
+// A cursor is good for its list alone, and only as it is.
+func TestCursors(t *testing.T) {
+	f := setup(t)
+	f.ended(f.submit(`{"items":[{"origin_id":"1","name":"a"},{"origin_id":"2","name":"b"},{"origin_id":"3","name":"c"}]}`))
+	_, cursor := f.do(read("?page_size=1")).page(t)
+	if list, _ := f.do(read("?page_size=250&cursor=" + cursor)).page(t); len(list) != 2 {
+		t.Errorf("with another page size: %+v", list)
+	}
+	for i := range cursor {
+		for _, c := range []byte{'A', 'z', '-', '=', cursor[i] ^ 1} {
+			changed := cursor[:i] + string(c) + cursor[i+1:]
+			if changed == cursor {
+				continue
+			}
+			f.do(read("?cursor="+url.QueryEscape(changed))).want(t, 400, inputInvalid, "cursor")
+		}
+	}
+	for _, wrong := range []string{"x", cursor[1:], cursor + "A", "%F0%9F%98%80", cursor + "&name_contains=a", cursor + "&include_deleted=true", cursor + "&ids=x", cursor + "&updated_after=2026-01-01"} {
+		f.do(read("?cursor="+wrong)).want(t, 400, inputInvalid, "cursor")
+	}
+	q := read("?cursor=" + cursor)
+	q.header = map[string]string{"X-Integration-Id": f.newIntegration(f.env)}
+	f.do(q).want(t, 400, inputInvalid, "cursor")
+}
+
+func TestManagedSkills(t *testing.T) {
+	f := setup(t)
+	post := func(body string) answer { return f.do(request{method: "POST", path: "/v1/hris/skills", body: body}) }
+	patch := func(id, body string) answer {
+		return f.do(request{method: "PATCH", path: "/v1/hris/skills/" + id, body: body, header: map[string]string{"Content-Type": "application/json"}})
+	}
+	shown := func(id string) record {
+		list, _ := f.do(read("?include_deleted=true&include_remote_data=true&ids=" + id)).page(t)
+		if len(list) != 1 {
+			t.Fatalf("%d skills with the id %s", len(list), id)
+		}
+		return list[0]
+	}
+	written := func(id string) {
+		f.eventually("written", func() bool { return strings.HasPrefix(shown(id).RemoteID, "SKL-") })
+	}
+	a := post(`{"origin_id":"skill-1","name":"TypeScript","status":"ACTIVE"}`)
+	made := a.record(t)
+	if made.RemoteID != "skill-1" || made.Name != "TypeScript" || len(a.Warnings) != 0 {
+		t.Errorf("made: %s", a.body)
+	}
+	written(made.ID)
+	a = post(`{"name":"TypeScript Programming","levels":["Beginner"],"colour":"blue"}`)
+	plain := a.record(t)
+	if plain.RemoteID != plain.ID || len(a.Warnings) != 2 {
+		t.Errorf("made in the published form: %s", a.body)
+	}
+	written(plain.ID)
+	if again := post(`{"origin_id":"skill-1","name":"TypeScript 5"}`).record(t); again.ID != made.ID || again.Name != "TypeScript 5" {
+		t.Errorf("once more: %+v", again)
+	}
+	if r := patch(plain.ID, `{"name":"TS"}`).record(t); r.Name != "TS" || r.RemoteDeletedAt != nil {
+		t.Errorf("renamed: %+v", r)
+	}
+	if r := patch(plain.ID, `{"status":"INACTIVE"}`).record(t); r.Name != "TS" || r.RemoteDeletedAt == nil {
+		t.Errorf("retired: %+v", r)
+	}
+	if r := patch(plain.ID, `{"status":"ACTIVE","levels":[]}`).record(t); r.RemoteDeletedAt != nil {
+		t.Errorf("back: %+v", r)
+	}
+	if r := f.do(request{method: "DELETE", path: "/v1/hris/skills/" + made.ID}).record(t); r.RemoteDeletedAt == nil || r.ID != made.ID {
+		t.Errorf("deleted: %+v", r)
+	}
+	if list, _ := f.do(read("")).page(t); len(list) != 1 || list[0].ID != plain.ID {
+		t.Errorf("the list: %+v", list)
+	}
+	f.eventually("retired in the tool", func() bool {
+		list, err := f.store.Sandbox().List(t.Context(), f.integration, 0, 10)
+		return err == nil && slices.ContainsFunc(list, func(r sandbox.Record) bool { return r.ExternalID == "skill-1" && !r.Active && r.Name == "TypeScript 5" })
+	})
+	for body, words := range map[string]string{
+		`{}`:                             "name is missing",
+		``:                               "empty",
+		`[]`:                             "an array",
+		`{"name":7}`:                     "name must be a string",
+		`{"name":" "}`:                   "name is blank",
+		`{"name":"x","status":"active"}`: "status must be ACTIVE or INACTIVE",
+		`{"name":"x","origin_id":""}`:    "origin_id is empty",
+		`{"name":"x","name":"y"}`:        "not valid JSON",
+		`{"name":"x"} x`:                 "not valid JSON",
+		`{"name":"x"`:                    "not valid JSON",
+		`{"name":null,"origin_id":null}`: "name must be a string",
+	} {
+		post(body).want(t, 400, inputInvalid, words)
+	}
+	patch(made.ID, `{"origin_id":"other"}`).want(t, 400, inputInvalid, "origin_id")
+	patch(skill.NewID(time.Now()), `{"name":"x"}`).want(t, 404, inputInvalid, "no skill")
+	patch("nonsense", `{"name":"x"}`).want(t, 404, inputInvalid, "no skill")
+	if _, err := f.store.SetEnabled(t.Context(), f.integration, false); err != nil {
+		t.Fatal(err)
+	}
+	post(`{"name":"x"}`).want(t, 409, switchedOff)
+	patch(made.ID, `{"name":"x"}`).want(t, 409, switchedOff)
+	f.do(request{method: "DELETE", path: "/v1/hris/skills/" + made.ID}).want(t, 409, switchedOff)
+	if list, _ := f.do(read("")).page(t); len(list) != 1 {
+		t.Errorf("an integration that is off cannot be read: %+v", list)
+	}
+}
+
+// What a tool refuses shows in the skill.
+func TestRefusedWishShows(t *testing.T) {
+	f := setup(t)
+	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"refuse_names":"bad"}`)); err != nil {
+		t.Fatal(err)
+	}
+	id := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"x","name":"bad"}`}).record(t).ID
+	f.eventually("refused", func() bool {
+		list, _ := f.do(read("?include_remote_data=true&ids=" + id)).page(t)
+		e := list[0].RemoteData.Crosswalk.Error
+		return e != nil && e.Code == "REMOTE.INPUT_INVALID" && strings.Contains(e.Message, "not allowed")
+	})
+}
+
+// A tool that can neither retire nor list is not asked to.
+func TestActionsThatAToolHasNot(t *testing.T) {
+	f := setup(t, func(c *api.Config) {
+		c.Connectors = connector.NewRegistry(plain{sandbox.New(nil)})
+	})
+	list := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"1","name":"a"}`}).record(t)
+	f.do(request{method: "DELETE", path: "/v1/hris/skills/" + list.ID}).want(t, 400, notAvailable, "retire")
+	f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"name":"a","status":"INACTIVE"}`}).want(t, 400, notAvailable, "retire")
+	f.do(request{method: "POST", path: "/v1/force-sync"}).want(t, 400, inputInvalid, "cannot be listed")
+}
+
+// plain is a sandbox that can do nothing beside writing.
+type plain struct{ connector.Connector }
+
+func (p plain) Describe() connector.Description {
+	d := p.Connector.Describe()
+	d.Capabilities = nil
+	return d
+}
+
+func TestForceSync(t *testing.T) {
+	f := setup(t)
+	force := func(q request) (id, kind string, already bool) {
+		t.Helper()
+		q.method, q.path = "POST", "/v1/force-sync"
+		var data struct {
+			SyncID  string `json:"sync_id"`
+			Type    string
+			Already bool `json:"already_queued"`
+		}
+		a := f.do(q)
+		if err := json.Unmarshal(a.Data, &data); err != nil || a.status != 200 || !skill.IsID(data.SyncID) {
+			t.Fatalf("%d: %s", a.status, a.body)
+		}
+		return data.SyncID, data.Type, data.Already
+	}
+	box := f.store.Sandbox()
+	if _, err := box.Write(t.Context(), f.integration, []sandbox.Row{{ExternalID: "by hand", Name: "made by hand", Active: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, kind, already := force(request{header: map[string]string{"Content-Type": ""}}); kind != "FULL" || already {
+		t.Errorf("without a body: %s, %v", kind, already)
+	}
+	f.eventually("read back", func() bool { return slices.Equal(f.names(""), []string{"made by hand"}) })
+	// While it waits, the same one is told.
+	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"outage":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.eventually("queued", func() bool {
+		h, err := f.store.Health(t.Context())
+		return err == nil && h.Syncs == 0
+	})
+	first, kind, already := force(request{body: `{"type":"DELTA"}`})
+	if kind != "DELTA" || already {
+		t.Errorf("the first: %s, %v", kind, already)
+	}
+	second, kind, already := force(request{body: `{}`})
+	if second != first || kind != "DELTA" || !already {
+		t.Errorf("%s after %s: %s, %v", second, first, kind, already)
+	}
+	f.do(request{method: "POST", path: "/v1/force-sync", body: `{"type":"ALL"}`}).want(t, 400, inputInvalid, "FULL or DELTA")
+	f.do(request{method: "POST", path: "/v1/force-sync", body: `[]`}).want(t, 400, inputInvalid, "object")
+	f.do(request{method: "POST", path: "/v1/force-sync", header: map[string]string{"X-Integration-Id": ""}}).want(t, 400, noSuch)
+	if _, err := f.store.SetEnabled(t.Context(), f.integration, false); err != nil {
+		t.Fatal(err)
+	}
+	f.do(request{method: "POST", path: "/v1/force-sync"}).want(t, 400, inputInvalid, "switched off")
+}
+
+func TestDiff(t *testing.T) {
+	f := setup(t)
+	f.ended(f.submit(`{"items":[{"origin_id":"same","name":"a"},{"origin_id":"renamed","name":"b"},{"origin_id":"retired","name":"c"},{"origin_id":"unsure","name":"d"},{"origin_id":"was retired","name":"e","status":"INACTIVE"}]}`))
+	if _, err := f.store.Sandbox().Write(t.Context(), f.integration, []sandbox.Row{{ExternalID: "theirs", Name: "by hand", Active: true}}); err != nil {
+		t.Fatal(err)
+	}
+	f.do(request{method: "POST", path: "/v1/force-sync"})
+	f.eventually("read back", func() bool { return slices.Contains(f.names(""), "by hand") })
+	body := `{"items":[{"origin_id":"same","name":"a"},{"origin_id":"renamed","name":"B"},{"origin_id":"retired","name":"c","status":"INACTIVE"},
+		{"origin_id":"new","name":"n"},{"origin_id":"was retired","name":"e","status":"INACTIVE"},{"origin_id":"theirs","name":"by hand"}]}`
+	for range 2 { // it changes nothing
+		a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: body})
+		var data struct {
+			Results []struct {
+				OriginID string `json:"origin_id"`
+				Change   string
+				From     *struct{ Name, Status string }
+				ID       *string
+			}
+		}
+		if err := json.Unmarshal(a.Data, &data); err != nil {
+			t.Fatalf("%v: %s", err, a.body)
+		}
+		got := map[string]string{}
+		for _, r := range data.Results {
+			got[r.OriginID] = r.Change
+			if r.From != nil {
+				got[r.OriginID] += " from " + r.From.Name + " " + r.From.Status
+			}
+			if (r.ID == nil) != (r.OriginID == "new") {
+				t.Errorf("the id of %s: %v", r.OriginID, r.ID)
+			}
+		}
+		want := map[string]string{
+			"same": "NONE from a ACTIVE", "renamed": "UPDATE from b ACTIVE", "retired": "DEACTIVATE from c ACTIVE", "new": "CREATE",
+			"was retired": "NONE from e INACTIVE", "theirs": "UPDATE from by hand ACTIVE",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("diff (-want +got):\n%s", diff)
+		}
+	}
+	f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: `{"items":[]}`}).want(t, 400, inputInvalid)
+}
