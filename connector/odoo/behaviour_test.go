@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -261,6 +262,22 @@ func TestTypesOfOneName(t *testing.T) {
 			t.Errorf("c is of the type %d, want %d", got, older)
 		}
 	})
+}
+
+// One that is archived is not taken while there is another of its name, though it is older or ours.
+func TestArchivedTypeOfOneName(t *testing.T) {
+	t.Parallel()
+	fake := odootest.New(t, 19)
+	s, _ := open(t, fake, fake)
+	list := skills("a")
+	known(list, write(t, s, list))
+	fake.ArchiveType("Skills")
+	shown := fake.AddType("Skills")
+	s, _ = open(t, fake, fake)
+	write(t, s, list)
+	if got := fake.TypeOf(list[0].RemoteID); got != shown {
+		t.Errorf("a is of the type %d, want %d", got, shown)
+	}
 }
 
 // Somebody deletes the skill type while skills are written. It is made anew, and no skill is at fault.
@@ -525,6 +542,80 @@ func TestAdoptTakes(t *testing.T) {
 	})
 }
 
+// When a skill type was deleted, the external ids of its skills are still there. They are given to what is taken over, and else
+// to new skills.
+func TestAdoptAfterTypeWasDeleted(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		s, _ := open(t, fake, fake)
+		list := skills("Welding", "Go", "Painting")
+		known(list, write(t, s, list))
+		fake.RemoveType("Skills")
+		welding := fake.MakeByHand("Welding")
+		painting := fake.MakeByHand("Painting")
+		list[0].Adopt, list[1].Adopt = true, true
+		list = append(list, skills("Knitting")...)
+		knitting := fake.MakeByHand("Knitting")
+		list[3].Adopt = true
+		s, _ = open(t, fake, fake)
+		results := write(t, s, list)
+		got := records(fake)
+		if got["id/Welding"].RemoteID != welding || results["id/Welding"].RemoteID != welding {
+			t.Errorf("Welding is %+v, was %s", results["id/Welding"], welding)
+		}
+		if got["id/Knitting"].RemoteID != knitting {
+			t.Errorf("Knitting is %+v, was %s", results["id/Knitting"], knitting)
+		}
+		if r := got["id/Painting"]; r.RemoteID == painting || r.RemoteID != results["id/Painting"].RemoteID {
+			t.Errorf("Painting, which was not to be taken over, is %+v", r)
+		}
+		if got["id/Go"].RemoteID == "" || len(fake.Records()) != 5 {
+			t.Errorf("Odoo holds %+v", fake.Records())
+		}
+	})
+}
+
+// An external id that is that of something else cannot be had, and nothing is waited for.
+func TestAdoptWithAnotherModelsID(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		fake.MakeByHand("Welding")
+		fake.Name("crosswalk.id/Welding", "res.partner", 7)
+		s, _ := open(t, fake, fake)
+		list := skills("Welding")
+		list[0].Adopt = true
+		if r := write(t, s, list)["id/Welding"]; r.Err == nil || r.Err.Kind != connector.Refused || !strings.Contains(r.Err.Message, "res.partner") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// Somebody else makes the external id between the question and the answer: later it will go.
+func TestAdoptAtTheSameTime(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		id := fake.MakeByHand("Welding")
+		once := true
+		s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if once && methodOf(t, r) == "ir.model.data.create" {
+				once = false
+				n, err := strconv.ParseInt(id, 10, 64)
+				if err != nil {
+					t.Error(err)
+				}
+				fake.Name("crosswalk.id/Welding", "hr.skill", n)
+			}
+			fake.ServeHTTP(w, r)
+		}))
+		list := skills("Welding")
+		list[0].Adopt = true
+		_, err := s.Write(t.Context(), list)
+		if e := connector.AsError(err); e == nil || e.Kind != connector.Away {
+			t.Errorf("Write = %v", err)
+		}
+		if r := write(t, s, list)["id/Welding"]; r.Err != nil || r.RemoteID != id {
+			t.Errorf("%+v, want %s", r, id)
+		}
+	})
+}
+
 // Found is what bears the external id, whatever it is called by now, with the date of its last change.
 func TestFind(t *testing.T) {
 	both(t, func(t *testing.T, fake *odootest.Server) {
@@ -593,11 +684,21 @@ func TestAuto(t *testing.T) {
 	})
 }
 
-// A page that is missing once /json/2 has answered is no older Odoo.
+// A page that is missing once /json/2 has answered is no older Odoo: so Odoo 19 answers while it cannot use its database.
 func TestNoFallbackLater(t *testing.T) {
 	t.Parallel()
 	fake := odootest.New(t, 19)
-	gone := false
+	gone := true
+	fake.API = "json2"
+	never, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	_, err := never.Write(t.Context(), skills("a"))
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || !strings.Contains(e.Message, "there is no /json/2 here") {
+		t.Errorf("Write = %v", err)
+	}
+	fake.API, gone = "auto", false
 	s, d := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if gone {
 			w.Header().Set("Content-Type", "text/html")
@@ -608,20 +709,41 @@ func TestNoFallbackLater(t *testing.T) {
 	}))
 	write(t, s, skills("a"))
 	gone = true
-	_, err := s.Write(t.Context(), skills("b"))
-	if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || slices.Contains(d.calls, "common.authenticate") {
+	_, err = s.Write(t.Context(), skills("b"))
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Away || slices.Contains(d.calls, "common.authenticate") {
 		t.Errorf("Write = %v; calls %v", err, d.calls)
 	}
+	gone = false
+	write(t, s, skills("b"))
+}
+
+// An address that has moved is said to have moved, and where to.
+func TestMoved(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://erp.example.com"+r.URL.Path, http.StatusMovedPermanently)
+		}))
+		err := s.(connector.Checker).Check(t.Context())
+		if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || !strings.Contains(e.Message, "https://erp.example.com/json") {
+			t.Errorf("Check = %v", err)
+		}
+	})
 }
 
 // The app may not be installed.
 func TestWithoutTheApp(t *testing.T) {
 	t.Parallel()
-	for version, answer := range map[int]string{
-		17: `{"jsonrpc":"2.0","id":1,"error":{"code":200,"message":"Odoo Server Error","data":{"name":"odoo.exceptions.UserError","message":"Object hr.skill.type doesn't exist"}}}`,
-		19: `{"name":"werkzeug.exceptions.NotFound","message":"the model 'hr.skill.type' does not exist","arguments":[],"context":{}}`,
+	for _, of := range []struct {
+		version int
+		answer  string
+	}{
+		// In the language of the user.
+		{17, `{"jsonrpc":"2.0","id":1,"error":{"code":200,"message":"Odoo Server Error","data":{"name":"odoo.exceptions.UserError","message":"L'objet hr.skill.type n'existe pas"}}}`},
+		{17, `{"jsonrpc":"2.0","id":1,"error":{"code":200,"message":"Odoo Server Error","data":{"name":"odoo.exceptions.UserError","message":"Object hr.skill.type doesn't exist"}}}`},
+		{19, `{"name":"werkzeug.exceptions.NotFound","message":"the model 'hr.skill.type' does not exist","arguments":[],"context":{}}`},
 	} {
-		t.Run(fmt.Sprint(version), func(t *testing.T) {
+		version, answer := of.version, of.answer
+		t.Run(fmt.Sprint(version, " ", answer), func(t *testing.T) {
 			t.Parallel()
 			fake := odootest.New(t, version)
 			s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

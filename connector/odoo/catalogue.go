@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -118,12 +117,19 @@ func (s *session) owners(ctx context.Context, ids []int64) (map[int64]string, er
 
 // externalRow is a row of the table of external ids.
 type externalRow struct {
+	ID     int64 `json:"id"`
 	Name   text  `json:"name"`
+	Model  text  `json:"model"`
 	Record int64 `json:"res_id"`
 }
 
 // externalIDs reads the table of external ids: those of the module's skills. False if the user may not.
 func (s *session) externalIDs(ctx context.Context, condition []any) ([]externalRow, bool, error) {
+	return s.externalRows(ctx, where("model", "=", modelSkill), condition)
+}
+
+// externalRows reads the table of external ids: those of the module. False if the user may not.
+func (s *session) externalRows(ctx context.Context, conditions ...[]any) ([]externalRow, bool, error) {
 	s.mu.Lock()
 	denied := s.denied
 	s.mu.Unlock()
@@ -133,8 +139,8 @@ func (s *session) externalIDs(ctx context.Context, condition []any) ([]externalR
 	var rows []externalRow
 	err := s.call(ctx, call{
 		model: modelExternalID, method: "search_read",
-		args:    []argument{{"domain", [][]any{where("module", "=", s.set.Module), where("model", "=", modelSkill), condition}}},
-		options: map[string]any{"fields": []string{"name", "res_id"}, "order": "id"},
+		args:    []argument{{"domain", append([][]any{where("module", "=", s.set.Module)}, conditions...)}},
+		options: map[string]any{"fields": []string{"name", "model", "res_id"}, "order": "id"},
 	}, &rows)
 	if e := connector.AsError(err); e != nil && e.Kind == connector.Permission {
 		s.mu.Lock()
@@ -143,6 +149,21 @@ func (s *session) externalIDs(ctx context.Context, condition []any) ([]externalR
 		return nil, false, nil
 	}
 	return rows, err == nil, err
+}
+
+// named are the rows of the external ids that adopts are to get, by name: those that are there, whatever they point at. None if
+// the user may not read them.
+func (s *session) named(ctx context.Context, adopts []adoption) (map[string]externalRow, error) {
+	names := make([]string, len(adopts))
+	for i, a := range adopts {
+		names[i] = externalName(a.OriginID)
+	}
+	rows, _, err := s.externalRows(ctx, where("name", "in", names))
+	by := make(map[string]externalRow, len(rows))
+	for _, row := range rows {
+		by[string(row.Name)] = row
+	}
+	return by, err
 }
 
 // scan reads up to limit skills of all types behind an id, with the origin ids of those that have one.
@@ -206,7 +227,7 @@ func (s *session) locate(ctx context.Context, skills []connector.Skill) (map[str
 	var names []string
 	for _, sk := range skills {
 		if _, ok := held[sk.OriginID]; !ok {
-			name := strings.TrimPrefix(externalID(s.set.Module, sk.OriginID), s.set.Module+".")
+			name := externalName(sk.OriginID)
 			missing[name] = sk.OriginID
 			names = append(names, name)
 		}
@@ -298,7 +319,8 @@ type skillType struct {
 	external string
 }
 
-// findType finds a skill type by its name, archived ones too; among several that with our own external id, else the oldest.
+// findType finds a skill type by its name; one that is archived if all of that name are. Among several it is that with our own
+// external id, else the oldest.
 func (s *session) findType(ctx context.Context, name string) (skillType, bool, error) {
 	s.mu.Lock()
 	t, known := s.types[name]
@@ -306,19 +328,18 @@ func (s *session) findType(ctx context.Context, name string) (skillType, bool, e
 	if known {
 		return t, true, nil
 	}
-	var found []struct {
-		ID int64 `json:"id"`
-	}
-	err := s.call(ctx, call{
-		model: modelType, method: "search_read", args: []argument{{"domain", [][]any{where("name", "=", name)}}},
-		options: map[string]any{"fields": []string{"name"}, "order": "id"}, archived: true,
-	}, &found)
-	if err != nil || len(found) == 0 {
+	ids, err := s.typesNamed(ctx, name, true)
+	if err != nil || len(ids) == 0 {
 		return skillType{}, false, err
 	}
-	ids := make([]int64, len(found))
-	for i := range found {
-		ids[i] = found[i].ID
+	if len(ids) > 1 {
+		shown, err := s.typesNamed(ctx, name, false)
+		if err != nil {
+			return skillType{}, false, err
+		}
+		if len(shown) > 0 {
+			ids = shown
+		}
 	}
 	external, err := s.firstExternalIDs(ctx, modelType, ids)
 	if err != nil {
@@ -332,6 +353,22 @@ func (s *session) findType(ctx context.Context, name string) (skillType, bool, e
 	}
 	s.keepType(name, t)
 	return t, true, nil
+}
+
+// typesNamed are the ids of the skill types of a name, the oldest first.
+func (s *session) typesNamed(ctx context.Context, name string, archived bool) ([]int64, error) {
+	var found []struct {
+		ID int64 `json:"id"`
+	}
+	err := s.call(ctx, call{
+		model: modelType, method: "search_read", args: []argument{{"domain", [][]any{where("name", "=", name)}}},
+		options: map[string]any{"fields": []string{"name"}, "order": "id"}, archived: archived,
+	}, &found)
+	ids := make([]int64, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
+	}
+	return ids, err
 }
 
 func (s *session) keepType(name string, t skillType) {
@@ -388,13 +425,13 @@ type message struct {
 	Message text            `json:"message"`
 }
 
-// load is one load: all or nothing.
+// load is one load: all or nothing. A skill type that is archived is found by its number too.
 func (s *session) load(ctx context.Context, model string, fields []string, rows [][]string) (loaded, error) {
 	var answer struct {
 		IDs      json.RawMessage `json:"ids"`
 		Messages []message       `json:"messages"`
 	}
-	err := s.call(ctx, call{model: model, method: "load", args: []argument{{"fields", fields}, {"data", rows}}, changes: true}, &answer)
+	err := s.call(ctx, call{model: model, method: "load", args: []argument{{"fields", fields}, {"data", rows}}, archived: true, changes: true}, &answer)
 	if err != nil {
 		return loaded{}, err
 	}

@@ -24,6 +24,9 @@ func externalID(module, originID string) string {
 	return b.String()
 }
 
+// externalName is the part behind the dot.
+func externalName(originID string) string { return externalID("", originID)[1:] }
+
 // originID is what externalID was made of; false if it did not make it.
 func originID(module, external string) (string, bool) {
 	name, ours := strings.CutPrefix(external, module+".")

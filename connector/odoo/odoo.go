@@ -160,6 +160,8 @@ type session struct {
 	mu sync.Mutex
 	// speaks is how to speak to Odoo; auto until that is known.
 	speaks string
+	// answered: /json/2 has answered.
+	answered bool
 	// user is the id of the login's user, once signed in through /jsonrpc.
 	user int64
 	// types are the skill types that are known, by name.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -72,15 +73,32 @@ func (s *session) call(ctx context.Context, c call, into any) error {
 		return s.execute(ctx, c, into)
 	}
 	if !answer.OK() {
-		return s.problem(answer)
+		return s.unanswered(answer)
 	}
 	if err := answer.JSON(into); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.speaks = json2
+	s.speaks, s.answered = json2, true
 	s.mu.Unlock()
 	return nil
+}
+
+// unanswered is what an answer of /json/2 says that is no result. Odoo has the page only while it can use a database: when that
+// is away for a moment, it says 404 as if there had never been one.
+func (s *session) unanswered(a *rest.Answer) *connector.Error {
+	e := s.problem(a)
+	if !knowsNoJSON2(a) {
+		return e
+	}
+	s.mu.Lock()
+	answered := s.answered
+	s.mu.Unlock()
+	if answered {
+		return connector.Errorf(connector.Away, "Odoo has no /json/2 any more, as when it cannot use its database (%s)", e.Message)
+	}
+	e.Message += ": there is no /json/2 here; Odoo is older than 19, has several databases or none of this name, or cannot use it"
+	return e
 }
 
 // knowsNoJSON2 reports whether an answer comes from an Odoo that has no /json/2, or does not know which of its databases is
@@ -206,8 +224,11 @@ func (s *session) problem(a *rest.Answer) *connector.Error {
 		return s.kindOf(a, f)
 	}
 	e := a.Problem(a.Said())
-	if e.Kind == connector.Credentials {
+	switch to := a.Header.Get("Location"); {
+	case e.Kind == connector.Credentials:
 		return refusedKey(e.Message)
+	case a.Status/100 == 3 && to != "":
+		e.Message = s.api.Words(fmt.Sprintf("%s: the address of this Odoo is another one, as in %s", e.Message, to))
 	}
 	return e
 }
@@ -226,17 +247,28 @@ func (s *session) kindOf(a *rest.Answer, f fault) *connector.Error {
 		e.Kind, e.Message = connector.Credentials, fmt.Sprintf("Odoo has no database %q", s.set.Database)
 	case isTransient(f.Message), strings.HasPrefix(f.Name, "psycopg2.") && !strings.HasSuffix(name, "Violation"):
 		e.Kind = connector.Away // the database is away or in a muddle, and has forgotten what was begun
-	case name == "UserError" && strings.HasPrefix(f.Message, "Object "), a.Status == http.StatusNotFound, name == "AttributeError":
+	case name == "MissingError": // with the status of a page that is missing
+		e.Kind = connector.Refused
+	case name == "UserError" && namesSkills(f.Message), a.Status == http.StatusNotFound, name == "AttributeError":
 		e.Kind = connector.Unsupported
-		if strings.HasPrefix(f.Message, "the model '"+modelSkill) || strings.HasPrefix(f.Message, "Object "+modelSkill) {
+		if strings.HasPrefix(f.Message, "the model '"+modelSkill) || name == "UserError" {
 			e.Message = "The app Skills Management (module hr_skills) is not installed in Odoo: " + e.Message
 		}
-	case name == "UserError", name == "ValidationError", name == "MissingError", name == "RedirectWarning":
+	case name == "UserError", name == "ValidationError", name == "RedirectWarning":
 		e.Kind = connector.Refused
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable:
 		e.Kind = said.Kind
 	}
 	return e
+}
+
+// namesSkills reports whether words name the model of skills or of their types, as those of a model that does not exist do. Until
+// Odoo 18 they are in the user's language.
+func namesSkills(words string) bool {
+	return slices.ContainsFunc(strings.Fields(words), func(w string) bool {
+		w = strings.Trim(w, `'"«»“”.,:`)
+		return w == modelSkill || w == modelType
+	})
 }
 
 func refusedKey(words string) *connector.Error {

@@ -223,25 +223,68 @@ func (w *work) adopt(ctx context.Context) error {
 	if len(w.adopts) == 0 {
 		return nil
 	}
-	values := make([]map[string]any, len(w.adopts))
-	for i, a := range w.adopts {
-		name := externalID("", a.OriginID)[1:]
-		values[i] = map[string]any{"module": w.s.set.Module, "name": name, "model": modelSkill, "res_id": a.id}
+	adopts, err := w.point(ctx)
+	if err != nil || len(adopts) == 0 {
+		return err
+	}
+	values := make([]map[string]any, len(adopts))
+	for i, a := range adopts {
+		values[i] = map[string]any{"module": w.s.set.Module, "name": externalName(a.OriginID), "model": modelSkill, "res_id": a.id}
 	}
 	var made []int64
-	err := w.s.call(ctx, call{model: modelExternalID, method: "create", args: []argument{{"vals_list", values}}, changes: true}, &made)
+	err = w.s.call(ctx, call{model: modelExternalID, method: "create", args: []argument{{"vals_list", values}}, changes: true}, &made)
 	switch e := connector.AsError(err); {
 	case e == nil:
-		for _, a := range w.adopts {
+		for _, a := range adopts {
 			w.done(a.Skill, a.id)
 		}
 		return nil
 	case e.Kind == connector.Permission:
-		for _, a := range w.adopts {
+		for _, a := range adopts {
 			w.refused(a.Skill, mayNotAdopt(a.Name, a.id, e.Message))
 		}
 		return nil
+	case e.Kind == connector.Refused:
+		// Versions have different words for an external id that somebody has made meanwhile.
+		if rows, err := w.s.named(ctx, adopts); err == nil && len(rows) > 0 {
+			return &connector.Error{Kind: connector.Away, Message: e.Message, Err: e}
+		}
+		return e
 	default:
 		return e
 	}
+}
+
+// point does what is to be done for adopts whose external id is there and points elsewhere, and returns the others. When people
+// delete a skill type, its skills go with it and leave their external ids behind.
+func (w *work) point(ctx context.Context) ([]adoption, error) {
+	taken, err := w.s.named(ctx, w.adopts)
+	if err != nil {
+		return nil, err
+	}
+	var others []adoption
+	for _, a := range w.adopts {
+		at, there := taken[externalName(a.OriginID)]
+		switch {
+		case !there:
+			others = append(others, a)
+			continue
+		case string(at.Model) != modelSkill:
+			w.refused(a.Skill, connector.Errorf(connector.Refused, "The external id %s is that of a record of the model %s in Odoo", externalID(w.s.set.Module, a.OriginID), at.Model))
+			continue
+		}
+		var changed bool
+		err := w.s.call(ctx, call{
+			model: modelExternalID, method: "write", ids: []int64{at.ID}, args: []argument{{"vals", map[string]any{"res_id": a.id}}}, changes: true,
+		}, &changed)
+		switch e := connector.AsError(err); {
+		case e == nil:
+			w.done(a.Skill, a.id)
+		case e.Kind == connector.Permission:
+			w.refused(a.Skill, mayNotAdopt(a.Name, a.id, e.Message))
+		default:
+			return nil, e
+		}
+	}
+	return others, nil
 }

@@ -47,6 +47,7 @@ type Server struct {
 	skills []*Skill
 	byID   map[int64]*Skill
 	names  map[string]reference // external ids
+	rowIDs map[string]int64     // of the table of external ids
 	denied int
 	lastID int64
 }
@@ -86,7 +87,7 @@ func New(t testing.TB, version int) *Server {
 		Version: version, Database: "acme", Login: "crosswalk@example.com", Key: "0f1e2d3c4b5a69788796a5b4c3d2e1f001234567",
 		API: "auto", May: Rights{true, true, true, true, true},
 		Module: "crosswalk", SkillType: "Skills", ArchivedType: "Archived skills",
-		t: t, byID: map[int64]*Skill{}, names: map[string]reference{},
+		t: t, byID: map[int64]*Skill{}, names: map[string]reference{}, rowIDs: map[string]int64{},
 	}
 	if version < 19 {
 		s.API = "jsonrpc"
@@ -271,16 +272,20 @@ func (s *Server) TypeOf(remoteID string) int64 {
 	return 0
 }
 
-// RemoveType deletes a skill type in Odoo's pages, with its skills.
+// RemoveType deletes a skill type in Odoo's pages. Its skills are deleted by the database, so their external ids stay behind.
 func (s *Server) RemoveType(name string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	of := s.typeNamed(name)
-	var gone []int64
+	kept := s.skills[:0]
 	for _, sk := range s.skills {
 		if sk.Type == of {
-			gone = append(gone, sk.ID)
+			delete(s.byID, sk.ID)
+		} else {
+			kept = append(kept, sk)
 		}
 	}
+	s.skills = kept
 	for i, t := range s.types {
 		if t == of {
 			s.types = append(s.types[:i], s.types[i+1:]...)
@@ -288,16 +293,13 @@ func (s *Server) RemoveType(name string) {
 		}
 	}
 	s.forget(reference{"hr.skill.type", of.ID})
-	s.mu.Unlock()
-	for _, id := range gone {
-		s.Remove(id)
-	}
 }
 
 func (s *Server) forget(ref reference) {
 	for name, of := range s.names {
 		if of == ref {
 			delete(s.names, name)
+			delete(s.rowIDs, name)
 		}
 	}
 }
