@@ -665,23 +665,49 @@ func TestAuto(t *testing.T) {
 			}
 		})
 	}
-	t.Run("without a login", func(t *testing.T) {
-		t.Parallel()
-		fake := odootest.New(t, 19)
-		fake.Several = true
-		settings := fmt.Sprintf(`{"address":%q,"api_key":%q}`, connectortest.Base, fake.Key)
-		s, err := odoo.New().Open(connector.Account{Settings: json.RawMessage(settings), HTTP: (&direct{t: t, handler: fake}).client()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = s.Write(t.Context(), skills("a"))
-		if e := connector.AsError(err); e == nil || e.Kind != connector.Credentials || !strings.Contains(e.Message, "the settings database and login are needed") {
-			t.Errorf("Write = %v", err)
-		}
-		// With the database's name, /json/2 knows which is meant.
-		s, _ = open(t, fake, fake)
-		write(t, s, skills("a"))
-	})
+}
+
+// Without a login there is only /json/2. Why there is none is told, and a database that is away for a moment is waited for.
+func TestWithoutALogin(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		version  int
+		change   func(*odootest.Server)
+		database string
+		kind     connector.Kind
+		words    string
+	}{
+		"an older Odoo":                {17, func(*odootest.Server) {}, "", connector.Credentials, "the settings database and login are needed"},
+		"several databases":            {19, func(s *odootest.Server) { s.Several = true }, "", connector.Credentials, "the setting database is needed"},
+		"no such database":             {19, func(*odootest.Server) {}, "amce", connector.Credentials, `no database "amce"`},
+		"an outage":                    {19, func(s *odootest.Server) { s.Outage = true }, "", connector.Away, "cannot use its database"},
+		"an outage of a named one":     {19, func(s *odootest.Server) { s.Outage = true }, "acme", connector.Away, "cannot use its database"},
+		"nobody may ask for databases": {19, func(s *odootest.Server) { s.Several, s.Discreet = true, true }, "", connector.Away, "has several of which"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := odootest.New(t, test.version)
+			test.change(fake)
+			settings := fmt.Sprintf(`{"address":%q,"api_key":%q,"database":%q}`, connectortest.Base, fake.Key, test.database)
+			s, err := odoo.New().Open(connector.Account{Settings: json.RawMessage(settings), HTTP: (&direct{t: t, handler: fake}).client()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Write(t.Context(), skills("a"))
+			if e := connector.AsError(err); e == nil || e.Kind != test.kind || !strings.Contains(e.Message, test.words) {
+				t.Errorf("Write = %v", err)
+			}
+			if fake.Outage { // and when it is over, /json/2 is there
+				fake.Outage = false
+				write(t, s, skills("a"))
+			}
+		})
+	}
+	// With the database's name, /json/2 knows which is meant.
+	fake := odootest.New(t, 19)
+	fake.Several = true
+	s, _ := open(t, fake, fake)
+	write(t, s, skills("a"))
 }
 
 // A page that is missing once /json/2 has answered is no older Odoo: so Odoo 19 answers while it cannot use its database.

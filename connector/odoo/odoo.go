@@ -24,7 +24,9 @@
 //     named, a first message without a field proves nothing against its row.
 //   - External ids lie in a table that ordinary users may not read. Where it is refused, the catalogue is read instead.
 //
-// What was not tried, but stands in Odoo's source: rights are asked for with has_access, before Odoo 18 with
+// What was not tried, but stands in Odoo's source: the skills of a type that is deleted leave their external ids behind, which
+// load gives to new skills; skill types that are archived are found by their numbers only where the context asks for them; /json/2
+// answers 404 with a page while the database cannot be used; rights are asked for with has_access, before Odoo 18 with
 // check_access_rights; a skill type without an external id goes into the column skill_type_id/.id; adopting a skill needs the
 // right to create external ids, which is asked for by doing it; Odoo 18 answers a request to /json/2 with a page to sign in.
 package odoo

@@ -143,7 +143,7 @@ func (s *session) signIn(ctx context.Context) (int64, error) {
 		return user, nil
 	}
 	if s.set.Database == "" || s.set.Login == "" {
-		return 0, connector.Errorf(connector.Credentials, "This Odoo does not know /json/2 (it is older than 19, or has several databases): the settings database and login are needed")
+		return 0, s.unknown(ctx)
 	}
 	var answer json.RawMessage
 	err := s.rpc(ctx, "common", "authenticate", []any{s.set.Database, s.set.Login, s.set.Key, map[string]any{}}, false, &answer)
@@ -157,6 +157,33 @@ func (s *session) signIn(ctx context.Context) (int64, error) {
 	s.user = user
 	s.mu.Unlock()
 	return user, nil
+}
+
+// unknown says why there was no /json/2, when the settings do not suffice for /jsonrpc: Odoo is older, does not know which of
+// its databases is meant, or cannot use it. Only the last is over by itself. Both questions take no key.
+func (s *session) unknown(ctx context.Context) error {
+	var version struct {
+		Info []json.RawMessage `json:"server_version_info"`
+	}
+	if err := s.rpc(ctx, "common", "version", []any{}, false, &version); err != nil {
+		return err
+	}
+	var major int // not a number but a text as "saas~18" between two versions
+	if len(version.Info) == 0 || json.Unmarshal(version.Info[0], &major) != nil || major < 19 {
+		return connector.Errorf(connector.Credentials, "This Odoo is older than 19 and does not know /json/2: the settings database and login are needed")
+	}
+	s.mu.Lock()
+	s.speaks = auto
+	s.mu.Unlock()
+	var databases []string
+	switch err := s.rpc(ctx, "db", "list", []any{}, false, &databases); {
+	case err == nil && s.set.Database == "" && len(databases) > 1:
+		return connector.Errorf(connector.Credentials, "This Odoo has several databases: the setting database is needed")
+	case err == nil && s.set.Database != "" && !slices.Contains(databases, s.set.Database):
+		return connector.Errorf(connector.Credentials, "Odoo has no database %q", s.set.Database)
+	default: // not everybody may ask
+		return connector.Errorf(connector.Away, "Odoo cannot use its database, or has several of which the setting database names none")
+	}
 }
 
 // rpc makes a request to /jsonrpc, which answers 200 whatever happens.

@@ -26,6 +26,8 @@ type Server struct {
 	Database, Login, Key string
 	// Several: the server has other databases, so that requests through /json/2 must say which they mean.
 	Several bool
+	// Outage: Odoo runs, and its database does not. Discreet: nobody may ask which databases there are.
+	Outage, Discreet bool
 	// API is the setting of that name.
 	API string
 	// May is what the user may do.
@@ -386,7 +388,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/jsonrpc":
 		s.jsonrpc(w, r)
-	case !ok || s.Version < 19, database == "" && s.Several, database != "" && database != s.Database:
+	case !ok || s.Version < 19 || s.Outage, database == "" && s.Several, database != "" && database != s.Database:
 		if !ok {
 			s.complain("no such page: %s", r.URL.Path)
 		}

@@ -218,6 +218,17 @@ func (s *Server) dispatch(service, method string, args []json.RawMessage) (any, 
 		return map[string]any{
 			"server_version": fmt.Sprintf("%d.0", v), "server_version_info": []any{v, 0, 0, "final", 0, ""}, "server_serie": fmt.Sprintf("%d.0", v), "protocol_version": 1,
 		}, nil
+	case "db.list":
+		switch {
+		case s.Discreet:
+			return nil, raise(0, "odoo.exceptions.AccessDenied", "Access Denied")
+		case s.Outage:
+			return nil, s.open("postgres")
+		case s.Several:
+			return []string{s.Database, "another"}, nil
+		default:
+			return []string{s.Database}, nil
+		}
 	case "common.authenticate":
 		var login string
 		var agent map[string]any
@@ -286,6 +297,9 @@ func (s *Server) user() int64 {
 
 // open is what becomes of a request for a database.
 func (s *Server) open(database string) *exception {
+	if s.Outage {
+		return raise(0, "psycopg2.OperationalError", "connection to server at \"127.0.0.1\", port 5432 failed: Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n")
+	}
 	if database == s.Database {
 		return nil
 	}
