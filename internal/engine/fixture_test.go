@@ -68,12 +68,12 @@ type backend struct {
 	name string
 	// prepare is called in real time, before a test's bubble begins. What it returns opens fresh and empty stores in the
 	// bubble, whose clock is now; whoever opens one closes it.
-	prepare func(t *testing.T) func(t testing.TB, now func() time.Time) store.Store
+	prepare func(t testing.TB) func(t testing.TB, now func() time.Time) store.Store
 }
 
 func backends() []backend {
 	return []backend{
-		{"sqlite", func(t *testing.T) func(testing.TB, func() time.Time) store.Store {
+		{"sqlite", func(t testing.TB) func(testing.TB, func() time.Time) store.Store {
 			sqlitetest.Prepare(t)
 			dir, n := t.TempDir(), 0
 			return func(t testing.TB, now func() time.Time) store.Store {
@@ -81,7 +81,7 @@ func backends() []backend {
 				return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(dir, fmt.Sprint(n, ".db")), Now: now})
 			}
 		}},
-		{"postgres", func(t *testing.T) func(testing.TB, func() time.Time) store.Store {
+		{"postgres", func(t testing.TB) func(testing.TB, func() time.Time) store.Store {
 			pgtest.Prepare(t)
 			return func(t testing.TB, now func() time.Time) store.Store { return pgtest.Open(t, pgtest.Database(t), now) }
 		}},

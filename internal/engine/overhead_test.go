@@ -1,0 +1,175 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// prompt is a tool that answers at once.
+type prompt struct {
+	limits connector.Limits
+	calls  atomic.Int64
+	// each is called with each call, if it is set.
+	each func()
+}
+
+func (*prompt) Describe() connector.Description {
+	return connector.Description{Slug: "prompt", Limits: connector.Limits{Batch: 1, Concurrency: 1}}
+}
+func (p *prompt) Open(connector.Account) (connector.Session, error) { return p, nil }
+func (p *prompt) Limits() connector.Limits                          { return p.limits }
+
+func (p *prompt) Write(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+	p.calls.Add(1)
+	if p.each != nil {
+		p.each()
+	}
+	results := make([]connector.Result, len(skills))
+	for i, s := range skills {
+		results[i] = connector.Result{OriginID: s.OriginID, RemoteID: s.OriginID}
+	}
+	return results, nil
+}
+
+// push has a task accepted, and then drained by an engine of its own, in real time. It returns how long that took. Ready is
+// called in between.
+func push(tb testing.TB, s store.Store, tool connector.Connector, n int, name string, ready func()) time.Duration {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	env, err := s.Environment(ctx, store.DefaultEnvironment)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	in, err := s.CreateIntegration(ctx, store.Integration{EnvironmentID: env.ID, Tool: "prompt", Settings: []byte(`{}`)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	task, err := engine.New(engine.Config{Store: s, Settings: engine.Settings{Passive: true}}).Submit(ctx, store.Submission{
+		EnvironmentID: env.ID, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: named(n, name),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ready()
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
+	began := time.Now()
+	group.Go(func() {
+		if err := engine.New(engine.Config{Store: deaf{s}, Connectors: connector.NewRegistry(tool)}).Run(ctx); err != nil {
+			tb.Error(err)
+		}
+	})
+	for {
+		view, err := s.Task(ctx, env.ID, in.ID, task.ID)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if view.Status != skill.Pending {
+			if view.Status != skill.Completed || view.Counts.Written != n {
+				tb.Fatalf("%s, %+v", view.Status, view.Counts)
+			}
+			return time.Since(began)
+		}
+		wait(time.Millisecond)
+	}
+}
+
+func named(n int, name string) []skill.Item {
+	items := make([]skill.Item, n)
+	for i := range items {
+		items[i] = skill.Item{OriginID: fmt.Sprintf("skill-%d", i), Name: fmt.Sprint(name, " ", i), Status: skill.Active}
+	}
+	return items
+}
+
+// What the engine costs for each call: a task of 10,000 skills for a tool that answers at once. go test -bench Calls
+// -benchtime 1x ./internal/engine
+func BenchmarkCalls(b *testing.B) {
+	for _, on := range backends() {
+		for _, l := range []connector.Limits{{Batch: 1, Concurrency: 1}, {Batch: 1, Concurrency: 8}, {Batch: 100, Concurrency: 1}, {Batch: 100, Concurrency: 3}} {
+			b.Run(fmt.Sprintf("%s/batch=%d/at-once=%d", on.name, l.Batch, l.Concurrency), func(b *testing.B) {
+				open := on.prepare(b)
+				var took, busy time.Duration
+				var calls int64
+				for b.Loop() {
+					s := open(b, time.Now)
+					tool := &prompt{limits: l}
+					var before time.Duration
+					took += push(b, s, tool, 10_000, "Skill", func() { before = processor(b) })
+					busy += processor(b) - before
+					calls += tool.calls.Load()
+					if err := s.Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(took.Seconds()*1000/float64(calls), "ms/call")
+				b.ReportMetric(busy.Seconds()*1000/float64(calls), "processor-ms/call")
+				b.ReportMetric(took.Seconds()*1e6/float64(10_000*b.N), "µs/skill")
+			})
+		}
+	}
+}
+
+// A drain's memory is not the task's: while the tool is called, a task of 20,000 skills with long names takes hardly more than
+// one of 4,000, which is two blocks of items: the one that is sent and the one that is looked up meanwhile. What grows with
+// the task are the outcomes, some dozen bytes each.
+func TestMemoryOfADrain(t *testing.T) { //nolint:paralleltest // it reads the memory of the process
+	for _, on := range backends() {
+		t.Run(on.name, func(t *testing.T) {
+			open := on.prepare(t)
+			name := strings.Repeat("x", 990)
+			peak := func(n int) int64 {
+				s := open(t, time.Now)
+				defer s.Close() //nolint:errcheck // nothing rests on it
+				var before, most int64
+				tool := &prompt{limits: connector.Limits{Batch: 500, Concurrency: 1}}
+				tool.each = func() {
+					if tool.calls.Load()%4 == 1 {
+						wait(20 * time.Millisecond) // the next block is looked up meanwhile
+						most = max(most, inUse())
+					}
+				}
+				// What a connection to the database remembers of the submission is not the drain's.
+				push(t, s, tool, n, name, func() { before = inUse() })
+				return most - before
+			}
+			peak(500) // whatever is made once
+			small, middle, large := peak(500), peak(4000), peak(20_000)
+			mb := func(n int64) float64 { return float64(n) / 1e6 }
+			t.Logf("during a call: %.1f MB with 500 skills, %.1f with 4,000, %.1f with 20,000, whose names alone are 20 MB", mb(small), mb(middle), mb(large))
+			if large > middle+5_000_000 {
+				t.Errorf("16,000 skills more, with 16 MB of names, take %.1f MB more", mb(large-middle))
+			}
+		})
+	}
+}
+
+// processor is the time that this process has had of the processors.
+func processor(tb testing.TB) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// inUse is how much memory is in use, in bytes.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
