@@ -167,7 +167,7 @@ func (w *work) confirm(ctx context.Context) error {
 	if err != nil {
 		// They have changed, and it is not known into what.
 		e := connector.AsError(err)
-		return &connector.Error{Kind: connector.Ambiguous, Message: e.Message, RetryAfter: e.RetryAfter, Err: e}
+		return &connector.Error{Kind: connector.Ambiguous, Message: e.Message, RetryAfter: e.RetryAfter, Err: e, Exchange: e.Exchange}
 	}
 	unclear := 0
 	for _, i := range w.confirms {

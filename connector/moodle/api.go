@@ -38,6 +38,7 @@ type exception struct {
 	Message   string `json:"message"`
 
 	function string
+	exchange string // the id under which the answer is recorded
 }
 
 // framework is a competency framework as Moodle tells of it.
@@ -105,7 +106,7 @@ func (s *session) call(ctx context.Context, function string, arguments url.Value
 		return nil, e
 	}
 	if body := bytes.TrimSpace(answer.Body); len(body) > 0 && body[0] == '{' {
-		x := exception{function: function}
+		x := exception{function: function, exchange: answer.Exchange()}
 		if err := answer.JSON(&x); err != nil {
 			return nil, err
 		}
@@ -162,7 +163,7 @@ func (s *session) general(x *exception) *connector.Error {
 	default:
 		return nil
 	}
-	return connector.Errorf(kind, "%s", s.api.Words(words))
+	return x.error(kind, s.api.Words(words))
 }
 
 // failure makes an error of an exception to a call that is not about one skill. It changed nothing.
@@ -171,9 +172,14 @@ func (s *session) failure(x *exception, what string) *connector.Error {
 		return e
 	}
 	if strings.HasPrefix(x.Code, "dml") && x.Code != "dmlwriteexception" { // its database has a bad moment
-		return connector.Errorf(connector.Away, "%s: %s", what, s.api.Words(x.words()))
+		return x.error(connector.Away, what+": "+s.api.Words(x.words()))
 	}
-	return connector.Errorf(connector.Unexpected, "%s: %s", what, s.api.Words(x.words()))
+	return x.error(connector.Unexpected, what+": "+s.api.Words(x.words()))
+}
+
+// error makes an error of the exception, which knows where it was said.
+func (x *exception) error(kind connector.Kind, words string) *connector.Error {
+	return &connector.Error{Kind: kind, Message: words, Exchange: x.exchange}
 }
 
 // words are for people; a message may be missing.

@@ -226,7 +226,7 @@ func (w *work) refused(x *exception) connector.Result {
 	case "invalidpersistenterror", "dmlwriteexception":
 		kind = connector.Refused
 	}
-	return connector.Result{Err: connector.Errorf(kind, "%s", words)}
+	return connector.Result{Err: x.error(kind, words)}
 }
 
 // retire moves a competency under the one for archived ones.
@@ -271,5 +271,5 @@ func (w *work) retire(ctx context.Context, c competency) (connector.Result, erro
 // unclear is the error of a request that should have told what became of a skill.
 func unclear(err error) *connector.Error {
 	e := connector.AsError(err)
-	return &connector.Error{Kind: connector.Ambiguous, Message: e.Message, RetryAfter: e.RetryAfter, Err: e}
+	return &connector.Error{Kind: connector.Ambiguous, Message: e.Message, RetryAfter: e.RetryAfter, Err: e, Exchange: e.Exchange}
 }

@@ -400,7 +400,7 @@ func (s *session) makeType(ctx context.Context, name string) (skillType, error) 
 		if v.whole == nil {
 			v.whole = connector.Errorf(connector.Unexpected, "%s", v.refused[0])
 		}
-		return t, &connector.Error{Kind: v.whole.Kind, Message: s.api.Words("The skill type \"" + name + "\" cannot be made: " + v.whole.Message), Err: v.whole}
+		return t, &connector.Error{Kind: v.whole.Kind, Message: s.api.Words("The skill type \"" + name + "\" cannot be made: " + v.whole.Message), Err: v.whole, Exchange: answer.exchange}
 	}
 	t.id = answer.ids[0]
 	s.keepType(name, t)
@@ -411,6 +411,7 @@ func (s *session) makeType(ctx context.Context, name string) (skillType, error) 
 type loaded struct {
 	ids      []int64 // of the rows; nil when nothing was done
 	messages []message
+	exchange string // the id of its record
 }
 
 // message is what Odoo says of a row, or of none.
@@ -431,11 +432,12 @@ func (s *session) load(ctx context.Context, model string, fields []string, rows 
 		IDs      json.RawMessage `json:"ids"`
 		Messages []message       `json:"messages"`
 	}
-	err := s.call(ctx, call{model: model, method: "load", args: []argument{{"fields", fields}, {"data", rows}}, archived: true, changes: true}, &answer)
+	var exchange string
+	err := s.call(ctx, call{model: model, method: "load", args: []argument{{"fields", fields}, {"data", rows}}, archived: true, changes: true, exchange: &exchange}, &answer)
 	if err != nil {
 		return loaded{}, err
 	}
-	l := loaded{messages: answer.Messages}
+	l := loaded{messages: answer.Messages, exchange: exchange}
 	if string(answer.IDs) == "false" {
 		return l, nil
 	}

@@ -29,6 +29,8 @@ type call struct {
 	archived bool
 	// changes: it changes something.
 	changes bool
+	// exchange gets the id under which the answer is recorded, if it is not nil.
+	exchange *string
 }
 
 type argument struct {
@@ -66,6 +68,7 @@ func (s *session) call(ctx context.Context, c call, into any) error {
 	if err != nil {
 		return err
 	}
+	note(c.exchange, answer)
 	if speaks == auto && knowsNoJSON2(answer) {
 		s.mu.Lock()
 		s.speaks = jsonrpc
@@ -101,6 +104,13 @@ func (s *session) unanswered(a *rest.Answer) *connector.Error {
 	return e
 }
 
+// note keeps under which id an answer is recorded, for an error that is made of it elsewhere.
+func note(exchange *string, answer *rest.Answer) {
+	if exchange != nil {
+		*exchange = answer.Exchange()
+	}
+}
+
 // knowsNoJSON2 reports whether an answer comes from an Odoo that has no /json/2, or does not know which of its databases is
 // meant. Odoo 18 sends us to sign in; the others know no such page. What /json/2 itself says is JSON.
 func knowsNoJSON2(a *rest.Answer) bool {
@@ -131,7 +141,7 @@ func (s *session) execute(ctx context.Context, c call, into any) error {
 	}
 	named := map[string]any{"context": c.context()}
 	maps.Copy(named, c.options)
-	return s.rpc(ctx, "object", "execute_kw", []any{s.set.Database, user, s.set.Key, c.model, c.method, placed, named}, c.changes, into)
+	return s.rpc(ctx, "object", "execute_kw", []any{s.set.Database, user, s.set.Key, c.model, c.method, placed, named}, c.changes, c.exchange, into)
 }
 
 // signIn finds out the id of the login's user.
@@ -146,7 +156,7 @@ func (s *session) signIn(ctx context.Context) (int64, error) {
 		return 0, s.unknown(ctx)
 	}
 	var answer json.RawMessage
-	err := s.rpc(ctx, "common", "authenticate", []any{s.set.Database, s.set.Login, s.set.Key, map[string]any{}}, false, &answer)
+	err := s.rpc(ctx, "common", "authenticate", []any{s.set.Database, s.set.Login, s.set.Key, map[string]any{}}, false, nil, &answer)
 	if err != nil {
 		return 0, err
 	}
@@ -165,7 +175,7 @@ func (s *session) unknown(ctx context.Context) error {
 	var version struct {
 		Info []json.RawMessage `json:"server_version_info"`
 	}
-	if err := s.rpc(ctx, "common", "version", []any{}, false, &version); err != nil {
+	if err := s.rpc(ctx, "common", "version", []any{}, false, nil, &version); err != nil {
 		return err
 	}
 	var major int // not a number but a text as "saas~18" between two versions
@@ -176,7 +186,7 @@ func (s *session) unknown(ctx context.Context) error {
 	s.speaks = auto
 	s.mu.Unlock()
 	var databases []string
-	switch err := s.rpc(ctx, "db", "list", []any{}, false, &databases); {
+	switch err := s.rpc(ctx, "db", "list", []any{}, false, nil, &databases); {
 	case err == nil && s.set.Database == "" && len(databases) > 1:
 		return connector.Errorf(connector.Credentials, "This Odoo has several databases: the setting database is needed")
 	case err == nil && s.set.Database != "" && !slices.Contains(databases, s.set.Database):
@@ -187,7 +197,7 @@ func (s *session) unknown(ctx context.Context) error {
 }
 
 // rpc makes a request to /jsonrpc, which answers 200 whatever happens.
-func (s *session) rpc(ctx context.Context, service, method string, args []any, changes bool, into any) error {
+func (s *session) rpc(ctx context.Context, service, method string, args []any, changes bool, exchange *string, into any) error {
 	answer, err := s.api.Send(ctx, rest.Request{Method: http.MethodPost, Path: "/jsonrpc", Changes: changes, Body: map[string]any{
 		"jsonrpc": "2.0", "method": "call", "id": 1,
 		"params": map[string]any{"service": service, "method": method, "args": args},
@@ -195,6 +205,7 @@ func (s *session) rpc(ctx context.Context, service, method string, args []any, c
 	if err != nil {
 		return err
 	}
+	note(exchange, answer)
 	if !answer.OK() {
 		return s.problem(answer)
 	}
@@ -264,7 +275,7 @@ func (s *session) problem(a *rest.Answer) *connector.Error {
 func (s *session) kindOf(a *rest.Answer, f fault) *connector.Error {
 	said := a.Problem(f.Message) // its words are bounded and without secrets, its kind may hold
 	name := f.Name[strings.LastIndexByte(f.Name, '.')+1:]
-	e := &connector.Error{Kind: connector.Unexpected, Message: said.Message, RetryAfter: said.RetryAfter, Err: fmt.Errorf("odoo: %s", name)}
+	e := &connector.Error{Kind: connector.Unexpected, Message: said.Message, RetryAfter: said.RetryAfter, Err: fmt.Errorf("odoo: %s", name), Exchange: a.Exchange()}
 	switch {
 	case a.Status == http.StatusUnauthorized, name == "AccessDenied":
 		return refusedKey(e.Message)

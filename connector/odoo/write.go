@@ -178,12 +178,13 @@ func (w *work) load(ctx context.Context) error {
 		}
 		v := w.s.judge(len(w.rows), answer.messages)
 		if v.whole != nil {
+			v.whole.Exchange = answer.exchange
 			return v.whole
 		}
 		left := make([]row, 0, len(w.rows))
 		for i, r := range w.rows {
 			if words, ok := v.refused[i]; ok {
-				w.refused(r.Skill, &connector.Error{Kind: connector.Refused, Message: words})
+				w.refused(r.Skill, &connector.Error{Kind: connector.Refused, Message: words, Exchange: answer.exchange})
 			} else {
 				left = append(left, r)
 			}

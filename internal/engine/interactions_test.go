@@ -1,15 +1,20 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
 	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -210,4 +215,88 @@ func TestOldInteractionsAreRemoved(t *testing.T) {
 			}
 		}
 	})
+}
+
+// answers is what was sent and received, by the id of the exchange.
+type answers struct {
+	next http.RoundTripper
+	log  *interactions.Log
+
+	mu    sync.Mutex
+	texts map[string]string
+}
+
+// RoundTrip implements http.RoundTripper, and records as package outgoing does.
+func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	wait(time.Millisecond) // ids sort by it
+	id := a.log.Begin(r.Context(), time.Now())
+	var sent []byte
+	if r.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+	}
+	response, err := a.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	got, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	text, _ := url.QueryUnescape(string(sent))
+	a.mu.Lock()
+	a.texts[id] = text + "\n" + string(got)
+	a.mu.Unlock()
+	a.log.Outbound(r.Context(), store.Interaction{ID: id, Status: response.StatusCode}, 0, nil)
+	response.Body = recordedBody{io.NopCloser(bytes.NewReader(got)), id}
+	return response, nil
+}
+
+type recordedBody struct {
+	io.ReadCloser
+	id string
+}
+
+func (b recordedBody) Exchange() string { return b.id }
+
+// Whatever a connector does in a call, and in which order: a skill that was refused leads to the request that had it.
+func TestRefusedSkillsLeadToTheirRequest(t *testing.T) {
+	t.Parallel()
+	for _, h := range tools() {
+		slug := h.Connector.Describe().Slug
+		t.Run(slug, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				account, ok := h.Given(t, connectortest.RefusesOne)
+				if !ok {
+					t.Logf("%s has no such situation", slug)
+					return
+				}
+				log := interactions.New(interactions.Config{Store: f.store})
+				a := &answers{next: account.HTTP.Transport, log: log, texts: map[string]string{}}
+				client := *account.HTTP
+				client.Transport = a
+				f.interactions, f.pages = log, "https://example.com/logs/"
+				f.tools = []connector.Connector{h.Connector}
+				f.account = func(in store.Integration) (connector.Account, error) {
+					return connector.Account{ID: in.ID, Settings: account.Settings, HTTP: &client}, nil
+				}
+				f.start(settings())
+				in := f.integrationWith(slug, "{}")
+				task := f.submit(in, active("a", connectortest.RefusedName, "c")...)
+				f.ended(in, task).want(t, "COMPLETED", "", string(skill.CodeRemoteInput), "")
+				_, items := pagesOf(t, f.view(in, task))
+				a.mu.Lock()
+				defer a.mu.Unlock()
+				text := a.texts[items[1]]
+				if !strings.Contains(text, connectortest.RefusedName) {
+					t.Errorf("%q leads to %q, of %d exchanges", items, text, len(a.texts))
+				}
+			})
+		})
+	}
 }
