@@ -100,6 +100,8 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 	ctx, cancel := context.WithTimeout(connector.WithSendCheck(ctx, d.lease.check), d.e.set.CallTimeout)
 	defer cancel()
 	ended := d.e.metrics.Call(d.lease.Integration.Tool)
+	began, trail := time.Now(), interactions.TrailOf(ctx)
+	before := trail.Last()
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -122,6 +124,9 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 			o.err = &connector.Error{Kind: connector.Ambiguous, Message: "the tool did not answer in time", Err: context.Cause(ctx)}
 		}
 	}
+	if trail.Last() == before { // it made no request, or none that is recorded
+		d.tell(ctx, began, skills, o.results, o.err)
+	}
 	o.err = blame(ctx, o.results, o.err)
 	kind := "ok"
 	if o.err != nil {
@@ -130,33 +135,4 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 	}
 	ended(kind)
 	return o.results, o.err
-}
-
-// blame marks the interactions that refused something, and notes in each error which one that was.
-func blame(ctx context.Context, results []connector.Result, err *connector.Error) *connector.Error {
-	trail := interactions.TrailOf(ctx)
-	if trail == nil {
-		return err
-	}
-	// Errors may be shared by results, by other calls too, and a call may fail for thousands of items at once.
-	var last, noted *connector.Error
-	of := func(e *connector.Error) *connector.Error {
-		if e == nil {
-			return nil
-		}
-		if e != last {
-			last, noted = e, e
-			if e.Exchange == "" {
-				with := *e
-				with.Exchange = trail.Last()
-				noted = &with
-			}
-			trail.Blame(noted.Exchange)
-		}
-		return noted
-	}
-	for i := range results {
-		results[i].Err = of(results[i].Err)
-	}
-	return of(err)
 }

@@ -300,3 +300,49 @@ func TestRefusedSkillsLeadToTheirRequest(t *testing.T) {
 		})
 	}
 }
+
+// A tool that makes no requests, as the sandbox, still shows what it was asked and what it said.
+func TestCallsWithoutRequests(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		logged(t, f, interactions.All, func(func(context.Context, int) string) func(context.Context, []connector.Skill) ([]connector.Result, error) {
+			return nil
+		})
+		f.stop()
+		f.tools = nil
+		f.start(settings())
+		in := f.integration(`{"refuse_names":"^bad"}`)
+		task := f.submit(in, active("a", "bad one", "c")...)
+		f.ended(in, task)
+		_, items := pagesOf(t, f.view(in, task))
+		if !skill.IsID(items[1]) || items[0]+items[2] != "" {
+			t.Fatalf("%q", items)
+		}
+		well := f.submit(in, active("d")...)
+		f.ended(in, well)
+		wait(time.Second)
+		i, err := f.store.Interaction(t.Context(), f.env, items[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !i.Outbound || !i.Failed || i.IntegrationID != in.ID || i.TaskID != task || i.Method != "CALL" || i.URL != "sandbox" || i.Status != 200 {
+			t.Errorf("%+v", i)
+		}
+		if !strings.Contains(string(i.RequestBody), `{"origin_id":"id-bad one","name":"bad one","active":true}`) ||
+			!strings.Contains(string(i.AnswerBody), `{"origin_id":"id-bad one","error":"refused: `) {
+			t.Errorf("%s %s", i.RequestBody, i.AnswerBody)
+		}
+		// What went well is not told: it would say nothing.
+		if list, err := f.store.Interactions(t.Context(), store.InteractionQuery{TaskID: well, Limit: 10}); err != nil || len(list) != 0 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		// A call without any answer is.
+		away := f.integration(`{"outage":true}`)
+		task = f.submit(away, active("e")...)
+		f.ended(away, task)
+		failed, _ := pagesOf(t, f.view(away, task))
+		wait(time.Second)
+		if i, err = f.store.Interaction(t.Context(), f.env, failed); err != nil || i.Status != 0 || !strings.Contains(i.Error, "away") || i.TaskID != task {
+			t.Errorf("%+v, %v", i, err)
+		}
+	})
+}
