@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +119,30 @@ func (s *session) call(ctx context.Context, function string, arguments url.Value
 			return &x, nil
 		}
 	}
-	return nil, answer.JSON(result)
+	err = answer.JSON(result)
+	if to := s.elsewhere(answer); err != nil && to != "" && !changes {
+		e := connector.Errorf(connector.Unexpected, "Moodle answers with a page that leads elsewhere: the address of this Moodle is another one, as in %s", s.api.Words(to))
+		e.Exchange = answer.Exchange()
+		return nil, e
+	}
+	return nil, err
+}
+
+var refresh = regexp.MustCompile(`(?i)<meta http-equiv="?refresh"? content="[^"]*url=([^"]+)"`)
+
+// elsewhere is the address that a page leads to, if it is not on this host: so Moodle answers who calls it by another address than
+// its own.
+func (s *session) elsewhere(a *rest.Answer) string {
+	found := refresh.FindSubmatch(a.Body[:min(len(a.Body), 4096)])
+	if found == nil {
+		return ""
+	}
+	to, err := url.Parse(html.UnescapeString(string(found[1])))
+	base, err2 := url.Parse(s.api.Base)
+	if err != nil || err2 != nil || to.Host == "" || to.Scheme == base.Scheme && strings.EqualFold(to.Host, base.Host) {
+		return ""
+	}
+	return to.String()
 }
 
 // why asks what is behind "accessexception", which Moodle says of a function that the service lacks, of a user who may not use
@@ -140,6 +165,11 @@ func (s *session) why(ctx context.Context, x *exception) (*exception, error) {
 // missing reports whether Moodle has not found something: a competency, a framework, or the function itself.
 func (x *exception) missing() bool { return x.Code == "invalidrecord" }
 
+// database reports whether Moodle's database has a bad moment.
+func (x *exception) database() bool {
+	return strings.HasPrefix(x.Code, "dml") && x.Code != "dmlwriteexception"
+}
+
 // missingFunction reports whether this Moodle has no such function. The name of the table is in the message in all languages.
 func (x *exception) missingFunction() bool {
 	return x.missing() && strings.Contains(x.Message, "external_functions")
@@ -150,7 +180,7 @@ func (s *session) general(x *exception) *connector.Error {
 	words := x.words()
 	var kind connector.Kind
 	switch code := x.Code; {
-	case code == "invalidtoken", code == "invalidtimedtoken", code == "expiredtoken", code == "invalidiptoken", strings.HasPrefix(code, "wsaccessuser"):
+	case code == "invalidtoken", code == "invalidtimedtoken", code == "expiredtoken", code == "invalidiptoken", code == "invaliduser", strings.HasPrefix(code, "wsaccessuser"):
 		kind = connector.Credentials
 	case x.missingFunction():
 		kind = connector.Permission
@@ -171,7 +201,7 @@ func (s *session) failure(x *exception, what string) *connector.Error {
 	if e := s.general(x); e != nil {
 		return e
 	}
-	if strings.HasPrefix(x.Code, "dml") && x.Code != "dmlwriteexception" { // its database has a bad moment
+	if x.database() {
 		return x.error(connector.Away, what+": "+s.api.Words(x.words()))
 	}
 	return x.error(connector.Unexpected, what+": "+s.api.Words(x.words()))

@@ -73,11 +73,16 @@ func TestNoMoodle(t *testing.T) {
 		kind   connector.Kind
 		words  string
 	}{
-		"another server":         {http.StatusNotFound, "<html>Not found</html>", connector.Unexpected, "no Moodle with web services"},
-		"switched off":           {http.StatusForbidden, "", connector.Permission, "switched off"},
-		"maintenance":            {http.StatusServiceUnavailable, "<html>Back soon</html>", connector.Away, "503"},
-		"moved":                  {http.StatusSeeOther, "", connector.Unexpected, "as in https://lms.example.com/webservice/rest/server.php"},
-		"a page":                 {http.StatusOK, "<html>Log in</html>", connector.Away, "no JSON"},
+		"another server": {http.StatusNotFound, "<html>Not found</html>", connector.Unexpected, "no Moodle with web services"},
+		"switched off":   {http.StatusForbidden, "", connector.Permission, "switched off"},
+		"maintenance":    {http.StatusServiceUnavailable, "<html>Back soon</html>", connector.Away, "503"},
+		"moved":          {http.StatusSeeOther, "", connector.Unexpected, "as in https://lms.example.com/webservice/rest/server.php"},
+		"a page":         {http.StatusOK, "<html>Log in</html>", connector.Away, "no JSON"},
+		"another address": {
+			http.StatusOK, `<html><head><meta http-equiv="refresh" content="3; url=https://lms.example.com/webservice/rest/server.php?a=1&amp;b=2" /></head></html>`,
+			connector.Unexpected, "as in https://lms.example.com/webservice/rest/server.php?a=1&b=2",
+		},
+		"a page that reloads":    {http.StatusOK, `<html><meta http-equiv="refresh" content="60; url=/">Back soon</html>`, connector.Away, "no JSON"},
 		"a proxy's bad question": {http.StatusBadRequest, "no", connector.Unexpected, "no"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -77,6 +77,8 @@ type work struct {
 	number string
 	// surprises is how often Moodle held something else than the session knew.
 	surprises int
+	// rewritten: a change that the database would not write was tried again.
+	rewritten bool
 }
 
 const mostSurprises = 3
@@ -198,10 +200,16 @@ func (w *work) again(ctx context.Context, c competency, x *exception) (connector
 	switch {
 	case now.ID != 0 && (now.ID != c.ID || now.Name != c.Name || now.Path != c.Path):
 		return w.settle(ctx, now)
+	case x.database():
+		return connector.Result{}, w.s.failure(x, "The competency cannot be written")
+	case now.ID == 0 && alike && w.number == w.OriginID: // Moodle's database takes the ID number for another's
+		w.number = short(w.OriginID)
+	case w.deadlock(x):
+		if now.ID != 0 {
+			return w.settle(ctx, now)
+		}
 	case now.ID != 0:
 		return w.refused(x), nil
-	case alike && w.number == w.OriginID: // Moodle's database takes the ID number for another's
-		w.number = short(w.OriginID)
 	case x.missing() && c.ID != 0: // somebody has removed it
 		w.s.drop(c)
 		return w.create(ctx)
@@ -212,6 +220,16 @@ func (w *work) again(ctx context.Context, c competency, x *exception) (connector
 		return w.settle(ctx, c)
 	}
 	return w.create(ctx)
+}
+
+// deadlock reports, once, whether the database may not have written a change because of another one at the same time. Moodle has
+// the same word for that and for a text that does not fit.
+func (w *work) deadlock(x *exception) bool {
+	if x.Code != "dmlwriteexception" || w.rewritten {
+		return false
+	}
+	w.rewritten = true
+	return true
 }
 
 // refused is the result when Moodle did not take the skill.
@@ -260,6 +278,10 @@ func (w *work) retire(ctx context.Context, c competency) (connector.Result, erro
 		return connector.Result{}, nil
 	case now.under(under):
 		return done(now)
+	case x.database():
+		return connector.Result{}, w.s.failure(x, "The competency cannot be moved")
+	case w.deadlock(x):
+		return w.retire(ctx, now)
 	}
 	if w.surprises++; w.surprises > mostSurprises || !x.missing() && now.ID == c.ID && now.Path == c.Path {
 		return w.refused(x), nil

@@ -157,6 +157,10 @@ func TestExceptions(t *testing.T) {
 		"database":             {`{"exception":"dml_write_exception","errorcode":"dmlwriteexception","message":"Error writing to database"}`, connector.Refused, false, "Error writing to database"},
 		"parameter":            {`{"exception":"invalid_parameter_exception","errorcode":"invalidparameter","message":"Invalid parameter value detected"}`, connector.Refused, false, "Invalid parameter value detected"},
 		"persistent":           {`{"exception":"invalid_persistent_exception","errorcode":"invalidpersistenterror","message":"Error: no"}`, connector.Refused, false, "Error: no"},
+		"database is away":     {`{"exception":"dml_read_exception","errorcode":"dmlreadexception","message":"Error reading from database"}`, connector.Away, true, "Error reading from database"},
+		"transaction":          {`{"exception":"dml_transaction_exception","errorcode":"dmltransactionexception","message":"Database transaction error"}`, connector.Away, true, "Database transaction error"},
+		"user is no more":      {`{"exception":"dml_missing_record_exception","errorcode":"invaliduser","message":"Invalid user"}`, connector.Credentials, true, "Invalid user"},
+		"error of PHP":         {`{"exception":"Error","message":"Call to a member function"}`, connector.Unexpected, false, "Call to a member function"},
 		"unknown":              {`{"exception":"coding_exception","errorcode":"codingerror","message":"Coding error"}`, connector.Unexpected, false, "Coding error"},
 		"no words":             {`{"exception":"Error","errorcode":"generalexceptionmessage"}`, connector.Unexpected, false, "generalexceptionmessage"},
 		"secret in words":      {`{"exception":"moodle_exception","errorcode":"invalidtoken","message":"no 0a1b2c3d4e5f60718293a4b5c6d7e8f9"}`, connector.Credentials, true, "no …"},
@@ -187,6 +191,40 @@ func TestExceptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A change that the database could not write is tried once more: Moodle says the same of two changes that get into each other's way
+// and of a text that does not fit.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	s := moodletest.New(t)
+	var fail map[string]bool
+	session := open(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if function := r.FormValue("wsfunction"); fail[function] {
+			delete(fail, function)
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"exception":"dml_write_exception","errorcode":"dmlwriteexception","message":"Error writing to database"}`)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	list := skills("a")
+	for what, change := range []func(){
+		func() {},
+		func() { list[0].Name = "A" },
+		func() { list[0].Active = false },
+		func() { list[0].Active = true },
+	} {
+		change()
+		fail = map[string]bool{"core_competency_create_competency": true, "core_competency_update_competency": true, "core_competency_set_parent_competency": true}
+		if what == 2 { // the competency for archived ones is made too, and not tried again
+			fail["core_competency_create_competency"] = false
+		}
+		written(t, session, list)
+		if got := s.Records(); len(got) != 1 || got[0].Name != list[0].Name || got[0].Active != list[0].Active {
+			t.Errorf("change %d: %+v", what, got)
+		}
 	}
 }
 

@@ -98,7 +98,8 @@ func (s *session) unanswered(a *rest.Answer) *connector.Error {
 	answered := s.answered
 	s.mu.Unlock()
 	if answered {
-		return connector.Errorf(connector.Away, "Odoo has no /json/2 any more, as when it cannot use its database (%s)", e.Message)
+		e.Kind, e.Message = connector.Away, fmt.Sprintf("Odoo has no /json/2 any more, as when it cannot use its database (%s)", e.Message)
+		return e
 	}
 	e.Message += ": there is no /json/2 here; Odoo is older than 19, has several databases or none of this name, or cannot use it"
 	return e

@@ -351,7 +351,7 @@ func (s *Site) key(framework int64, number string) key {
 // exception is an answer; the words may be in another language.
 type exception struct {
 	Exception string `json:"exception"`
-	Code      string `json:"errorcode"`
+	Code      string `json:"errorcode,omitempty"` // an error of PHP's has none
 	Message   string `json:"message"`
 }
 
@@ -684,6 +684,9 @@ func (s *Site) createFramework(p parameters) (any, *exception) {
 
 func (s *Site) scaleValues(p parameters) (any, *exception) {
 	list := []map[string]any{}
+	if scales()[p.int("scaleid")] == 0 { // which nobody looked for in Moodle
+		return nil, &exception{Exception: "Error", Message: "Call to a member function load_items() on false"}
+	}
 	for i := range scales()[p.int("scaleid")] {
 		list = append(list, map[string]any{"id": i + 1, "name": fmt.Sprint("Value ", i+1)})
 	}
