@@ -577,7 +577,7 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 			return store.Next{}, err
 		}
 	}
-	t.step.Finish, t.step.Invalid, t.step.Then = f, t.invalid, store.Proceed
+	t.step.Finish, t.step.Invalid, t.step.Then, t.step.Last = f, t.invalid, store.Proceed, t.task.Last
 	if !t.d.over() && t.rest() <= 0 {
 		t.step.OpenUpTo = t.d.openUpTo()
 	}

@@ -195,6 +195,8 @@ type DrainTask struct {
 	Rewrite bool
 	// Started: an earlier drain has taken it up, so there may be Jobs.
 	Started bool
+	// Last: no other task was waiting when it was brought. A store need not know.
+	Last bool
 }
 
 // Job is an open intent of a remote job, as an earlier drain left it.
@@ -303,6 +305,8 @@ type Step struct {
 
 	// Then says how the drain goes on.
 	Then Then
+	// Last is DrainTask.Last of the task that ends. It promises nothing: a store may try the short way.
+	Last bool
 	// OpenUpTo, with Proceed: open an intent over the next task if it has at most so many items and none has an outcome.
 	OpenUpTo int
 	// ResumeIn, with Leave: no drain before that, nor before a Hold is over.

@@ -212,6 +212,12 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	}
 	made, known := sorted(step.Written)
 	copied := len(made) >= copyFrom
+	if endsLast(step) && !copied {
+		if next, err = s.endLast(ctx, lease, step, append(slices.Clip(known), made...)); err != nil {
+			return store.Next{}, fmt.Errorf("advance %s: %w", lease.Integration.ID, err)
+		}
+		return next, nil
+	}
 	for {
 		if next, err = s.advance(ctx, lease, step, blocks, made, known, copied); codeOf(err) != "23505" || !copied {
 			break
@@ -263,6 +269,51 @@ func (s *Store) advance(
 		})
 	})
 	return next, err
+}
+
+// endsLast reports whether a step ends a task behind which none was waiting, and does nothing beside it.
+func endsLast(s store.Step) bool {
+	return s.Last && s.Finish != nil && s.Then == store.Proceed && len(s.Refused)+len(s.Unsure) == 0 &&
+		s.Hold == 0 && s.Pace == 0 && s.Invalid == "" && !s.Answered && s.Failures == 0
+}
+
+// endLast is advance for such a step.
+func (s *Store) endLast(ctx context.Context, lease store.Lease, step store.Step, written []store.SkillWritten) (next store.Next, err error) {
+	f := step.Finish
+	p := dbq.EndLastTaskParams{
+		Task: step.Task, Integration: lease.Ref, Owner: &lease.Owner, Epoch: lease.Epoch, Items: int32(f.Counts.Total()),
+		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
+		Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
+	}
+	u := upserted(lease, step.Task, written)
+	p.OriginIds, p.Ids, p.RemoteIds, p.Names, p.Statuses, p.Hashes = u.OriginIds, u.Ids, u.RemoteIds, u.Names, u.Statuses, u.Hashes
+	var pending int64
+	if err := s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		h := &held{batches: b, lease: lease}
+		return b.end(ctx, func(ctx context.Context, q *dbq.Queries) error {
+			row, err := q.EndLastTask(ctx, p)
+			h.row = dbq.HoldLeaseRow{Integration: row.Integration, Now: row.Now, Hold: row.Hold, Paced: row.Paced, Failures: row.Failures}
+			next, pending = h.standing(stateOf(row.Integration)), row.Pending
+			return err
+		})
+	}); err != nil || pending == 0 {
+		return next, err
+	}
+	// One has come meanwhile.
+	if err := s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		h := &held{batches: b, lease: lease}
+		return h.end(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			if err = h.holdLease(ctx, q); err == nil {
+				next, err = h.next(ctx, q, stateOf(h.row.Integration), step.OpenUpTo)
+			}
+			return err
+		})
+	}); err != nil {
+		// The step is done. What has come is drained once the lease has run out.
+		s.log.Warn("the next task could not be had", "integration", lease.Integration.ID, "error", err)
+		next.Task = nil
+	}
+	return next, nil
 }
 
 // goOn is the part of a step that concerns the integration, and what comes after.

@@ -33,14 +33,18 @@ func (h *held) upsertSkills(ctx context.Context, q *dbq.Queries, task int64, wri
 	if len(written) == 0 {
 		return nil
 	}
-	p := dbq.UpsertSkillsParams{Integration: h.lease.Ref, Task: task}
+	return q.UpsertSkills(ctx, upserted(h.lease, task, written))
+}
+
+func upserted(lease store.Lease, task int64, written []store.SkillWritten) dbq.UpsertSkillsParams {
+	p := dbq.UpsertSkillsParams{Integration: lease.Ref, Task: task}
 	for i := range written {
 		w := &written[i]
 		p.OriginIds, p.Ids = append(p.OriginIds, w.Item.OriginID), append(p.Ids, w.ID)
 		p.RemoteIds, p.Names = append(p.RemoteIds, w.RemoteID), append(p.Names, w.Item.Name)
 		p.Statuses, p.Hashes = append(p.Statuses, int16(w.Item.Status)), append(p.Hashes, w.Hash[:])
 	}
-	return q.UpsertSkills(ctx, p)
+	return p
 }
 
 // noteSkills writes down what else a step learnt about skills.

@@ -77,7 +77,7 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 			Waiting: int(row.WaitingBefore) + len(sub.Items),
 		}
 		if row.Rests {
-			task.Leased = leased(sub, task.Task, row)
+			task.Leased = leased(sub, task.Task, row, p.Block != nil)
 		}
 		if !sub.Elsewhere {
 			return nil
@@ -96,14 +96,14 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 }
 
 // leased is the lease that came with a submission.
-func leased(sub store.Submission, task skill.Task, row dbq.SubmitTaskRow) *store.Leased {
+func leased(sub store.Submission, task skill.Task, row dbq.SubmitTaskRow, inline bool) *store.Leased {
 	l := &store.Leased{
 		Lease: store.Lease{
 			Ref: row.Integration.Seq, Owner: sub.Claim.Owner, Epoch: row.Epoch, Integration: integration(row.Integration),
 		},
 		Next: store.Next{
 			Now: task.CreatedAt, State: stateOf(row.Integration), Failures: int(row.Failures), Paced: row.Paced, Opened: row.Opened,
-			Task: &store.DrainTask{Task: task, Ref: row.Task, Items: len(sub.Items), TimeLeft: sub.Timeout},
+			Task: &store.DrainTask{Task: task, Ref: row.Task, Items: len(sub.Items), TimeLeft: sub.Timeout, Last: inline},
 		},
 	}
 	if row.Opened {

@@ -50,6 +50,7 @@ func Run(t *testing.T, open Opener) {
 		{"small tasks are opened with the claim", openedWithClaim},
 		{"an integration that rests is leased with the submission", leasedWithSubmission},
 		{"items are kept, however few or many", itemsOfAnySize},
+		{"the end of the last task", lastEnded},
 		{"tasks run in the order of their acceptance", inOrder},
 		{"a checkpoint is all there is to go on from", checkpointed},
 		{"the end of a task", finished},
@@ -677,9 +678,9 @@ func leasedWithSubmission(t *testing.T, f *fixture) {
 		if got.Next.Task == nil || got.Next.Task.ID != task.ID || next.Task.ID != claimed.ID || got.Lease.Integration.ID != one.ID {
 			t.Fatalf("open up to %d: leased %+v of %s", openUpTo, got, task.ID)
 		}
-		// What differs is whose they are, and that a store need not bring the items.
+		// What differs is whose they are, and that a store need not bring the items, nor know that it is the last.
 		same := *got.Next.Task
-		same.ID, same.Ref = next.Task.ID, next.Task.Ref
+		same.ID, same.Ref, same.Last = next.Task.ID, next.Task.Ref, next.Task.Last
 		got.Next.Task, got.Next.Items, next.Items = &same, nil, nil
 		ref := got.Lease.Ref
 		got.Lease.Ref, got.Lease.Integration = lease.Ref, lease.Integration
@@ -729,6 +730,90 @@ func leasedWithSubmission(t *testing.T, f *fixture) {
 	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Invalid: "no", Then: store.Proceed})
 	if _, leased := submit(in, 10, items("Zig")...); leased != nil {
 		t.Error("leased although the credentials were refused")
+	}
+}
+
+// lastEnded: a store may end the last task of an integration in a shorter way, which must come to the same.
+func lastEnded(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	begin := func(in store.Integration) (skill.Task, *store.Leased) {
+		t.Helper()
+		accepted, err := f.Submit(ctx, store.Submission{
+			EnvironmentID: f.env, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(f.clock.Now()), Items: items("Go", "Rust"), Timeout: timeout,
+			Claim: &store.Claim{Owner: "a", TTL: ttl, OpenUpTo: 10},
+		})
+		if err != nil || accepted.Leased == nil {
+			t.Fatalf("leased %v, %v", accepted.Leased, err)
+		}
+		return accepted.Task, accepted.Leased
+	}
+	end := func(l *store.Leased, written ...store.SkillWritten) store.Step {
+		task := l.Next.Task
+		return store.Step{
+			Task: task.Ref, Close: []store.Range{{Start: 0, Stop: 2}}, Written: written, Last: task.Last, Then: store.Proceed, OpenUpTo: 10,
+			Finish: &store.Finish{
+				Status: skill.Completed, Counts: skill.Counts{Written: len(written), Failed: 2 - len(written)}, CompletedAt: f.clock.Now(), Document: []byte("{}"),
+			},
+		}
+	}
+	for name, test := range map[string]struct {
+		written []store.SkillWritten
+		more    bool
+	}{
+		"nothing was written":  {},
+		"all was written":      {written: []store.SkillWritten{written(items("Go")[0], 0, id(1)), written(items("Rust")[0], 0, id(2))}},
+		"one has come":         {written: []store.SkillWritten{written(items("Go")[0], 0, id(3))}, more: true},
+		"one has come, unread": {more: true},
+	} {
+		in := f.integration(t)
+		task, leased := begin(in)
+		var second skill.Task
+		if test.more {
+			second = f.submit(t, in, items("Zig")...)
+		}
+		next := f.advance(t, leased.Lease, end(leased, test.written...))
+		view := f.view(t, in, task.ID)
+		if view.Status != skill.Completed || view.Counts.Written != len(test.written) || view.Done != 2 || string(view.Document) != "{}" {
+			t.Errorf("%s: %+v", name, view)
+		}
+		if !test.more && next.Task != nil || test.more && (next.Task == nil || next.Task.ID != second.ID || !next.Opened) {
+			t.Fatalf("%s: next is %+v", name, next)
+		}
+		lease := leased.Lease
+		if !test.more { // it rests, and is leased anew
+			if _, _, err := f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "b", TTL: ttl}); !errors.Is(err, store.ErrIdle) {
+				t.Errorf("%s: claimed with nothing to do: %v", name, err)
+			}
+			_, again := begin(in)
+			lease = again.Lease
+		}
+		states, err := f.Skills(ctx, lease, []string{"id-Go", "id-Rust"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, state := range states {
+			if i < len(test.written) && (!state.Known || state.ID != test.written[i].ID || state.Hash != test.written[i].Hash) || i >= len(test.written) && state.Ref != 0 {
+				t.Errorf("%s: skill %d is %+v", name, i, state)
+			}
+		}
+	}
+	// Refused, it leaves nothing behind.
+	in := f.integration(t)
+	task, leased := begin(in)
+	f.clock.advance(ttl + time.Second)
+	taken, next := f.claim(t, in, "b", 0)
+	step := end(leased, written(items("Go")[0], 0, id(4)))
+	_, err := f.Advance(ctx, leased.Lease, step)
+	wantError(t, err, store.ErrLeaseLost)
+	step.Written[0].Item.OriginID = "id-Other"
+	step.Task = next.Task.Ref + 1000
+	_, err = f.Advance(ctx, taken, step)
+	wantError(t, err, store.ErrTaskEnded)
+	if states, err := f.Skills(ctx, taken, []string{"id-Other"}); err != nil || states[0].Ref != 0 {
+		t.Errorf("a refused step left %+v, %v", states, err)
+	}
+	if view := f.view(t, in, task.ID); view.Status != skill.Pending {
+		t.Errorf("a refused step ended the task: %+v", view)
 	}
 }
 

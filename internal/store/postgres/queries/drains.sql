@@ -116,6 +116,39 @@ WITH t AS (
 )
 SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 
+-- name: EndLastTask :one
+-- HoldLease, UpsertSkills, FinishTask and NextTask in one, for a small task behind which none is waiting: most of the time that
+-- they take goes into beginning them. If one has come all the same, the lease is kept.
+WITH d AS (
+  UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - @items::integer,
+    has_skills = drains.has_skills OR coalesce(cardinality(@origin_ids::text[]), 0) > 0, wanted = drains.pending > 1,
+    owner = CASE WHEN drains.pending > 1 THEN drains.owner END, until = CASE WHEN drains.pending > 1 THEN drains.until ELSE 'epoch' END
+  WHERE drains.integration = @integration AND drains.owner = @owner AND drains.epoch = @epoch
+  RETURNING drains.pending, drains.resume_at, drains.paced_until, drains.failures
+), t AS (
+  DELETE FROM tasks WHERE tasks.seq = @task AND tasks.block IS NOT NULL AND EXISTS (SELECT 1 FROM d) RETURNING *
+), o AS (
+  DELETE FROM task_outcomes USING t WHERE task_outcomes.task = t.seq AND t.done > 0
+), n AS (
+  DELETE FROM intents USING t WHERE intents.integration = @integration AND intents.task = t.seq
+), u AS (
+  INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_id, name, status, hash)
+  SELECT @integration, clock(), @task::bigint, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@remote_ids::text[]), unnest(@names::text[]),
+    unnest(@statuses::smallint[]), unnest(@hashes::bytea[])
+  ON CONFLICT (integration, origin_id) DO UPDATE SET
+    written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+    status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
+), r AS (
+  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document, ARRAY[t.block]
+  FROM t
+)
+SELECT sqlc.embed(i), clock()::timestamptz AS now, coalesce(d.pending, 0)::bigint AS pending,
+  greatest(d.resume_at - clock(), '0')::interval AS hold, greatest(d.paced_until - clock(), '0')::interval AS paced,
+  coalesce(d.failures, 0)::integer AS failures
+FROM integrations i LEFT JOIN d ON true
+WHERE i.seq = @integration AND (EXISTS (SELECT 1 FROM d) OR refuse('WC001')) AND (EXISTS (SELECT 1 FROM t) OR refuse('WC002'));
+
 -- name: MarkIntegrationInvalid :exec
 UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq;
 
