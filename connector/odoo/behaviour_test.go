@@ -185,6 +185,32 @@ func TestConcurrentUpdate(t *testing.T) {
 	})
 }
 
+// PostgreSQL may say it in its own language. Then nobody knows what the words are about, and the batch is tried once more; what is
+// refused in the same words again is refused.
+func TestConcurrentUpdateInAnotherLanguage(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		fake.German, fake.Conflicts, fake.Refuse = true, 1, "c"
+		s, d := open(t, fake, fake)
+		write(t, s, skills("z")) // and its skill type, which takes two
+		fake.Conflicts, d.calls = 1, nil
+		results := write(t, s, skills("a", "b", "c", "d"))
+		for id, r := range results {
+			if (r.Err != nil) != (id == "id/c") {
+				t.Errorf("%s: %v", id, r.Err)
+			}
+		}
+		loads := 0
+		for _, called := range d.calls {
+			if called == "hr.skill.load" {
+				loads++
+			}
+		}
+		if n := len(fake.Records()); n != 4 || loads != 3 {
+			t.Errorf("Odoo holds %d skills after %d loads", n, loads)
+		}
+	})
+}
+
 // A missing right is told as a message of a row, and concerns all of them: no skill is at fault. An ordinary employee may
 // create skills, but not change them; a check knows.
 func TestOrdinaryEmployee(t *testing.T) {
@@ -802,6 +828,8 @@ func TestExceptions(t *testing.T) {
 		`"psycopg2.errors.SerializationFailure","message":"could not serialize access due to concurrent update"`: connector.Away,
 		`"psycopg2.OperationalError","message":"connection to server failed: Connection refused"`:                connector.Away,
 		`"psycopg2.pool.PoolError","message":"The Connection Pool Is Full"`:                                      connector.Away,
+		`"odoo.exceptions.ConcurrencyError","message":"Record was modified"`:                                     connector.Away,
+		`"odoo.exceptions.LockError","message":"Cannot grab a lock on records"`:                                  connector.Away,
 		`"psycopg2.errors.DeadlockDetected","message":"deadlock detected"`:                                       connector.Away,
 		`"odoo.exceptions.AccessDenied","message":"Access Denied"`:                                               connector.Credentials,
 		`"odoo.exceptions.AccessError","message":"no"`:                                                           connector.Permission,

@@ -391,12 +391,20 @@ func (s *session) makeType(ctx context.Context, name string) (skillType, error) 
 		return t, err
 	}
 	t.external = externalID(typeModule(s.set.Module), name)
-	answer, err := s.load(ctx, modelType, []string{"id", "name"}, [][]string{{t.external, name}})
-	if err != nil {
-		return t, err
+	var answer loaded
+	var v verdict
+	for range 2 { // once more when it may have been a change at the same time
+		if answer, err = s.load(ctx, modelType, []string{"id", "name"}, [][]string{{t.external, name}}); err != nil {
+			return t, err
+		}
+		if len(answer.ids) == 1 {
+			break
+		}
+		if v = s.judge(1, answer.messages); !v.unsure {
+			break
+		}
 	}
 	if len(answer.ids) != 1 {
-		v := s.judge(1, answer.messages)
 		if v.whole == nil {
 			v.whole = connector.Errorf(connector.Unexpected, "%s", v.refused[0])
 		}

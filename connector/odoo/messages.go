@@ -14,6 +14,9 @@ type verdict struct {
 	refused map[int]string
 	// whole says something of the whole batch; the rows do not matter then.
 	whole *connector.Error
+	// unsure: something is refused in words that name no field. They may be PostgreSQL's, in its own language, of something that
+	// is over when it is tried again.
+	unsure bool
 }
 
 // judge reads the messages of a load of so many rows. Either the whole batch has an error, or at least one row is refused.
@@ -30,7 +33,9 @@ func (s *session) judge(rows int, messages []message) verdict {
 		}
 	}
 	words := map[int][]string{}
+	unsure := false
 	for _, m := range errs {
+		unsure = unsure || len(m.Field) == 0
 		row := m.row()
 		if row < 0 || row >= rows || strings.HasPrefix(string(m.Message), "Unknown database error") {
 			continue // the last is put down to the first row, whichever broke the transaction
@@ -49,9 +54,9 @@ func (s *session) judge(rows int, messages []message) verdict {
 		if len(errs) > 0 {
 			said = string(errs[0].Message)
 		}
-		return verdict{whole: &connector.Error{Kind: connector.Refused, Message: s.api.Words(said)}}
+		return verdict{whole: &connector.Error{Kind: connector.Refused, Message: s.api.Words(said)}, unsure: true}
 	}
-	v := verdict{refused: make(map[int]string, len(words))}
+	v := verdict{refused: make(map[int]string, len(words)), unsure: unsure}
 	for row, said := range words {
 		v.refused[row] = strings.Join(said, "; ")
 	}

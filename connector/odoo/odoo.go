@@ -19,7 +19,8 @@
 //     they are as they should be.
 //   - No answer means that nobody knows: a load that was given up is still carried out. The same external ids can be sent
 //     again without making anything twice.
-//   - Missing rights and changes at the same time are told as messages of rows. They are told apart by their words.
+//   - Missing rights and changes at the same time are told as messages of rows. They are told apart by their words. PostgreSQL's
+//     may be in its own language, so what is refused in words that name no field is tried once more.
 //   - When a rule of Odoo's own refuses a row, the same message also names the first row of the batch. While others are
 //     named, a first message without a field proves nothing against its row.
 //   - External ids lie in a table that ordinary users may not read. Where it is refused, the catalogue is read instead.

@@ -284,7 +284,7 @@ func (s *session) kindOf(a *rest.Answer, f fault) *connector.Error {
 		e.Kind = connector.Permission
 	case name == "OperationalError" && strings.Contains(f.Message, "does not exist"):
 		e.Kind, e.Message = connector.Credentials, fmt.Sprintf("Odoo has no database %q", s.set.Database)
-	case isTransient(f.Message), strings.HasPrefix(f.Name, "psycopg2.") && !strings.HasSuffix(name, "Violation"):
+	case isTransient(f.Message), name == "ConcurrencyError", name == "LockError", strings.HasPrefix(f.Name, "psycopg2.") && !strings.HasSuffix(name, "Violation"):
 		e.Kind = connector.Away // the database is away or in a muddle, and has forgotten what was begun
 	case name == "MissingError": // with the status of a page that is missing
 		e.Kind = connector.Refused

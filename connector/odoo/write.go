@@ -159,8 +159,10 @@ func (w *work) sortInactive(ctx context.Context) error {
 	return nil
 }
 
-// load sends the rows, and again without those that Odoo has refused, until it takes the rest.
+// load sends the rows, and again without those that Odoo has refused, until it takes the rest. What is refused in words that may
+// be about a change at the same time is tried once more first.
 func (w *work) load(ctx context.Context) error {
+	tried := false
 	for len(w.rows) > 0 {
 		answer, err := w.s.load(ctx, modelSkill, w.fields(), w.data())
 		if err != nil {
@@ -177,6 +179,10 @@ func (w *work) load(ctx context.Context) error {
 			return connector.Errorf(connector.Away, "The skill type has vanished from Odoo while skills were written")
 		}
 		v := w.s.judge(len(w.rows), answer.messages)
+		if v.unsure && !tried {
+			tried = true
+			continue
+		}
 		if v.whole != nil {
 			v.whole.Exchange = answer.exchange
 			return v.whole

@@ -36,8 +36,9 @@ type Server struct {
 	// which nobody can say where it came from.
 	Refuse string
 	Breaks bool
-	// Conflicts is how many loads from now on meet a change at the same time.
+	// Conflicts is how many loads from now on meet a change at the same time. German: PostgreSQL says so in German.
 	Conflicts int
+	German    bool
 	// Lenient: what is wrong with a request is answered, and not reported to the test.
 	Lenient bool
 	// Module, SkillType and ArchivedType are what the integration's settings say.

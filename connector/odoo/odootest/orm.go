@@ -493,7 +493,10 @@ func (s *Server) flush(model string, rows []*loading) []message {
 		s.Conflicts--
 	}
 	try := func(l *loading) (message, *exception) {
-		if conflict && l.row == len(rows)/2 {
+		switch {
+		case conflict && l.row == len(rows)/2 && s.German:
+			return at(l.row), raise(0, "psycopg2.errors.SerializationFailure", "konnte Zugriff nicht serialisieren wegen gleichzeitiger Aktualisierung\n")
+		case conflict && l.row == len(rows)/2:
 			return at(l.row), raise(0, "psycopg2.errors.SerializationFailure", "could not serialize access due to concurrent update\n")
 		}
 		return s.try(model, l)
