@@ -129,7 +129,7 @@ func New(c Config) *API {
 		"GET /openapi.yaml":                     a.spec,
 		"GET /assets/tools/{file}":              a.toolAsset,
 	} {
-		a.mux.Handle(pattern, a.wrap(h))
+		a.mux.Handle(pattern, a.wrap(pattern, h))
 	}
 	return a
 }
@@ -166,13 +166,16 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(rec, r)
 }
 
-func (a *API) wrap(h handler) http.Handler {
+func (a *API) wrap(pattern string, h handler) http.Handler {
+	needs := needed(pattern)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := impatient(r.Context(), a.StoreTime)
 		if rec, ok := w.(*recorder); ok {
 			ctx.Value(patienceKey{}).(*patience).rec = rec
 		}
-		r = r.WithContext(ctx)
+		asked := needs
+		asked.From = a.Clients.Client(r).Addr
+		r = r.WithContext(auth.WithRequest(ctx, asked))
 		if err := h(w, r); err != nil {
 			a.fail(w, r, err)
 		}

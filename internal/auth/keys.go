@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -56,20 +57,26 @@ type Keys struct {
 
 	mu    sync.RWMutex
 	known map[[32]byte]knownKey
+
+	useMu sync.Mutex
+	uses  map[string]use // by key, since they were written down
 }
 
 type knownKey struct {
 	principal Principal
 	until     time.Time
+	scopes    store.Scopes
+	addresses []netip.Prefix
 }
 
 // errRefused does not say what is wrong with a key: that is nobody's business who does not have it.
 func errRefused() error {
 	return skill.Errorf(skill.Unauthenticated, skill.CodeAuthenticationInvalid,
-		"The API key is missing, malformed, unknown or revoked. Send a valid one as \"Authorization: Bearer %s…\".", keyPrefix)
+		"The API key is missing, malformed, unknown, expired or revoked. Send a valid one as \"Authorization: Bearer %s…\".", keyPrefix)
 }
 
-// Authenticate reads an Authorization header.
+// Authenticate reads an Authorization header. What the key must be good for, and where the request comes from, is told by its
+// context (WithRequest).
 func (k *Keys) Authenticate(ctx context.Context, authorization string) (Principal, error) {
 	scheme, key, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Bearer") || !strings.HasPrefix(key, keyPrefix) || len(key) > keyMost {
@@ -84,27 +91,29 @@ func (k *Keys) Authenticate(ctx context.Context, authorization string) (Principa
 	known, ok := k.known[hash]
 	k.mu.RUnlock()
 	if at := now(); ok && at.Before(known.until) {
-		return known.principal, nil
+		return k.admit(ctx, known, at)
 	}
 	asked := now()
 	row, err := k.Store.KeyByHash(ctx, hash)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Principal{}, fmt.Errorf("authenticate: %w", err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err != nil || !row.RevokedAt.IsZero() {
+	if err != nil || !row.RevokedAt.IsZero() || row.Expired {
+		k.mu.Lock()
 		delete(k.known, hash)
+		k.mu.Unlock()
 		return Principal{}, errRefused()
-	}
-	if k.known == nil {
-		k.known = map[[32]byte]knownKey{}
 	}
 	fresh := k.Fresh
 	if fresh == 0 {
 		fresh = 500 * time.Millisecond
 	}
-	known = knownKey{Principal{EnvironmentID: row.EnvironmentID, KeyID: row.ID}, asked.Add(fresh)}
+	known = knownKey{Principal{EnvironmentID: row.EnvironmentID, KeyID: row.ID}, asked.Add(fresh), row.Scopes, row.Addresses}
+	k.mu.Lock()
+	if k.known == nil {
+		k.known = map[[32]byte]knownKey{}
+	}
 	k.known[hash] = known
-	return known.principal, nil
+	k.mu.Unlock()
+	return k.admit(ctx, known, asked)
 }

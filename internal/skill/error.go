@@ -26,6 +26,7 @@ const (
 	CodeIntegrationOff     Code = "INTEGRATION.INACTIVE"
 	CodeSetupIncomplete    Code = "INTEGRATION.SETUP_INCOMPLETE"
 	CodeActionNotAvailable Code = "INTEGRATION.ACTION_NOT_AVAILABLE"
+	CodeActionDisabled     Code = "INTEGRATION.ACTION_DISABLED"
 
 	CodeRemoteUnavailable Code = "REMOTE.SERVICE_UNAVAILABLE"
 	CodeRemoteRateLimit   Code = "REMOTE.RATE_LIMIT_EXCEEDED"
@@ -62,6 +63,8 @@ func (c Code) Title() string {
 		return "Integration not set up"
 	case CodeActionNotAvailable:
 		return "The tool cannot do this"
+	case CodeActionDisabled:
+		return "Not allowed here"
 	case CodeRemoteUnavailable:
 		return "The tool could not be reached"
 	case CodeRemoteRateLimit:

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -75,6 +76,16 @@ type Key struct {
 	Prefix        string
 	CreatedAt     time.Time
 	RevokedAt     time.Time // zero while the key is good
+	Scopes        Scopes    // none, for CreateKey, is all
+	// Addresses it may come from, as networks; none: from everywhere.
+	Addresses []netip.Prefix
+	CreatedBy string // a user's name; empty: the command line
+	// Lives is how long CreateKey lets it live; 0: for ever.
+	Lives        time.Duration
+	ExpiresAt    time.Time // zero: never
+	Expired      bool      // by the database's clock
+	LastUsedAt   time.Time // zero: never, or not yet noted
+	LastUsedFrom string
 }
 
 // EndUser is the customer behind an integration, as the caller knows it.
@@ -457,6 +468,8 @@ type FailedTask struct {
 // Store is everything. The parts below say who uses what.
 type Store interface {
 	Admin
+	Access
+	Pages
 	Tasks
 	Drains
 	Catalogue

@@ -79,6 +79,15 @@ func tables() []table {
 		{to: "environments", id: "id", columns: []column{{to: "id"}, {to: "name"}, {to: "created_at", kind: moment}}},
 		{to: "api_keys", id: "id", columns: []column{
 			{to: "id"}, {to: "environment_id"}, {to: "name"}, {to: "prefix"}, {to: "hash"}, {to: "created_at", kind: moment}, {to: "revoked_at", kind: moment},
+			{to: "scopes"}, {to: "addresses"}, {to: "created_by"}, {to: "expires_at", kind: moment}, {to: "last_used_at", kind: moment}, {to: "last_used_from"},
+		}},
+		// Sessions stay behind: people sign in again.
+		{to: "users", id: "id", columns: []column{
+			{to: "id"}, {to: "name"}, {to: "role"}, {to: "password"}, {to: "generation"}, {to: "created_at", kind: moment}, {to: "signed_in_at", kind: moment},
+		}},
+		{to: "audit", id: "id", columns: []column{
+			{to: "id"}, {to: "environment_id"}, {to: "at", kind: moment}, {to: "user_id"}, {to: "user_name"}, {to: "address"}, {to: "action"},
+			{to: "target"}, {to: "detail", kind: words}, {to: "failed", kind: words},
 		}},
 		{to: "integrations", id: "id", columns: []column{
 			{to: "seq"},
@@ -209,6 +218,9 @@ func leftOut() map[string]string {
 		"skills.seq": "rows are found by their key", "interactions.seq": "rows are found by their key", "tasks.seq": "of ended tasks; the numbers go on behind the highest",
 		"tasks.completed_at": "of unfinished tasks", "tasks.document": "of unfinished tasks", "tasks.done": "of ended tasks it is all",
 		"tasks.started": "of ended tasks", "tasks.touched": "of ended tasks", "tasks.attempt": "of ended tasks", "tasks.deadline": "of ended tasks",
+		"sessions.token": "people sign in again", "sessions.data": "people sign in again", "sessions.expires_at": "people sign in again",
+		"setup_links.hash": "a server makes new ones", "setup_links.expires_at": "a server makes new ones",
+		"sign_in_attempts.subject": "they are forgotten soon", "sign_in_attempts.at": "they are forgotten soon",
 		"task_numbers.one": "", "task_numbers.used": "the numbers go on behind it", "sandbox_accounts.calls": "is not used",
 	}
 }

@@ -62,15 +62,18 @@ func (s *Store) CreateKey(ctx context.Context, key store.Key, hash [32]byte) (st
 		if err != nil {
 			return err
 		}
-		created, err := tx.InsertKey(ctx, dbq.InsertKeyParams{
+		key.Scopes = cmp.Or(key.Scopes, store.AllScopes)
+		row, err := tx.InsertKey(ctx, dbq.InsertKeyParams{
 			ID: id, EnvironmentID: key.EnvironmentID, Name: key.Name, Prefix: key.Prefix, Hash: hash[:],
+			Scopes: int16(key.Scopes), Addresses: store.FormatAddresses(key.Addresses), CreatedBy: key.CreatedBy, Lives: key.Lives,
 		})
-		key.ID, key.CreatedAt = id, created.UTC()
+		key.ID, key.CreatedAt, key.ExpiresAt = id, row.CreatedAt.UTC(), nullTime(row.ExpiresAt)
 		return err
 	})
 	if err != nil {
 		return store.Key{}, fmt.Errorf("create key: %w", err)
 	}
+	key.Lives = 0
 	return key, nil
 }
 
@@ -227,6 +230,8 @@ func key(row dbq.KeyByHashRow) store.Key {
 	return store.Key{
 		ID: row.ID, EnvironmentID: row.EnvironmentID, Name: row.Name, Prefix: row.Prefix,
 		CreatedAt: row.CreatedAt.UTC(), RevokedAt: nullTime(row.RevokedAt),
+		Scopes: store.Scopes(row.Scopes), Addresses: store.ParseAddresses(row.Addresses), CreatedBy: row.CreatedBy,
+		ExpiresAt: nullTime(row.ExpiresAt), Expired: row.Expired, LastUsedAt: nullTime(row.LastUsedAt), LastUsedFrom: row.LastUsedFrom,
 	}
 }
 

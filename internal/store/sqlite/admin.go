@@ -46,13 +46,20 @@ func (s *Store) Environment(ctx context.Context, nameOrID string) (store.Environ
 func (s *Store) CreateKey(ctx context.Context, key store.Key, hash [32]byte) (store.Key, error) {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		key.ID, key.CreatedAt = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
+		var expires sql.NullInt64
+		if key.Lives > 0 {
+			expires = sql.NullInt64{Int64: tx.now + key.Lives.Milliseconds(), Valid: true}
+		}
+		key.ExpiresAt, key.Scopes = fromNullMillis(expires), cmp.Or(key.Scopes, store.AllScopes)
 		return tx.InsertKey(ctx, dbq.InsertKeyParams{
 			ID: key.ID, EnvironmentID: key.EnvironmentID, Name: key.Name, Prefix: key.Prefix, Hash: hash[:], CreatedAt: tx.now,
+			Scopes: int64(key.Scopes), Addresses: store.FormatAddresses(key.Addresses), CreatedBy: key.CreatedBy, ExpiresAt: expires,
 		})
 	})
 	if err != nil {
 		return store.Key{}, fmt.Errorf("create key: %w", err)
 	}
+	key.Lives = 0
 	return key, nil
 }
 
@@ -62,7 +69,7 @@ func (s *Store) Keys(ctx context.Context, environmentID string) ([]store.Key, er
 	if err != nil {
 		return nil, fault(fmt.Errorf("list keys: %w", err))
 	}
-	return collect(rows, func(k dbq.KeysRow) store.Key { return key(dbq.KeyByHashRow(k)) }), nil
+	return collect(rows, func(k dbq.KeysRow) store.Key { return s.key(dbq.KeyByHashRow(k)) }), nil
 }
 
 // KeyByHash implements store.Admin.
@@ -71,14 +78,14 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (store.Key, error)
 	if err != nil {
 		return store.Key{}, fmt.Errorf("key by hash: %w", missing(err))
 	}
-	return key(row), nil
+	return s.key(row), nil
 }
 
 // RevokeKey implements store.Admin.
 func (s *Store) RevokeKey(ctx context.Context, id string) (k store.Key, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		row, err := tx.RevokeKey(ctx, dbq.RevokeKeyParams{Now: sql.NullInt64{Int64: tx.now, Valid: true}, ID: id})
-		k = key(dbq.KeyByHashRow(row))
+		k = s.key(dbq.KeyByHashRow(row))
 		return absent(err)
 	})
 	if err != nil {
@@ -217,10 +224,13 @@ func environment(row dbq.Environment) store.Environment {
 	return store.Environment{ID: row.ID, Name: row.Name, CreatedAt: fromMillis(row.CreatedAt)}
 }
 
-func key(row dbq.KeyByHashRow) store.Key {
+func (s *Store) key(row dbq.KeyByHashRow) store.Key {
 	return store.Key{
 		ID: row.ID, EnvironmentID: row.EnvironmentID, Name: row.Name, Prefix: row.Prefix,
 		CreatedAt: fromMillis(row.CreatedAt), RevokedAt: fromNullMillis(row.RevokedAt),
+		Scopes: store.Scopes(row.Scopes), Addresses: store.ParseAddresses(row.Addresses), CreatedBy: row.CreatedBy,
+		ExpiresAt: fromNullMillis(row.ExpiresAt), Expired: row.ExpiresAt.Valid && row.ExpiresAt.Int64 <= s.now().UnixMilli(),
+		LastUsedAt: fromNullMillis(row.LastUsedAt), LastUsedFrom: row.LastUsedFrom,
 	}
 }
 

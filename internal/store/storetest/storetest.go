@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -75,6 +76,21 @@ func Run(t *testing.T, open Opener) {
 		{"health", health},
 		{"the master key's note", masterKey},
 		{"credentials", credentials},
+		{"what an API key may do, and was used for", keyLimits},
+		{"environments are renamed and deleted", environmentsChanged},
+		{"the first user", firstUser},
+		{"users", users},
+		{"somebody is left who may administer", lastOwner},
+		{"sessions", sessions},
+		{"attempts to sign in are limited", attempts},
+		{"the audit log", auditLog},
+		{"old entries are tidied up", tidied},
+		{"tasks are listed", tasksListed},
+		{"a task with what it was about", taskContent},
+		{"the catalogue is listed", catalogueListed},
+		{"the catalogue is counted", catalogueCounted},
+		{"what became of items by the hour", activity},
+		{"what integrations are doing", integrationStates},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {
@@ -248,7 +264,7 @@ func keys(t *testing.T, f *fixture) {
 	if _, err := f.CreateKey(ctx, store.Key{EnvironmentID: other.ID, Name: "x", Prefix: "cw_live_xyz"}, [32]byte{2}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := f.KeyByHash(ctx, [32]byte{1}); err != nil || got != key {
+	if got, err := f.KeyByHash(ctx, [32]byte{1}); err != nil || !reflect.DeepEqual(got, key) {
 		t.Errorf("KeyByHash = %+v, %v, want %+v", got, err, key)
 	}
 	_, err = f.KeyByHash(ctx, [32]byte{3})
@@ -263,10 +279,10 @@ func keys(t *testing.T, f *fixture) {
 		t.Errorf("RevokeKey = %+v, %v", revoked, err)
 	}
 	f.clock.advance(time.Minute)
-	if again, err := f.RevokeKey(ctx, key.ID); err != nil || again != revoked {
+	if again, err := f.RevokeKey(ctx, key.ID); err != nil || !reflect.DeepEqual(again, revoked) {
 		t.Errorf("revoked again: %+v, %v, want %+v", again, err, revoked)
 	}
-	if got, err := f.KeyByHash(ctx, [32]byte{1}); err != nil || got != revoked {
+	if got, err := f.KeyByHash(ctx, [32]byte{1}); err != nil || !reflect.DeepEqual(got, revoked) {
 		t.Errorf("KeyByHash of a revoked key = %+v, %v", got, err)
 	}
 	_, err = f.RevokeKey(ctx, "none")

@@ -231,8 +231,9 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 }
 
 const insertKey = `-- name: InsertKey :one
-INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at)
-VALUES ($1, $2, $3, $4, $5, clock()) RETURNING created_at
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at, scopes, addresses, created_by, expires_at)
+VALUES ($1, $2, $3, $4, $5, clock(), $6, $7, $8, CASE WHEN $9::interval > interval '0' THEN clock() + $9::interval END)
+RETURNING created_at, expires_at
 `
 
 type InsertKeyParams struct {
@@ -241,19 +242,32 @@ type InsertKeyParams struct {
 	Name          string
 	Prefix        string
 	Hash          []byte
+	Scopes        int16
+	Addresses     string
+	CreatedBy     string
+	Lives         time.Duration
 }
 
-func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (time.Time, error) {
+type InsertKeyRow struct {
+	CreatedAt time.Time
+	ExpiresAt *time.Time
+}
+
+func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) (InsertKeyRow, error) {
 	row := q.db.QueryRow(ctx, insertKey,
 		arg.ID,
 		arg.EnvironmentID,
 		arg.Name,
 		arg.Prefix,
 		arg.Hash,
+		arg.Scopes,
+		arg.Addresses,
+		arg.CreatedBy,
+		arg.Lives,
 	)
-	var created_at time.Time
-	err := row.Scan(&created_at)
-	return created_at, err
+	var i InsertKeyRow
+	err := row.Scan(&i.CreatedAt, &i.ExpiresAt)
+	return i, err
 }
 
 const integration = `-- name: Integration :one
@@ -349,7 +363,8 @@ func (q *Queries) KeepMasterKey(ctx context.Context, arg KeepMasterKeyParams) er
 }
 
 const keyByHash = `-- name: KeyByHash :one
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = $1
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired FROM api_keys WHERE hash = $1
 `
 
 type KeyByHashRow struct {
@@ -359,6 +374,13 @@ type KeyByHashRow struct {
 	Prefix        string
 	CreatedAt     time.Time
 	RevokedAt     *time.Time
+	Scopes        int16
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     *time.Time
+	LastUsedAt    *time.Time
+	LastUsedFrom  string
+	Expired       bool
 }
 
 func (q *Queries) KeyByHash(ctx context.Context, hash []byte) (KeyByHashRow, error) {
@@ -371,12 +393,20 @@ func (q *Queries) KeyByHash(ctx context.Context, hash []byte) (KeyByHashRow, err
 		&i.Prefix,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.Scopes,
+		&i.Addresses,
+		&i.CreatedBy,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.LastUsedFrom,
+		&i.Expired,
 	)
 	return i, err
 }
 
 const keys = `-- name: Keys :many
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired FROM api_keys
 WHERE $1::text = '' OR environment_id = $1::text
 ORDER BY created_at, id
 `
@@ -388,6 +418,13 @@ type KeysRow struct {
 	Prefix        string
 	CreatedAt     time.Time
 	RevokedAt     *time.Time
+	Scopes        int16
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     *time.Time
+	LastUsedAt    *time.Time
+	LastUsedFrom  string
+	Expired       bool
 }
 
 func (q *Queries) Keys(ctx context.Context, environment string) ([]KeysRow, error) {
@@ -406,6 +443,13 @@ func (q *Queries) Keys(ctx context.Context, environment string) ([]KeysRow, erro
 			&i.Prefix,
 			&i.CreatedAt,
 			&i.RevokedAt,
+			&i.Scopes,
+			&i.Addresses,
+			&i.CreatedBy,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.LastUsedFrom,
+			&i.Expired,
 		); err != nil {
 			return nil, err
 		}
@@ -542,7 +586,8 @@ func (q *Queries) ReviveDrain(ctx context.Context, integration int64) error {
 
 const revokeKey = `-- name: RevokeKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock()) WHERE id = $1
-RETURNING id, environment_id, name, prefix, created_at, revoked_at
+RETURNING id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired
 `
 
 type RevokeKeyRow struct {
@@ -552,6 +597,13 @@ type RevokeKeyRow struct {
 	Prefix        string
 	CreatedAt     time.Time
 	RevokedAt     *time.Time
+	Scopes        int16
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     *time.Time
+	LastUsedAt    *time.Time
+	LastUsedFrom  string
+	Expired       bool
 }
 
 func (q *Queries) RevokeKey(ctx context.Context, id string) (RevokeKeyRow, error) {
@@ -564,6 +616,13 @@ func (q *Queries) RevokeKey(ctx context.Context, id string) (RevokeKeyRow, error
 		&i.Prefix,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.Scopes,
+		&i.Addresses,
+		&i.CreatedBy,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.LastUsedFrom,
+		&i.Expired,
 	)
 	return i, err
 }

@@ -8,6 +8,19 @@ import (
 	"time"
 )
 
+type Audit struct {
+	ID            string
+	EnvironmentID string
+	At            time.Time
+	UserID        string
+	UserName      string
+	Address       string
+	Action        string
+	Target        string
+	Detail        string
+	Failed        string
+}
+
 type Environment struct {
 	ID        string
 	Name      string
@@ -69,4 +82,14 @@ type Sync struct {
 	EndedAt     *time.Time
 	SucceededAt *time.Time
 	Error       *string
+}
+
+type User struct {
+	ID         string
+	Name       string
+	Role       int16
+	Password   string
+	Generation int64
+	CreatedAt  time.Time
+	SignedInAt *time.Time
 }

@@ -11,20 +11,24 @@ SELECT id, name, created_at FROM environments ORDER BY created_at, id;
 SELECT id, name, created_at FROM environments WHERE id = @key OR name = @key LIMIT 1;
 
 -- name: InsertKey :one
-INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at)
-VALUES (@id, @environment_id, @name, @prefix, @hash, clock()) RETURNING created_at;
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at, scopes, addresses, created_by, expires_at)
+VALUES (@id, @environment_id, @name, @prefix, @hash, clock(), @scopes, @addresses, @created_by, CASE WHEN @lives::interval > interval '0' THEN clock() + @lives::interval END)
+RETURNING created_at, expires_at;
 
 -- name: Keys :many
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired FROM api_keys
 WHERE @environment::text = '' OR environment_id = @environment::text
 ORDER BY created_at, id;
 
 -- name: KeyByHash :one
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = @hash;
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired FROM api_keys WHERE hash = @hash;
 
 -- name: RevokeKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, clock()) WHERE id = @id
-RETURNING id, environment_id, name, prefix, created_at, revoked_at;
+RETURNING id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from,
+  coalesce(expires_at <= clock(), false)::boolean AS expired;
 
 -- name: InsertIntegration :one
 WITH i AS (

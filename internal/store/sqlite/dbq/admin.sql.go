@@ -208,7 +208,8 @@ func (q *Queries) InsertIntegration(ctx context.Context, arg InsertIntegrationPa
 }
 
 const insertKey = `-- name: InsertKey :exec
-INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at, scopes, addresses, created_by, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 `
 
 type InsertKeyParams struct {
@@ -218,6 +219,10 @@ type InsertKeyParams struct {
 	Prefix        string
 	Hash          []byte
 	CreatedAt     int64
+	Scopes        int64
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     sql.NullInt64
 }
 
 func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
@@ -228,6 +233,10 @@ func (q *Queries) InsertKey(ctx context.Context, arg InsertKeyParams) error {
 		arg.Prefix,
 		arg.Hash,
 		arg.CreatedAt,
+		arg.Scopes,
+		arg.Addresses,
+		arg.CreatedBy,
+		arg.ExpiresAt,
 	)
 	return err
 }
@@ -315,7 +324,7 @@ func (q *Queries) Integrations(ctx context.Context, environment string) ([]Integ
 }
 
 const keyByHash = `-- name: KeyByHash :one
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = ?
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from FROM api_keys WHERE hash = ?
 `
 
 type KeyByHashRow struct {
@@ -325,6 +334,12 @@ type KeyByHashRow struct {
 	Prefix        string
 	CreatedAt     int64
 	RevokedAt     sql.NullInt64
+	Scopes        int64
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     sql.NullInt64
+	LastUsedAt    sql.NullInt64
+	LastUsedFrom  string
 }
 
 func (q *Queries) KeyByHash(ctx context.Context, hash []byte) (KeyByHashRow, error) {
@@ -337,12 +352,18 @@ func (q *Queries) KeyByHash(ctx context.Context, hash []byte) (KeyByHashRow, err
 		&i.Prefix,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.Scopes,
+		&i.Addresses,
+		&i.CreatedBy,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.LastUsedFrom,
 	)
 	return i, err
 }
 
 const keys = `-- name: Keys :many
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from FROM api_keys
 WHERE CAST(?1 AS TEXT) = '' OR environment_id = CAST(?1 AS TEXT)
 ORDER BY created_at, id
 `
@@ -354,6 +375,12 @@ type KeysRow struct {
 	Prefix        string
 	CreatedAt     int64
 	RevokedAt     sql.NullInt64
+	Scopes        int64
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     sql.NullInt64
+	LastUsedAt    sql.NullInt64
+	LastUsedFrom  string
 }
 
 func (q *Queries) Keys(ctx context.Context, environment string) ([]KeysRow, error) {
@@ -372,6 +399,12 @@ func (q *Queries) Keys(ctx context.Context, environment string) ([]KeysRow, erro
 			&i.Prefix,
 			&i.CreatedAt,
 			&i.RevokedAt,
+			&i.Scopes,
+			&i.Addresses,
+			&i.CreatedBy,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.LastUsedFrom,
 		); err != nil {
 			return nil, err
 		}
@@ -428,7 +461,7 @@ func (q *Queries) ReviveDrain(ctx context.Context, integration int64) error {
 
 const revokeKey = `-- name: RevokeKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?1) WHERE id = ?2
-RETURNING id, environment_id, name, prefix, created_at, revoked_at
+RETURNING id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from
 `
 
 type RevokeKeyParams struct {
@@ -443,6 +476,12 @@ type RevokeKeyRow struct {
 	Prefix        string
 	CreatedAt     int64
 	RevokedAt     sql.NullInt64
+	Scopes        int64
+	Addresses     string
+	CreatedBy     string
+	ExpiresAt     sql.NullInt64
+	LastUsedAt    sql.NullInt64
+	LastUsedFrom  string
 }
 
 func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (RevokeKeyRow, error) {
@@ -455,6 +494,12 @@ func (q *Queries) RevokeKey(ctx context.Context, arg RevokeKeyParams) (RevokeKey
 		&i.Prefix,
 		&i.CreatedAt,
 		&i.RevokedAt,
+		&i.Scopes,
+		&i.Addresses,
+		&i.CreatedBy,
+		&i.ExpiresAt,
+		&i.LastUsedAt,
+		&i.LastUsedFrom,
 	)
 	return i, err
 }

@@ -24,6 +24,12 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.activityStmt, err = db.PrepareContext(ctx, activity); err != nil {
+		return nil, fmt.Errorf("error preparing query Activity: %w", err)
+	}
+	if q.addAttemptStmt, err = db.PrepareContext(ctx, addAttempt); err != nil {
+		return nil, fmt.Errorf("error preparing query AddAttempt: %w", err)
+	}
 	if q.addWaitingStmt, err = db.PrepareContext(ctx, addWaiting); err != nil {
 		return nil, fmt.Errorf("error preparing query AddWaiting: %w", err)
 	}
@@ -33,8 +39,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.anyPendingTaskStmt, err = db.PrepareContext(ctx, anyPendingTask); err != nil {
 		return nil, fmt.Errorf("error preparing query AnyPendingTask: %w", err)
 	}
+	if q.anyUserStmt, err = db.PrepareContext(ctx, anyUser); err != nil {
+		return nil, fmt.Errorf("error preparing query AnyUser: %w", err)
+	}
 	if q.askSkillStmt, err = db.PrepareContext(ctx, askSkill); err != nil {
 		return nil, fmt.Errorf("error preparing query AskSkill: %w", err)
+	}
+	if q.auditStmt, err = db.PrepareContext(ctx, audit); err != nil {
+		return nil, fmt.Errorf("error preparing query Audit: %w", err)
+	}
+	if q.auditOfStmt, err = db.PrepareContext(ctx, auditOf); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditOf: %w", err)
 	}
 	if q.awayStmt, err = db.PrepareContext(ctx, away); err != nil {
 		return nil, fmt.Errorf("error preparing query Away: %w", err)
@@ -63,14 +78,32 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.closeTaskIntentsStmt, err = db.PrepareContext(ctx, closeTaskIntents); err != nil {
 		return nil, fmt.Errorf("error preparing query CloseTaskIntents: %w", err)
 	}
+	if q.countAttemptsStmt, err = db.PrepareContext(ctx, countAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query CountAttempts: %w", err)
+	}
+	if q.countCatalogueStmt, err = db.PrepareContext(ctx, countCatalogue); err != nil {
+		return nil, fmt.Errorf("error preparing query CountCatalogue: %w", err)
+	}
 	if q.countSkillsStmt, err = db.PrepareContext(ctx, countSkills); err != nil {
 		return nil, fmt.Errorf("error preparing query CountSkills: %w", err)
+	}
+	if q.deleteEnvironmentStmt, err = db.PrepareContext(ctx, deleteEnvironment); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteEnvironment: %w", err)
 	}
 	if q.deleteIntegrationStmt, err = db.PrepareContext(ctx, deleteIntegration); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteIntegration: %w", err)
 	}
+	if q.deleteKeysOfStmt, err = db.PrepareContext(ctx, deleteKeysOf); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteKeysOf: %w", err)
+	}
 	if q.deleteOutcomesStmt, err = db.PrepareContext(ctx, deleteOutcomes); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteOutcomes: %w", err)
+	}
+	if q.deleteSetupLinksStmt, err = db.PrepareContext(ctx, deleteSetupLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteSetupLinks: %w", err)
+	}
+	if q.deleteUserStmt, err = db.PrepareContext(ctx, deleteUser); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteUser: %w", err)
 	}
 	if q.doubtSkillsAfterStmt, err = db.PrepareContext(ctx, doubtSkillsAfter); err != nil {
 		return nil, fmt.Errorf("error preparing query DoubtSkillsAfter: %w", err)
@@ -81,17 +114,35 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.drainWantedStmt, err = db.PrepareContext(ctx, drainWanted); err != nil {
 		return nil, fmt.Errorf("error preparing query DrainWanted: %w", err)
 	}
+	if q.dropAttemptsStmt, err = db.PrepareContext(ctx, dropAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query DropAttempts: %w", err)
+	}
+	if q.dropAuditStmt, err = db.PrepareContext(ctx, dropAudit); err != nil {
+		return nil, fmt.Errorf("error preparing query DropAudit: %w", err)
+	}
 	if q.dropRemoteSkillStmt, err = db.PrepareContext(ctx, dropRemoteSkill); err != nil {
 		return nil, fmt.Errorf("error preparing query DropRemoteSkill: %w", err)
 	}
 	if q.dropSeenStmt, err = db.PrepareContext(ctx, dropSeen); err != nil {
 		return nil, fmt.Errorf("error preparing query DropSeen: %w", err)
 	}
+	if q.dropSessionStmt, err = db.PrepareContext(ctx, dropSession); err != nil {
+		return nil, fmt.Errorf("error preparing query DropSession: %w", err)
+	}
+	if q.dropSessionsStmt, err = db.PrepareContext(ctx, dropSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query DropSessions: %w", err)
+	}
+	if q.dropSetupLinksStmt, err = db.PrepareContext(ctx, dropSetupLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query DropSetupLinks: %w", err)
+	}
 	if q.dueDrainsStmt, err = db.PrepareContext(ctx, dueDrains); err != nil {
 		return nil, fmt.Errorf("error preparing query DueDrains: %w", err)
 	}
 	if q.dueSyncsStmt, err = db.PrepareContext(ctx, dueSyncs); err != nil {
 		return nil, fmt.Errorf("error preparing query DueSyncs: %w", err)
+	}
+	if q.endSessionsStmt, err = db.PrepareContext(ctx, endSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSessions: %w", err)
 	}
 	if q.endSyncStmt, err = db.PrepareContext(ctx, endSync); err != nil {
 		return nil, fmt.Errorf("error preparing query EndSync: %w", err)
@@ -102,8 +153,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.environmentByNameOrIDStmt, err = db.PrepareContext(ctx, environmentByNameOrID); err != nil {
 		return nil, fmt.Errorf("error preparing query EnvironmentByNameOrID: %w", err)
 	}
+	if q.environmentInUseStmt, err = db.PrepareContext(ctx, environmentInUse); err != nil {
+		return nil, fmt.Errorf("error preparing query EnvironmentInUse: %w", err)
+	}
 	if q.environmentsStmt, err = db.PrepareContext(ctx, environments); err != nil {
 		return nil, fmt.Errorf("error preparing query Environments: %w", err)
+	}
+	if q.expireKeyStmt, err = db.PrepareContext(ctx, expireKey); err != nil {
+		return nil, fmt.Errorf("error preparing query ExpireKey: %w", err)
 	}
 	if q.expiredTaskStmt, err = db.PrepareContext(ctx, expiredTask); err != nil {
 		return nil, fmt.Errorf("error preparing query ExpiredTask: %w", err)
@@ -111,11 +168,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.extendLeaseStmt, err = db.PrepareContext(ctx, extendLease); err != nil {
 		return nil, fmt.Errorf("error preparing query ExtendLease: %w", err)
 	}
+	if q.failAuditStmt, err = db.PrepareContext(ctx, failAudit); err != nil {
+		return nil, fmt.Errorf("error preparing query FailAudit: %w", err)
+	}
 	if q.failUnstartedTaskStmt, err = db.PrepareContext(ctx, failUnstartedTask); err != nil {
 		return nil, fmt.Errorf("error preparing query FailUnstartedTask: %w", err)
 	}
 	if q.finishTaskStmt, err = db.PrepareContext(ctx, finishTask); err != nil {
 		return nil, fmt.Errorf("error preparing query FinishTask: %w", err)
+	}
+	if q.forgetAttemptsStmt, err = db.PrepareContext(ctx, forgetAttempts); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetAttempts: %w", err)
 	}
 	if q.forgetExpiredStmt, err = db.PrepareContext(ctx, forgetExpired); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetExpired: %w", err)
@@ -131,6 +194,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.holdDrainStmt, err = db.PrepareContext(ctx, holdDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query HoldDrain: %w", err)
+	}
+	if q.insertAuditStmt, err = db.PrepareContext(ctx, insertAudit); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertAudit: %w", err)
 	}
 	if q.insertDrainStmt, err = db.PrepareContext(ctx, insertDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertDrain: %w", err)
@@ -153,6 +219,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertSeenStmt, err = db.PrepareContext(ctx, insertSeen); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertSeen: %w", err)
 	}
+	if q.insertSetupLinkStmt, err = db.PrepareContext(ctx, insertSetupLink); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertSetupLink: %w", err)
+	}
 	if q.insertSyncStmt, err = db.PrepareContext(ctx, insertSync); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertSync: %w", err)
 	}
@@ -164,6 +233,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertUnsureStmt, err = db.PrepareContext(ctx, insertUnsure); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertUnsure: %w", err)
+	}
+	if q.insertUserStmt, err = db.PrepareContext(ctx, insertUser); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertUser: %w", err)
 	}
 	if q.insertWishStmt, err = db.PrepareContext(ctx, insertWish); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertWish: %w", err)
@@ -182,6 +254,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.integrationRefStmt, err = db.PrepareContext(ctx, integrationRef); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationRef: %w", err)
+	}
+	if q.integrationStateStmt, err = db.PrepareContext(ctx, integrationState); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationState: %w", err)
+	}
+	if q.integrationStatesStmt, err = db.PrepareContext(ctx, integrationStates); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationStates: %w", err)
 	}
 	if q.integrationsStmt, err = db.PrepareContext(ctx, integrations); err != nil {
 		return nil, fmt.Errorf("error preparing query Integrations: %w", err)
@@ -204,8 +282,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.keepNumbersStmt, err = db.PrepareContext(ctx, keepNumbers); err != nil {
 		return nil, fmt.Errorf("error preparing query KeepNumbers: %w", err)
 	}
+	if q.keepSessionStmt, err = db.PrepareContext(ctx, keepSession); err != nil {
+		return nil, fmt.Errorf("error preparing query KeepSession: %w", err)
+	}
 	if q.keyByHashStmt, err = db.PrepareContext(ctx, keyByHash); err != nil {
 		return nil, fmt.Errorf("error preparing query KeyByHash: %w", err)
+	}
+	if q.keyByIDStmt, err = db.PrepareContext(ctx, keyByID); err != nil {
+		return nil, fmt.Errorf("error preparing query KeyByID: %w", err)
 	}
 	if q.keysStmt, err = db.PrepareContext(ctx, keys); err != nil {
 		return nil, fmt.Errorf("error preparing query Keys: %w", err)
@@ -231,11 +315,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.noteFailuresStmt, err = db.PrepareContext(ctx, noteFailures); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteFailures: %w", err)
 	}
+	if q.noteKeyUsedStmt, err = db.PrepareContext(ctx, noteKeyUsed); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteKeyUsed: %w", err)
+	}
 	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
 	}
 	if q.noteReceiptStmt, err = db.PrepareContext(ctx, noteReceipt); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteReceipt: %w", err)
+	}
+	if q.noteSignInStmt, err = db.PrepareContext(ctx, noteSignIn); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteSignIn: %w", err)
 	}
 	if q.nthSkillStmt, err = db.PrepareContext(ctx, nthSkill); err != nil {
 		return nil, fmt.Errorf("error preparing query NthSkill: %w", err)
@@ -254,6 +344,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.openIntentsStmt, err = db.PrepareContext(ctx, openIntents); err != nil {
 		return nil, fmt.Errorf("error preparing query OpenIntents: %w", err)
+	}
+	if q.otherOwnerStmt, err = db.PrepareContext(ctx, otherOwner); err != nil {
+		return nil, fmt.Errorf("error preparing query OtherOwner: %w", err)
 	}
 	if q.outcomesStmt, err = db.PrepareContext(ctx, outcomes); err != nil {
 		return nil, fmt.Errorf("error preparing query Outcomes: %w", err)
@@ -281,6 +374,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.removeSandboxSkillStmt, err = db.PrepareContext(ctx, removeSandboxSkill); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveSandboxSkill: %w", err)
+	}
+	if q.renameEnvironmentStmt, err = db.PrepareContext(ctx, renameEnvironment); err != nil {
+		return nil, fmt.Errorf("error preparing query RenameEnvironment: %w", err)
 	}
 	if q.resealStmt, err = db.PrepareContext(ctx, reseal); err != nil {
 		return nil, fmt.Errorf("error preparing query Reseal: %w", err)
@@ -318,6 +414,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.seenBlocksStmt, err = db.PrepareContext(ctx, seenBlocks); err != nil {
 		return nil, fmt.Errorf("error preparing query SeenBlocks: %w", err)
 	}
+	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
+		return nil, fmt.Errorf("error preparing query Session: %w", err)
+	}
 	if q.setIntegrationAccountStmt, err = db.PrepareContext(ctx, setIntegrationAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationAccount: %w", err)
 	}
@@ -336,8 +435,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setSandboxWindowStmt, err = db.PrepareContext(ctx, setSandboxWindow); err != nil {
 		return nil, fmt.Errorf("error preparing query SetSandboxWindow: %w", err)
 	}
+	if q.setUserPasswordStmt, err = db.PrepareContext(ctx, setUserPassword); err != nil {
+		return nil, fmt.Errorf("error preparing query SetUserPassword: %w", err)
+	}
+	if q.setUserRoleStmt, err = db.PrepareContext(ctx, setUserRole); err != nil {
+		return nil, fmt.Errorf("error preparing query SetUserRole: %w", err)
+	}
+	if q.setupLinkGoodStmt, err = db.PrepareContext(ctx, setupLinkGood); err != nil {
+		return nil, fmt.Errorf("error preparing query SetupLinkGood: %w", err)
+	}
 	if q.skillCountStmt, err = db.PrepareContext(ctx, skillCount); err != nil {
 		return nil, fmt.Errorf("error preparing query SkillCount: %w", err)
+	}
+	if q.skillRowStmt, err = db.PrepareContext(ctx, skillRow); err != nil {
+		return nil, fmt.Errorf("error preparing query SkillRow: %w", err)
 	}
 	if q.startSyncStmt, err = db.PrepareContext(ctx, startSync); err != nil {
 		return nil, fmt.Errorf("error preparing query StartSync: %w", err)
@@ -360,11 +471,38 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.taskStmt, err = db.PrepareContext(ctx, task); err != nil {
 		return nil, fmt.Errorf("error preparing query Task: %w", err)
 	}
+	if q.taskBlocksStmt, err = db.PrepareContext(ctx, taskBlocks); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskBlocks: %w", err)
+	}
+	if q.taskDocumentStmt, err = db.PrepareContext(ctx, taskDocument); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskDocument: %w", err)
+	}
+	if q.taskExpiredInStmt, err = db.PrepareContext(ctx, taskExpiredIn); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskExpiredIn: %w", err)
+	}
+	if q.taskHeadStmt, err = db.PrepareContext(ctx, taskHead); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskHead: %w", err)
+	}
+	if q.taskHeadBySeqStmt, err = db.PrepareContext(ctx, taskHeadBySeq); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskHeadBySeq: %w", err)
+	}
+	if q.taskWhereStmt, err = db.PrepareContext(ctx, taskWhere); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskWhere: %w", err)
+	}
 	if q.touchTaskStmt, err = db.PrepareContext(ctx, touchTask); err != nil {
 		return nil, fmt.Errorf("error preparing query TouchTask: %w", err)
 	}
 	if q.unstartedTasksStmt, err = db.PrepareContext(ctx, unstartedTasks); err != nil {
 		return nil, fmt.Errorf("error preparing query UnstartedTasks: %w", err)
+	}
+	if q.userByIDStmt, err = db.PrepareContext(ctx, userByID); err != nil {
+		return nil, fmt.Errorf("error preparing query UserByID: %w", err)
+	}
+	if q.userByNameStmt, err = db.PrepareContext(ctx, userByName); err != nil {
+		return nil, fmt.Errorf("error preparing query UserByName: %w", err)
+	}
+	if q.usersStmt, err = db.PrepareContext(ctx, users); err != nil {
+		return nil, fmt.Errorf("error preparing query Users: %w", err)
 	}
 	if q.wantDrainStmt, err = db.PrepareContext(ctx, wantDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query WantDrain: %w", err)
@@ -374,6 +512,16 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.activityStmt != nil {
+		if cerr := q.activityStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing activityStmt: %w", cerr)
+		}
+	}
+	if q.addAttemptStmt != nil {
+		if cerr := q.addAttemptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addAttemptStmt: %w", cerr)
+		}
+	}
 	if q.addWaitingStmt != nil {
 		if cerr := q.addWaitingStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing addWaitingStmt: %w", cerr)
@@ -389,9 +537,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing anyPendingTaskStmt: %w", cerr)
 		}
 	}
+	if q.anyUserStmt != nil {
+		if cerr := q.anyUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing anyUserStmt: %w", cerr)
+		}
+	}
 	if q.askSkillStmt != nil {
 		if cerr := q.askSkillStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing askSkillStmt: %w", cerr)
+		}
+	}
+	if q.auditStmt != nil {
+		if cerr := q.auditStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditStmt: %w", cerr)
+		}
+	}
+	if q.auditOfStmt != nil {
+		if cerr := q.auditOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditOfStmt: %w", cerr)
 		}
 	}
 	if q.awayStmt != nil {
@@ -439,9 +602,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing closeTaskIntentsStmt: %w", cerr)
 		}
 	}
+	if q.countAttemptsStmt != nil {
+		if cerr := q.countAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countAttemptsStmt: %w", cerr)
+		}
+	}
+	if q.countCatalogueStmt != nil {
+		if cerr := q.countCatalogueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countCatalogueStmt: %w", cerr)
+		}
+	}
 	if q.countSkillsStmt != nil {
 		if cerr := q.countSkillsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countSkillsStmt: %w", cerr)
+		}
+	}
+	if q.deleteEnvironmentStmt != nil {
+		if cerr := q.deleteEnvironmentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteEnvironmentStmt: %w", cerr)
 		}
 	}
 	if q.deleteIntegrationStmt != nil {
@@ -449,9 +627,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteIntegrationStmt: %w", cerr)
 		}
 	}
+	if q.deleteKeysOfStmt != nil {
+		if cerr := q.deleteKeysOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteKeysOfStmt: %w", cerr)
+		}
+	}
 	if q.deleteOutcomesStmt != nil {
 		if cerr := q.deleteOutcomesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteOutcomesStmt: %w", cerr)
+		}
+	}
+	if q.deleteSetupLinksStmt != nil {
+		if cerr := q.deleteSetupLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteSetupLinksStmt: %w", cerr)
+		}
+	}
+	if q.deleteUserStmt != nil {
+		if cerr := q.deleteUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteUserStmt: %w", cerr)
 		}
 	}
 	if q.doubtSkillsAfterStmt != nil {
@@ -469,6 +662,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing drainWantedStmt: %w", cerr)
 		}
 	}
+	if q.dropAttemptsStmt != nil {
+		if cerr := q.dropAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropAttemptsStmt: %w", cerr)
+		}
+	}
+	if q.dropAuditStmt != nil {
+		if cerr := q.dropAuditStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropAuditStmt: %w", cerr)
+		}
+	}
 	if q.dropRemoteSkillStmt != nil {
 		if cerr := q.dropRemoteSkillStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropRemoteSkillStmt: %w", cerr)
@@ -479,6 +682,21 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropSeenStmt: %w", cerr)
 		}
 	}
+	if q.dropSessionStmt != nil {
+		if cerr := q.dropSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropSessionStmt: %w", cerr)
+		}
+	}
+	if q.dropSessionsStmt != nil {
+		if cerr := q.dropSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropSessionsStmt: %w", cerr)
+		}
+	}
+	if q.dropSetupLinksStmt != nil {
+		if cerr := q.dropSetupLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropSetupLinksStmt: %w", cerr)
+		}
+	}
 	if q.dueDrainsStmt != nil {
 		if cerr := q.dueDrainsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueDrainsStmt: %w", cerr)
@@ -487,6 +705,11 @@ func (q *Queries) Close() error {
 	if q.dueSyncsStmt != nil {
 		if cerr := q.dueSyncsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueSyncsStmt: %w", cerr)
+		}
+	}
+	if q.endSessionsStmt != nil {
+		if cerr := q.endSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSessionsStmt: %w", cerr)
 		}
 	}
 	if q.endSyncStmt != nil {
@@ -504,9 +727,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing environmentByNameOrIDStmt: %w", cerr)
 		}
 	}
+	if q.environmentInUseStmt != nil {
+		if cerr := q.environmentInUseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing environmentInUseStmt: %w", cerr)
+		}
+	}
 	if q.environmentsStmt != nil {
 		if cerr := q.environmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing environmentsStmt: %w", cerr)
+		}
+	}
+	if q.expireKeyStmt != nil {
+		if cerr := q.expireKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing expireKeyStmt: %w", cerr)
 		}
 	}
 	if q.expiredTaskStmt != nil {
@@ -519,6 +752,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing extendLeaseStmt: %w", cerr)
 		}
 	}
+	if q.failAuditStmt != nil {
+		if cerr := q.failAuditStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing failAuditStmt: %w", cerr)
+		}
+	}
 	if q.failUnstartedTaskStmt != nil {
 		if cerr := q.failUnstartedTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing failUnstartedTaskStmt: %w", cerr)
@@ -527,6 +765,11 @@ func (q *Queries) Close() error {
 	if q.finishTaskStmt != nil {
 		if cerr := q.finishTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing finishTaskStmt: %w", cerr)
+		}
+	}
+	if q.forgetAttemptsStmt != nil {
+		if cerr := q.forgetAttemptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetAttemptsStmt: %w", cerr)
 		}
 	}
 	if q.forgetExpiredStmt != nil {
@@ -552,6 +795,11 @@ func (q *Queries) Close() error {
 	if q.holdDrainStmt != nil {
 		if cerr := q.holdDrainStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdDrainStmt: %w", cerr)
+		}
+	}
+	if q.insertAuditStmt != nil {
+		if cerr := q.insertAuditStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertAuditStmt: %w", cerr)
 		}
 	}
 	if q.insertDrainStmt != nil {
@@ -589,6 +837,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertSeenStmt: %w", cerr)
 		}
 	}
+	if q.insertSetupLinkStmt != nil {
+		if cerr := q.insertSetupLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertSetupLinkStmt: %w", cerr)
+		}
+	}
 	if q.insertSyncStmt != nil {
 		if cerr := q.insertSyncStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertSyncStmt: %w", cerr)
@@ -607,6 +860,11 @@ func (q *Queries) Close() error {
 	if q.insertUnsureStmt != nil {
 		if cerr := q.insertUnsureStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertUnsureStmt: %w", cerr)
+		}
+	}
+	if q.insertUserStmt != nil {
+		if cerr := q.insertUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertUserStmt: %w", cerr)
 		}
 	}
 	if q.insertWishStmt != nil {
@@ -637,6 +895,16 @@ func (q *Queries) Close() error {
 	if q.integrationRefStmt != nil {
 		if cerr := q.integrationRefStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing integrationRefStmt: %w", cerr)
+		}
+	}
+	if q.integrationStateStmt != nil {
+		if cerr := q.integrationStateStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationStateStmt: %w", cerr)
+		}
+	}
+	if q.integrationStatesStmt != nil {
+		if cerr := q.integrationStatesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationStatesStmt: %w", cerr)
 		}
 	}
 	if q.integrationsStmt != nil {
@@ -674,9 +942,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing keepNumbersStmt: %w", cerr)
 		}
 	}
+	if q.keepSessionStmt != nil {
+		if cerr := q.keepSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keepSessionStmt: %w", cerr)
+		}
+	}
 	if q.keyByHashStmt != nil {
 		if cerr := q.keyByHashStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing keyByHashStmt: %w", cerr)
+		}
+	}
+	if q.keyByIDStmt != nil {
+		if cerr := q.keyByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keyByIDStmt: %w", cerr)
 		}
 	}
 	if q.keysStmt != nil {
@@ -719,6 +997,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing noteFailuresStmt: %w", cerr)
 		}
 	}
+	if q.noteKeyUsedStmt != nil {
+		if cerr := q.noteKeyUsedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteKeyUsedStmt: %w", cerr)
+		}
+	}
 	if q.noteMasterKeyStmt != nil {
 		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
@@ -727,6 +1010,11 @@ func (q *Queries) Close() error {
 	if q.noteReceiptStmt != nil {
 		if cerr := q.noteReceiptStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteReceiptStmt: %w", cerr)
+		}
+	}
+	if q.noteSignInStmt != nil {
+		if cerr := q.noteSignInStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteSignInStmt: %w", cerr)
 		}
 	}
 	if q.nthSkillStmt != nil {
@@ -757,6 +1045,11 @@ func (q *Queries) Close() error {
 	if q.openIntentsStmt != nil {
 		if cerr := q.openIntentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing openIntentsStmt: %w", cerr)
+		}
+	}
+	if q.otherOwnerStmt != nil {
+		if cerr := q.otherOwnerStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing otherOwnerStmt: %w", cerr)
 		}
 	}
 	if q.outcomesStmt != nil {
@@ -802,6 +1095,11 @@ func (q *Queries) Close() error {
 	if q.removeSandboxSkillStmt != nil {
 		if cerr := q.removeSandboxSkillStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing removeSandboxSkillStmt: %w", cerr)
+		}
+	}
+	if q.renameEnvironmentStmt != nil {
+		if cerr := q.renameEnvironmentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing renameEnvironmentStmt: %w", cerr)
 		}
 	}
 	if q.resealStmt != nil {
@@ -864,6 +1162,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing seenBlocksStmt: %w", cerr)
 		}
 	}
+	if q.sessionStmt != nil {
+		if cerr := q.sessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
+		}
+	}
 	if q.setIntegrationAccountStmt != nil {
 		if cerr := q.setIntegrationAccountStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setIntegrationAccountStmt: %w", cerr)
@@ -894,9 +1197,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setSandboxWindowStmt: %w", cerr)
 		}
 	}
+	if q.setUserPasswordStmt != nil {
+		if cerr := q.setUserPasswordStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setUserPasswordStmt: %w", cerr)
+		}
+	}
+	if q.setUserRoleStmt != nil {
+		if cerr := q.setUserRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setUserRoleStmt: %w", cerr)
+		}
+	}
+	if q.setupLinkGoodStmt != nil {
+		if cerr := q.setupLinkGoodStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setupLinkGoodStmt: %w", cerr)
+		}
+	}
 	if q.skillCountStmt != nil {
 		if cerr := q.skillCountStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing skillCountStmt: %w", cerr)
+		}
+	}
+	if q.skillRowStmt != nil {
+		if cerr := q.skillRowStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing skillRowStmt: %w", cerr)
 		}
 	}
 	if q.startSyncStmt != nil {
@@ -934,6 +1257,36 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing taskStmt: %w", cerr)
 		}
 	}
+	if q.taskBlocksStmt != nil {
+		if cerr := q.taskBlocksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskBlocksStmt: %w", cerr)
+		}
+	}
+	if q.taskDocumentStmt != nil {
+		if cerr := q.taskDocumentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskDocumentStmt: %w", cerr)
+		}
+	}
+	if q.taskExpiredInStmt != nil {
+		if cerr := q.taskExpiredInStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskExpiredInStmt: %w", cerr)
+		}
+	}
+	if q.taskHeadStmt != nil {
+		if cerr := q.taskHeadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskHeadStmt: %w", cerr)
+		}
+	}
+	if q.taskHeadBySeqStmt != nil {
+		if cerr := q.taskHeadBySeqStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskHeadBySeqStmt: %w", cerr)
+		}
+	}
+	if q.taskWhereStmt != nil {
+		if cerr := q.taskWhereStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskWhereStmt: %w", cerr)
+		}
+	}
 	if q.touchTaskStmt != nil {
 		if cerr := q.touchTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing touchTaskStmt: %w", cerr)
@@ -942,6 +1295,21 @@ func (q *Queries) Close() error {
 	if q.unstartedTasksStmt != nil {
 		if cerr := q.unstartedTasksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unstartedTasksStmt: %w", cerr)
+		}
+	}
+	if q.userByIDStmt != nil {
+		if cerr := q.userByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing userByIDStmt: %w", cerr)
+		}
+	}
+	if q.userByNameStmt != nil {
+		if cerr := q.userByNameStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing userByNameStmt: %w", cerr)
+		}
+	}
+	if q.usersStmt != nil {
+		if cerr := q.usersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usersStmt: %w", cerr)
 		}
 	}
 	if q.wantDrainStmt != nil {
@@ -988,10 +1356,15 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                         DBTX
 	tx                         *sql.Tx
+	activityStmt               *sql.Stmt
+	addAttemptStmt             *sql.Stmt
 	addWaitingStmt             *sql.Stmt
 	anyIntentStmt              *sql.Stmt
 	anyPendingTaskStmt         *sql.Stmt
+	anyUserStmt                *sql.Stmt
 	askSkillStmt               *sql.Stmt
+	auditStmt                  *sql.Stmt
+	auditOfStmt                *sql.Stmt
 	awayStmt                   *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
@@ -1001,29 +1374,46 @@ type Queries struct {
 	closeIntentStmt            *sql.Stmt
 	closeOpenIntentsStmt       *sql.Stmt
 	closeTaskIntentsStmt       *sql.Stmt
+	countAttemptsStmt          *sql.Stmt
+	countCatalogueStmt         *sql.Stmt
 	countSkillsStmt            *sql.Stmt
+	deleteEnvironmentStmt      *sql.Stmt
 	deleteIntegrationStmt      *sql.Stmt
+	deleteKeysOfStmt           *sql.Stmt
 	deleteOutcomesStmt         *sql.Stmt
+	deleteSetupLinksStmt       *sql.Stmt
+	deleteUserStmt             *sql.Stmt
 	doubtSkillsAfterStmt       *sql.Stmt
 	doubtSkillsUpToStmt        *sql.Stmt
 	drainWantedStmt            *sql.Stmt
+	dropAttemptsStmt           *sql.Stmt
+	dropAuditStmt              *sql.Stmt
 	dropRemoteSkillStmt        *sql.Stmt
 	dropSeenStmt               *sql.Stmt
+	dropSessionStmt            *sql.Stmt
+	dropSessionsStmt           *sql.Stmt
+	dropSetupLinksStmt         *sql.Stmt
 	dueDrainsStmt              *sql.Stmt
 	dueSyncsStmt               *sql.Stmt
+	endSessionsStmt            *sql.Stmt
 	endSyncStmt                *sql.Stmt
 	endedTasksStmt             *sql.Stmt
 	environmentByNameOrIDStmt  *sql.Stmt
+	environmentInUseStmt       *sql.Stmt
 	environmentsStmt           *sql.Stmt
+	expireKeyStmt              *sql.Stmt
 	expiredTaskStmt            *sql.Stmt
 	extendLeaseStmt            *sql.Stmt
+	failAuditStmt              *sql.Stmt
 	failUnstartedTaskStmt      *sql.Stmt
 	finishTaskStmt             *sql.Stmt
+	forgetAttemptsStmt         *sql.Stmt
 	forgetExpiredStmt          *sql.Stmt
 	forgetFailuresStmt         *sql.Stmt
 	forgetReceiptsStmt         *sql.Stmt
 	giveLeaseBackStmt          *sql.Stmt
 	holdDrainStmt              *sql.Stmt
+	insertAuditStmt            *sql.Stmt
 	insertDrainStmt            *sql.Stmt
 	insertEnvironmentStmt      *sql.Stmt
 	insertIntegrationStmt      *sql.Stmt
@@ -1031,16 +1421,20 @@ type Queries struct {
 	insertOutcomesStmt         *sql.Stmt
 	insertSandboxAccountStmt   *sql.Stmt
 	insertSeenStmt             *sql.Stmt
+	insertSetupLinkStmt        *sql.Stmt
 	insertSyncStmt             *sql.Stmt
 	insertTaskStmt             *sql.Stmt
 	insertTaskItemsStmt        *sql.Stmt
 	insertUnsureStmt           *sql.Stmt
+	insertUserStmt             *sql.Stmt
 	insertWishStmt             *sql.Stmt
 	integrationStmt            *sql.Stmt
 	integrationDeletedStmt     *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
 	integrationForWishStmt     *sql.Stmt
 	integrationRefStmt         *sql.Stmt
+	integrationStateStmt       *sql.Stmt
+	integrationStatesStmt      *sql.Stmt
 	integrationsStmt           *sql.Stmt
 	interactionStmt            *sql.Stmt
 	itemBlocksStmt             *sql.Stmt
@@ -1048,7 +1442,9 @@ type Queries struct {
 	jobsStmt                   *sql.Stmt
 	keepMasterKeyStmt          *sql.Stmt
 	keepNumbersStmt            *sql.Stmt
+	keepSessionStmt            *sql.Stmt
 	keyByHashStmt              *sql.Stmt
+	keyByIDStmt                *sql.Stmt
 	keysStmt                   *sql.Stmt
 	leaseStateStmt             *sql.Stmt
 	markIntegrationInvalidStmt *sql.Stmt
@@ -1057,14 +1453,17 @@ type Queries struct {
 	moveSyncStmt               *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	noteFailuresStmt           *sql.Stmt
+	noteKeyUsedStmt            *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
 	noteReceiptStmt            *sql.Stmt
+	noteSignInStmt             *sql.Stmt
 	nthSkillStmt               *sql.Stmt
 	oldestOverdueTaskStmt      *sql.Stmt
 	oldestPendingStmt          *sql.Stmt
 	oldestTaskStmt             *sql.Stmt
 	openIntentStmt             *sql.Stmt
 	openIntentsStmt            *sql.Stmt
+	otherOwnerStmt             *sql.Stmt
 	outcomesStmt               *sql.Stmt
 	overdueDrainsStmt          *sql.Stmt
 	overdueTasksStmt           *sql.Stmt
@@ -1074,6 +1473,7 @@ type Queries struct {
 	remoteSkillByIDStmt        *sql.Stmt
 	removeInteractionsStmt     *sql.Stmt
 	removeSandboxSkillStmt     *sql.Stmt
+	renameEnvironmentStmt      *sql.Stmt
 	resealStmt                 *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
@@ -1086,13 +1486,18 @@ type Queries struct {
 	sandboxWindowStmt          *sql.Stmt
 	sealedStmt                 *sql.Stmt
 	seenBlocksStmt             *sql.Stmt
+	sessionStmt                *sql.Stmt
 	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationPolicyStmt   *sql.Stmt
 	setIntegrationSettingsStmt *sql.Stmt
 	setNotifiedStmt            *sql.Stmt
 	setSandboxWindowStmt       *sql.Stmt
+	setUserPasswordStmt        *sql.Stmt
+	setUserRoleStmt            *sql.Stmt
+	setupLinkGoodStmt          *sql.Stmt
 	skillCountStmt             *sql.Stmt
+	skillRowStmt               *sql.Stmt
 	startSyncStmt              *sql.Stmt
 	startTaskStmt              *sql.Stmt
 	startedTasksStmt           *sql.Stmt
@@ -1100,8 +1505,17 @@ type Queries struct {
 	syncHealthStmt             *sql.Stmt
 	syncOfStmt                 *sql.Stmt
 	taskStmt                   *sql.Stmt
+	taskBlocksStmt             *sql.Stmt
+	taskDocumentStmt           *sql.Stmt
+	taskExpiredInStmt          *sql.Stmt
+	taskHeadStmt               *sql.Stmt
+	taskHeadBySeqStmt          *sql.Stmt
+	taskWhereStmt              *sql.Stmt
 	touchTaskStmt              *sql.Stmt
 	unstartedTasksStmt         *sql.Stmt
+	userByIDStmt               *sql.Stmt
+	userByNameStmt             *sql.Stmt
+	usersStmt                  *sql.Stmt
 	wantDrainStmt              *sql.Stmt
 }
 
@@ -1109,10 +1523,15 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                         tx,
 		tx:                         tx,
+		activityStmt:               q.activityStmt,
+		addAttemptStmt:             q.addAttemptStmt,
 		addWaitingStmt:             q.addWaitingStmt,
 		anyIntentStmt:              q.anyIntentStmt,
 		anyPendingTaskStmt:         q.anyPendingTaskStmt,
+		anyUserStmt:                q.anyUserStmt,
 		askSkillStmt:               q.askSkillStmt,
+		auditStmt:                  q.auditStmt,
+		auditOfStmt:                q.auditOfStmt,
 		awayStmt:                   q.awayStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
@@ -1122,29 +1541,46 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		closeIntentStmt:            q.closeIntentStmt,
 		closeOpenIntentsStmt:       q.closeOpenIntentsStmt,
 		closeTaskIntentsStmt:       q.closeTaskIntentsStmt,
+		countAttemptsStmt:          q.countAttemptsStmt,
+		countCatalogueStmt:         q.countCatalogueStmt,
 		countSkillsStmt:            q.countSkillsStmt,
+		deleteEnvironmentStmt:      q.deleteEnvironmentStmt,
 		deleteIntegrationStmt:      q.deleteIntegrationStmt,
+		deleteKeysOfStmt:           q.deleteKeysOfStmt,
 		deleteOutcomesStmt:         q.deleteOutcomesStmt,
+		deleteSetupLinksStmt:       q.deleteSetupLinksStmt,
+		deleteUserStmt:             q.deleteUserStmt,
 		doubtSkillsAfterStmt:       q.doubtSkillsAfterStmt,
 		doubtSkillsUpToStmt:        q.doubtSkillsUpToStmt,
 		drainWantedStmt:            q.drainWantedStmt,
+		dropAttemptsStmt:           q.dropAttemptsStmt,
+		dropAuditStmt:              q.dropAuditStmt,
 		dropRemoteSkillStmt:        q.dropRemoteSkillStmt,
 		dropSeenStmt:               q.dropSeenStmt,
+		dropSessionStmt:            q.dropSessionStmt,
+		dropSessionsStmt:           q.dropSessionsStmt,
+		dropSetupLinksStmt:         q.dropSetupLinksStmt,
 		dueDrainsStmt:              q.dueDrainsStmt,
 		dueSyncsStmt:               q.dueSyncsStmt,
+		endSessionsStmt:            q.endSessionsStmt,
 		endSyncStmt:                q.endSyncStmt,
 		endedTasksStmt:             q.endedTasksStmt,
 		environmentByNameOrIDStmt:  q.environmentByNameOrIDStmt,
+		environmentInUseStmt:       q.environmentInUseStmt,
 		environmentsStmt:           q.environmentsStmt,
+		expireKeyStmt:              q.expireKeyStmt,
 		expiredTaskStmt:            q.expiredTaskStmt,
 		extendLeaseStmt:            q.extendLeaseStmt,
+		failAuditStmt:              q.failAuditStmt,
 		failUnstartedTaskStmt:      q.failUnstartedTaskStmt,
 		finishTaskStmt:             q.finishTaskStmt,
+		forgetAttemptsStmt:         q.forgetAttemptsStmt,
 		forgetExpiredStmt:          q.forgetExpiredStmt,
 		forgetFailuresStmt:         q.forgetFailuresStmt,
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		giveLeaseBackStmt:          q.giveLeaseBackStmt,
 		holdDrainStmt:              q.holdDrainStmt,
+		insertAuditStmt:            q.insertAuditStmt,
 		insertDrainStmt:            q.insertDrainStmt,
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
 		insertIntegrationStmt:      q.insertIntegrationStmt,
@@ -1152,16 +1588,20 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertOutcomesStmt:         q.insertOutcomesStmt,
 		insertSandboxAccountStmt:   q.insertSandboxAccountStmt,
 		insertSeenStmt:             q.insertSeenStmt,
+		insertSetupLinkStmt:        q.insertSetupLinkStmt,
 		insertSyncStmt:             q.insertSyncStmt,
 		insertTaskStmt:             q.insertTaskStmt,
 		insertTaskItemsStmt:        q.insertTaskItemsStmt,
 		insertUnsureStmt:           q.insertUnsureStmt,
+		insertUserStmt:             q.insertUserStmt,
 		insertWishStmt:             q.insertWishStmt,
 		integrationStmt:            q.integrationStmt,
 		integrationDeletedStmt:     q.integrationDeletedStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
 		integrationForWishStmt:     q.integrationForWishStmt,
 		integrationRefStmt:         q.integrationRefStmt,
+		integrationStateStmt:       q.integrationStateStmt,
+		integrationStatesStmt:      q.integrationStatesStmt,
 		integrationsStmt:           q.integrationsStmt,
 		interactionStmt:            q.interactionStmt,
 		itemBlocksStmt:             q.itemBlocksStmt,
@@ -1169,7 +1609,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		jobsStmt:                   q.jobsStmt,
 		keepMasterKeyStmt:          q.keepMasterKeyStmt,
 		keepNumbersStmt:            q.keepNumbersStmt,
+		keepSessionStmt:            q.keepSessionStmt,
 		keyByHashStmt:              q.keyByHashStmt,
+		keyByIDStmt:                q.keyByIDStmt,
 		keysStmt:                   q.keysStmt,
 		leaseStateStmt:             q.leaseStateStmt,
 		markIntegrationInvalidStmt: q.markIntegrationInvalidStmt,
@@ -1178,14 +1620,17 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		moveSyncStmt:               q.moveSyncStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		noteFailuresStmt:           q.noteFailuresStmt,
+		noteKeyUsedStmt:            q.noteKeyUsedStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
 		noteReceiptStmt:            q.noteReceiptStmt,
+		noteSignInStmt:             q.noteSignInStmt,
 		nthSkillStmt:               q.nthSkillStmt,
 		oldestOverdueTaskStmt:      q.oldestOverdueTaskStmt,
 		oldestPendingStmt:          q.oldestPendingStmt,
 		oldestTaskStmt:             q.oldestTaskStmt,
 		openIntentStmt:             q.openIntentStmt,
 		openIntentsStmt:            q.openIntentsStmt,
+		otherOwnerStmt:             q.otherOwnerStmt,
 		outcomesStmt:               q.outcomesStmt,
 		overdueDrainsStmt:          q.overdueDrainsStmt,
 		overdueTasksStmt:           q.overdueTasksStmt,
@@ -1195,6 +1640,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		remoteSkillByIDStmt:        q.remoteSkillByIDStmt,
 		removeInteractionsStmt:     q.removeInteractionsStmt,
 		removeSandboxSkillStmt:     q.removeSandboxSkillStmt,
+		renameEnvironmentStmt:      q.renameEnvironmentStmt,
 		resealStmt:                 q.resealStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
@@ -1207,13 +1653,18 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sandboxWindowStmt:          q.sandboxWindowStmt,
 		sealedStmt:                 q.sealedStmt,
 		seenBlocksStmt:             q.seenBlocksStmt,
+		sessionStmt:                q.sessionStmt,
 		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationPolicyStmt:   q.setIntegrationPolicyStmt,
 		setIntegrationSettingsStmt: q.setIntegrationSettingsStmt,
 		setNotifiedStmt:            q.setNotifiedStmt,
 		setSandboxWindowStmt:       q.setSandboxWindowStmt,
+		setUserPasswordStmt:        q.setUserPasswordStmt,
+		setUserRoleStmt:            q.setUserRoleStmt,
+		setupLinkGoodStmt:          q.setupLinkGoodStmt,
 		skillCountStmt:             q.skillCountStmt,
+		skillRowStmt:               q.skillRowStmt,
 		startSyncStmt:              q.startSyncStmt,
 		startTaskStmt:              q.startTaskStmt,
 		startedTasksStmt:           q.startedTasksStmt,
@@ -1221,8 +1672,17 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		syncHealthStmt:             q.syncHealthStmt,
 		syncOfStmt:                 q.syncOfStmt,
 		taskStmt:                   q.taskStmt,
+		taskBlocksStmt:             q.taskBlocksStmt,
+		taskDocumentStmt:           q.taskDocumentStmt,
+		taskExpiredInStmt:          q.taskExpiredInStmt,
+		taskHeadStmt:               q.taskHeadStmt,
+		taskHeadBySeqStmt:          q.taskHeadBySeqStmt,
+		taskWhereStmt:              q.taskWhereStmt,
 		touchTaskStmt:              q.touchTaskStmt,
 		unstartedTasksStmt:         q.unstartedTasksStmt,
+		userByIDStmt:               q.userByIDStmt,
+		userByNameStmt:             q.userByNameStmt,
+		usersStmt:                  q.usersStmt,
 		wantDrainStmt:              q.wantDrainStmt,
 	}
 }

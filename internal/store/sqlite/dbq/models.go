@@ -8,6 +8,19 @@ import (
 	"database/sql"
 )
 
+type Audit struct {
+	ID            string
+	EnvironmentID string
+	At            int64
+	UserID        string
+	UserName      string
+	Address       string
+	Action        string
+	Target        string
+	Detail        string
+	Failed        string
+}
+
 type Environment struct {
 	ID        string
 	Name      string
@@ -51,4 +64,14 @@ type Sync struct {
 	EndedAt     sql.NullInt64
 	SucceededAt sql.NullInt64
 	Error       sql.NullString
+}
+
+type User struct {
+	ID         string
+	Name       string
+	Role       int64
+	Password   string
+	Generation int64
+	CreatedAt  int64
+	SignedInAt sql.NullInt64
 }

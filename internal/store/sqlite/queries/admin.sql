@@ -8,19 +8,20 @@ SELECT id, name, created_at FROM environments ORDER BY created_at, id;
 SELECT id, name, created_at FROM environments WHERE id = sqlc.arg(key) OR name = sqlc.arg(key) LIMIT 1;
 
 -- name: InsertKey :exec
-INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at, scopes, addresses, created_by, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: Keys :many
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from FROM api_keys
 WHERE CAST(sqlc.arg(environment) AS TEXT) = '' OR environment_id = CAST(sqlc.arg(environment) AS TEXT)
 ORDER BY created_at, id;
 
 -- name: KeyByHash :one
-SELECT id, environment_id, name, prefix, created_at, revoked_at FROM api_keys WHERE hash = ?;
+SELECT id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from FROM api_keys WHERE hash = ?;
 
 -- name: RevokeKey :one
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, sqlc.arg(now)) WHERE id = sqlc.arg(id)
-RETURNING id, environment_id, name, prefix, created_at, revoked_at;
+RETURNING id, environment_id, name, prefix, created_at, revoked_at, scopes, addresses, created_by, expires_at, last_used_at, last_used_from;
 
 -- name: InsertIntegration :one
 INSERT INTO integrations (id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, credentials, created_at,

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+)
+
+// TaskHead is a task without its items and results.
+type TaskHead struct {
+	skill.Task
+	Ref           int64 // the store's own key; 0 of a task that has ended, on some
+	IntegrationID string
+	Tool          string
+	Customer      string
+	KeyID         string // the API key that sent it, or "user:" and a user's id
+	Status        skill.TaskStatus
+	Items         int
+	Done          int
+	Counts        skill.Counts
+	Started       bool
+	Attempt       int
+	Rewrite       bool
+	Deadline      time.Time // zero where it is not known any more
+	CompletedAt   time.Time // zero while it goes on
+}
+
+// TaskState is what a list of tasks may be limited to.
+type TaskState uint8
+
+// The states.
+const (
+	AnyTask      TaskState = iota
+	GoingOn                // not ended
+	Done                   // ended as COMPLETED, with failures or without
+	WithFailures           // at least one item failed
+	AllFailed              // ended as FAILED
+)
+
+// TaskFilter asks for a part of the tasks, newest first.
+type TaskFilter struct {
+	EnvironmentID string
+	IntegrationID string // empty: all
+	State         TaskState
+	// Before and From are bounds by id, which begins with the time: older than Before, not older than From. Empty: none.
+	Before, From string
+	Limit        int
+}
+
+// TaskContent is what a task was about. Of a task that goes on there are the outcomes so far, of an ended one its document.
+type TaskContent struct {
+	Items    []skill.Item
+	Runs     []Run
+	Document []byte
+}
+
+// SkillRow is a skill of the catalogue.
+type SkillRow struct {
+	ID            string
+	IntegrationID string
+	Tool          string
+	Customer      string
+	OriginID      string
+	RemoteID      string
+	Name          string
+	Status        skill.Status
+	Known         bool // what the tool holds is known, and as it was asked for
+	Unsure        bool
+	WrittenAt     time.Time // zero: never
+	WrittenBy     string    // the task, where it is known
+	ErrorCode     skill.Code
+	ErrorMessage  string
+	ErrorAt       time.Time // zero: the last attempt did not fail
+}
+
+// CatalogueState is what a list of skills may be limited to.
+type CatalogueState uint8
+
+// The states.
+const (
+	AnySkill CatalogueState = iota
+	Refused                 // the last attempt failed
+	Unsure                  // nobody told what became of the last attempt
+	Retired                 // inactive
+)
+
+// SkillFilter asks for a part of the catalogue, in the order of integration and origin_id.
+type SkillFilter struct {
+	EnvironmentID string
+	IntegrationID string // empty: all
+	State         CatalogueState
+	// OriginID is the beginning of the origin_id. It asks for an integration.
+	OriginID string
+	// Words all stand in the name, in any form of it.
+	Words []string
+	// After is where the last page ended.
+	After SkillCursor
+	Limit int
+	// Examine is how many rows may be looked at.
+	Examine int
+}
+
+// SkillCursor is a place in the catalogue. The zero one is its beginning.
+type SkillCursor struct {
+	Ref      int64 // the store's own key of the integration
+	OriginID string
+}
+
+// SkillPage is a part of the catalogue.
+type SkillPage struct {
+	Skills []SkillRow
+	// Next is where to go on, if there may be more.
+	Next SkillCursor
+	More bool
+	// Cut: it ended because enough rows were looked at, not because the page was full.
+	Cut bool
+}
+
+// CatalogueCount is how an integration's catalogue is.
+type CatalogueCount struct{ Total, InStep, Refused, Unsure int }
+
+// ActivityHour is what became of items of an integration within an hour, by the tasks that ended in it.
+type ActivityHour struct {
+	IntegrationID string
+	Hour          time.Time
+	Tasks         int
+	Counts        skill.Counts
+	SucceededAt   time.Time // when the last task ended of which something is in the tool; zero: none
+}
+
+// IntegrationState is an integration and what it is doing.
+type IntegrationState struct {
+	Integration
+	Ref     int64 // the store's own key
+	Pending int   // unfinished tasks
+	Waiting int   // their items
+	Leased  bool  // a process works on it
+	// Hold is how long the tool asked to be left alone from now on, Paced until when the next call may come at its rate.
+	Hold, Paced time.Duration
+	Oldest      *TaskHead // of the unfinished tasks; nil: none
+}
+
+// IntegrationFilter asks for a part of the integrations, oldest first.
+type IntegrationFilter struct {
+	EnvironmentID string
+	Text          string // in the customer's name or the id; empty: all
+	After         int64  // IntegrationState.Ref
+	Limit         int
+}
+
+// Pages is what the dashboard shows.
+type Pages interface {
+	// ListTasks of an environment. A filter that few tasks pass is answered by an index of its own.
+	ListTasks(ctx context.Context, f TaskFilter) ([]TaskHead, error)
+	// TaskHead finds a task of that environment, or gives ErrNotFound, which is an *ExpiredError if retention removed it.
+	TaskHead(ctx context.Context, environmentID, taskID string) (TaskHead, error)
+	// TaskEnvironment tells in which environment a task is.
+	TaskEnvironment(ctx context.Context, taskID string) (string, error)
+	// TaskContent of a task that TaskHead found.
+	TaskContent(ctx context.Context, head TaskHead) (TaskContent, error)
+
+	Catalogue(ctx context.Context, f SkillFilter) (SkillPage, error)
+	// CatalogueSkill finds one skill of that environment.
+	CatalogueSkill(ctx context.Context, environmentID, integrationID, originID string) (SkillRow, error)
+	// CountCatalogue counts by integration. It reads the whole catalogue: seconds, for millions of skills.
+	CountCatalogue(ctx context.Context, environmentID string) (map[string]CatalogueCount, error)
+
+	// Activity of an environment from that long ago on.
+	Activity(ctx context.Context, environmentID string, within time.Duration) ([]ActivityHour, error)
+	IntegrationStates(ctx context.Context, f IntegrationFilter) ([]IntegrationState, error)
+	// IntegrationState of that environment; also of a deleted one.
+	IntegrationState(ctx context.Context, environmentID, id string) (IntegrationState, error)
+}
+
+// Behind is a text that sorts, bytewise, behind everything that begins so, and before everything else that is behind it.
+func Behind(prefix string) string {
+	runes := []rune(prefix)
+	for i := len(runes) - 1; i >= 0; i-- {
+		if next := runes[i] + 1; next <= unicode.MaxRune {
+			if next == 0xd800 { // these are no characters
+				next = 0xe000
+			}
+			return string(append(runes[:i:i], next))
+		}
+	}
+	return string(unicode.MaxRune) + prefix
+}
+
+// EscapeLike lets a text stand for itself in a LIKE whose escape is a backslash.
+func EscapeLike(text string) string {
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text)
+}

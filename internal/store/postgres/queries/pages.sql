@@ -1,0 +1,66 @@
+-- name: TaskHead :one
+-- Of the two tables a task is in exactly one, whenever this looks.
+SELECT 0::bigint AS seq, t.id, t.key_id, t.status, t.items, t.items AS done, t.written, t.unchanged, t.failed, true AS started, 0::integer AS attempt, t.rewrite,
+  t.created_at, 'epoch'::timestamptz AS deadline, t.completed_at, i.id AS integration_id, i.tool, i.name AS customer
+FROM results t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = @id AND i.environment_id = @environment
+UNION ALL
+SELECT t.seq, t.id, t.key_id, 0::smallint, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
+  t.created_at, t.deadline, 'epoch'::timestamptz, i.id, i.tool, i.name
+FROM tasks t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = @id AND i.environment_id = @environment;
+
+-- name: TaskWhere :one
+SELECT i.environment_id FROM integrations i
+WHERE i.seq = (SELECT integration FROM results WHERE results.id = @id UNION ALL SELECT integration FROM tasks WHERE tasks.id = @id LIMIT 1);
+
+-- name: TaskExpiredIn :one
+SELECT e.expired_at FROM expired e JOIN integrations i ON i.seq = e.integration
+WHERE e.id = @id AND i.environment_id = @environment;
+
+-- name: EndedContent :one
+SELECT document, blocks FROM results WHERE id = @id;
+
+-- name: TaskBlocks :many
+SELECT start, block FROM task_items WHERE task = @task ORDER BY start;
+
+-- name: Activity :many
+-- A task ends within a time that its id does not know: so the ids begin somewhat earlier.
+SELECT i.id AS integration_id, date_trunc('hour', t.completed_at, 'UTC')::timestamptz AS hour, count(*) AS tasks, sum(t.written)::bigint AS written,
+  sum(t.unchanged)::bigint AS unchanged, sum(t.failed)::bigint AS failed,
+  coalesce(max(t.completed_at) FILTER (WHERE t.written + t.unchanged > 0), 'epoch')::timestamptz AS succeeded_at
+FROM integrations i JOIN results t ON t.integration = i.seq
+WHERE i.environment_id = @environment AND t.id >= @first_id AND t.completed_at >= @since::timestamptz
+GROUP BY i.id, date_trunc('hour', t.completed_at, 'UTC');
+
+-- name: IntegrationStates :many
+SELECT sqlc.embed(i), (d.until > clock())::boolean AS leased, d.resume_at, d.paced_until, d.pending, d.waiting, clock()::timestamptz AS now,
+  coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq ORDER BY t.seq LIMIT 1), 0)::bigint AS oldest
+FROM integrations i JOIN drains d ON d.integration = i.seq
+WHERE i.environment_id = @environment AND i.deleted_at IS NULL AND i.seq > @after
+  AND (@text::text = '' OR strpos(lower(i.name), @text::text) > 0 OR strpos(lower(i.id), @text::text) > 0)
+ORDER BY i.seq LIMIT @most;
+
+-- name: IntegrationState :one
+SELECT sqlc.embed(i), (d.until > clock())::boolean AS leased, d.resume_at, d.paced_until, d.pending, d.waiting, clock()::timestamptz AS now,
+  coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq ORDER BY t.seq LIMIT 1), 0)::bigint AS oldest
+FROM integrations i JOIN drains d ON d.integration = i.seq
+WHERE i.environment_id = @environment AND i.id = @id;
+
+-- name: TaskHeadBySeq :one
+SELECT t.seq, t.id, t.key_id, 0::smallint AS status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
+  t.created_at, t.deadline, 'epoch'::timestamptz AS completed_at, i.id AS integration_id, i.tool, i.name AS customer
+FROM tasks t JOIN integrations i ON i.seq = t.integration
+WHERE t.seq = @seq;
+
+-- name: SkillRow :one
+SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
+  s.error_at, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
+FROM skills s JOIN integrations i ON i.seq = s.integration
+WHERE i.environment_id = @environment AND i.id = @integration AND s.origin_id = @origin_id;
+
+-- name: CountCatalogue :many
+SELECT i.id AS integration_id, count(*) AS total, count(s.hash) AS in_step, count(s.error_at) AS refused, count(*) FILTER (WHERE s.unsure) AS unsure
+FROM skills s JOIN integrations i ON i.seq = s.integration
+WHERE i.environment_id = @environment AND i.deleted_at IS NULL
+GROUP BY i.id;

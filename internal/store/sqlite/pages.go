@@ -1,0 +1,330 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
+)
+
+// The lists below are put together from their filter, so that each finds the index that was made for it. What stands in the
+// text are constants of this file; what comes from outside are parameters.
+
+const taskColumns = `t.seq, t.id, t.key_id, t.status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
+	t.created_at, t.deadline, t.completed_at, i.id, i.tool, i.name`
+
+// ListTasks implements store.Pages.
+func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.TaskHead, error) {
+	before := cmp.Or(f.Before, lastID)
+	condition := map[store.TaskState]string{
+		store.AnyTask: "", store.GoingOn: "AND %[1]s.status = 0", store.Done: "AND %[1]s.status = 1",
+		store.WithFailures: "AND %[1]s.failed > 0", store.AllFailed: "AND %[1]s.status = 2",
+	}[f.State]
+	of := func(table string) string {
+		if condition == "" {
+			return ""
+		}
+		return fmt.Sprintf(condition, table)
+	}
+	// Of each integration no more rows are read than the page has: from the newest down to the last that could be on it.
+	// Unfinished tasks have an index by their number, which is in the same order.
+	key, upper := "id", "?2"
+	if f.State == store.GoingOn {
+		key, upper = "seq", "1 + coalesce((SELECT b.seq FROM tasks b WHERE b.id < ?2 ORDER BY b.id DESC LIMIT 1), -1)"
+	}
+	query := fmt.Sprintf(`SELECT %[1]s FROM (
+		SELECT x.seq AS seq, x.%[2]s AS place FROM integrations i JOIN tasks x ON x.integration = i.seq
+		WHERE i.environment_id = ?1 AND (?4 = '' OR i.id = ?4) AND x.%[2]s < %[3]s %[4]s AND x.%[2]s >= coalesce((
+			SELECT y.%[2]s FROM tasks y WHERE y.integration = i.seq AND y.%[2]s < %[3]s %[5]s ORDER BY y.%[2]s DESC LIMIT 1 OFFSET ?5 - 1
+		), '')
+		ORDER BY x.%[2]s DESC LIMIT ?5
+	) p JOIN tasks t ON t.seq = p.seq JOIN integrations i ON i.seq = t.integration
+	WHERE t.id >= ?3 ORDER BY t.id DESC`, taskColumns, key, upper, of("x"), of("y"))
+	if f.State == store.GoingOn {
+		query = strings.Replace(query, "), '')", "), 0)", 1)
+	}
+	rows, err := s.read.QueryContext(ctx, query, f.EnvironmentID, before, f.From, f.IntegrationID, f.Limit)
+	if err != nil {
+		return nil, fault(fmt.Errorf("list tasks: %w", err))
+	}
+	defer rows.Close()
+	var list []store.TaskHead
+	for rows.Next() {
+		var r dbq.TaskHeadRow
+		if err := rows.Scan(&r.Seq, &r.ID, &r.KeyID, &r.Status, &r.Items, &r.Done, &r.Written, &r.Unchanged, &r.Failed, &r.Started, &r.Attempt,
+			&r.Rewrite, &r.CreatedAt, &r.Deadline, &r.CompletedAt, &r.IntegrationID, &r.Tool, &r.Customer); err != nil {
+			return nil, fault(fmt.Errorf("list tasks: %w", err))
+		}
+		list = append(list, taskHead(r))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fault(fmt.Errorf("list tasks: %w", err))
+	}
+	return list, nil
+}
+
+func taskHead(r dbq.TaskHeadRow) store.TaskHead {
+	return store.TaskHead{
+		Task: skill.Task{ID: r.ID, CreatedAt: fromMillis(r.CreatedAt)}, Ref: r.Seq,
+		IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, KeyID: r.KeyID,
+		Status: skill.TaskStatus(r.Status), Items: int(r.Items), Done: int(r.Done),
+		Counts:  skill.Counts{Written: int(r.Written), Unchanged: int(r.Unchanged), Failed: int(r.Failed)},
+		Started: r.Started != 0, Attempt: int(r.Attempt), Rewrite: r.Rewrite != 0,
+		Deadline: fromMillis(r.Deadline), CompletedAt: fromNullMillis(r.CompletedAt),
+	}
+}
+
+// TaskHead implements store.Pages.
+func (s *Store) TaskHead(ctx context.Context, environmentID, taskID string) (store.TaskHead, error) {
+	row, err := s.queries.TaskHead(ctx, dbq.TaskHeadParams{ID: taskID, Environment: environmentID})
+	if errors.Is(err, sql.ErrNoRows) {
+		var at int64
+		if at, err = s.queries.TaskExpiredIn(ctx, dbq.TaskExpiredInParams{ID: taskID, Environment: environmentID}); err == nil {
+			err = &store.ExpiredError{At: fromMillis(at)}
+		}
+	}
+	if err != nil {
+		return store.TaskHead{}, fmt.Errorf("task %s: %w", taskID, missing(err))
+	}
+	return taskHead(row), nil
+}
+
+// TaskEnvironment implements store.Pages.
+func (s *Store) TaskEnvironment(ctx context.Context, taskID string) (string, error) {
+	id, err := s.queries.TaskWhere(ctx, taskID)
+	if err != nil {
+		return "", fmt.Errorf("environment of task %s: %w", taskID, missing(err))
+	}
+	return id, nil
+}
+
+// TaskContent implements store.Pages.
+func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.TaskContent, err error) {
+	fail := func(err error) (store.TaskContent, error) {
+		return store.TaskContent{}, fmt.Errorf("content of task %s: %w", head.ID, missing(err))
+	}
+	// The outcomes first: a task that ends meanwhile loses them, and then has its document.
+	if head.Status == skill.Pending {
+		if c.Runs, err = s.Outcomes(ctx, head.Ref); err != nil {
+			return fail(err)
+		}
+	}
+	document, err := s.queries.TaskDocument(ctx, head.Ref)
+	if err != nil {
+		return fail(err)
+	}
+	if c.Document, err = unpack(document); err != nil {
+		return fail(err)
+	}
+	blocks, err := s.queries.TaskBlocks(ctx, head.Ref)
+	if err != nil {
+		return fail(err)
+	}
+	c.Items = make([]skill.Item, 0, head.Items)
+	for _, b := range blocks {
+		plain, err := unpack(b.Block)
+		if err != nil {
+			return fail(err)
+		}
+		items, err := skill.DecodeItems(plain)
+		if err != nil {
+			return fail(err)
+		}
+		c.Items = append(c.Items, items...)
+	}
+	return c, nil
+}
+
+const skillColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
+	s.error_message, s.error_at`
+
+// Catalogue implements store.Pages.
+func (s *Store) Catalogue(ctx context.Context, f store.SkillFilter) (store.SkillPage, error) {
+	page, err := s.catalogue(ctx, f)
+	if err != nil {
+		return store.SkillPage{}, fault(fmt.Errorf("catalogue: %w", err))
+	}
+	return page, nil
+}
+
+func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillPage, err error) {
+	where, args := "i.environment_id = ?", []any{f.EnvironmentID}
+	if f.IntegrationID != "" {
+		where, args = where+" AND i.id = ?", append(args, f.IntegrationID)
+	}
+	if f.After != (store.SkillCursor{}) {
+		where += " AND i.seq >= ? AND s.origin_id > CASE WHEN i.seq = ? THEN ? ELSE '' END"
+		args = append(args, f.After.Ref, f.After.Ref, f.After.OriginID)
+	}
+	if f.OriginID != "" {
+		where, args = where+" AND s.origin_id >= ? AND s.origin_id < ?", append(args, f.OriginID, store.Behind(f.OriginID))
+	}
+	from := "FROM integrations i CROSS JOIN skills s ON s.integration = i.seq WHERE " + where + " ORDER BY i.seq, s.origin_id"
+	passing, words := catalogueConditions(f)
+	query := "SELECT " + skillColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?"
+	if passing != "" {
+		// A bounded number of rows is looked at, however few of them pass.
+		query = "SELECT * FROM (SELECT " + skillColumns + ", i.id AS integration_id, i.tool, i.name AS customer " + from + " LIMIT ?) s WHERE " + passing + " LIMIT ?"
+		args = append(append(args, f.Examine), words...)
+	}
+	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit+1)...)
+	if err != nil {
+		return page, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r dbq.SkillRowRow
+		if err := rows.Scan(&r.Integration, &r.OriginID, &r.ID, &r.RemoteID, &r.Name, &r.Status, &r.Known, &r.Unsure, &r.WrittenAt, &r.ErrorCode,
+			&r.ErrorMessage, &r.ErrorAt, &r.IntegrationID, &r.Tool, &r.Customer); err != nil {
+			return page, err
+		}
+		if len(page.Skills) == f.Limit {
+			page.More = true
+			break
+		}
+		page.Skills = append(page.Skills, skillRow(r))
+		page.Next = store.SkillCursor{Ref: r.Integration, OriginID: r.OriginID}
+	}
+	if err := rows.Err(); err != nil || page.More || passing == "" {
+		return page, err
+	}
+	// Where did it stop looking, if that was before the end?
+	last := s.read.QueryRowContext(ctx, "SELECT i.seq, s.origin_id "+from+" LIMIT 1 OFFSET ?", append(args[:len(args)-len(words)-1:len(args)-len(words)-1], f.Examine-1)...)
+	var at store.SkillCursor
+	if err := last.Scan(&at.Ref, &at.OriginID); errors.Is(err, sql.ErrNoRows) {
+		return page, nil
+	} else if err != nil {
+		return page, err
+	}
+	page.Next, page.More, page.Cut = at, true, true
+	return page, nil
+}
+
+// catalogueConditions are those that no index answers.
+func catalogueConditions(f store.SkillFilter) (passing string, args []any) {
+	var all []string
+	switch f.State {
+	case store.Refused:
+		all = append(all, "error_at IS NOT NULL")
+	case store.Unsure:
+		all = append(all, "unsure = 1")
+	case store.Retired:
+		all = append(all, fmt.Sprintf("status = %d", skill.Inactive))
+	default:
+	}
+	for _, word := range f.Words {
+		// LIKE ignores the case of ASCII letters alone. Names are short: it costs less than a column of folded ones.
+		all, args = append(all, `name LIKE ? ESCAPE '\'`), append(args, "%"+store.EscapeLike(word)+"%")
+	}
+	return strings.Join(all, " AND "), args
+}
+
+func skillRow(r dbq.SkillRowRow) store.SkillRow {
+	return store.SkillRow{
+		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: r.RemoteID.String,
+		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known != 0, Unsure: r.Unsure != 0,
+		WrittenAt: fromNullMillis(r.WrittenAt), WrittenBy: r.WrittenBy,
+		ErrorCode: skill.Code(r.ErrorCode.String), ErrorMessage: r.ErrorMessage.String, ErrorAt: fromNullMillis(r.ErrorAt),
+	}
+}
+
+// CatalogueSkill implements store.Pages.
+func (s *Store) CatalogueSkill(ctx context.Context, environmentID, integrationID, originID string) (store.SkillRow, error) {
+	row, err := s.queries.SkillRow(ctx, dbq.SkillRowParams{Environment: environmentID, Integration: integrationID, OriginID: originID})
+	if err != nil {
+		return store.SkillRow{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
+	}
+	return skillRow(row), nil
+}
+
+// CountCatalogue implements store.Pages.
+func (s *Store) CountCatalogue(ctx context.Context, environmentID string) (map[string]store.CatalogueCount, error) {
+	rows, err := s.queries.CountCatalogue(ctx, environmentID)
+	if err != nil {
+		return nil, fault(fmt.Errorf("count skills: %w", err))
+	}
+	counts := make(map[string]store.CatalogueCount, len(rows))
+	for _, r := range rows {
+		counts[r.IntegrationID] = store.CatalogueCount{Total: int(r.Total), InStep: int(r.InStep), Refused: int(r.Refused), Unsure: int(r.Unsure)}
+	}
+	return counts, nil
+}
+
+// Activity implements store.Pages.
+func (s *Store) Activity(ctx context.Context, environmentID string, within time.Duration) ([]store.ActivityHour, error) {
+	rows, err := s.queries.Activity(ctx, dbq.ActivityParams{
+		Since: sql.NullInt64{Int64: s.now().Add(-within).UnixMilli(), Valid: true}, Environment: environmentID,
+	})
+	if err != nil {
+		return nil, fault(fmt.Errorf("activity: %w", err))
+	}
+	return collect(rows, func(r dbq.ActivityRow) store.ActivityHour {
+		h := store.ActivityHour{
+			IntegrationID: r.IntegrationID, Hour: fromMillis(r.Hour), Tasks: int(r.Tasks),
+			Counts: skill.Counts{Written: int(r.Written), Unchanged: int(r.Unchanged), Failed: int(r.Failed)},
+		}
+		if r.SucceededAt > 0 {
+			h.SucceededAt = fromMillis(r.SucceededAt)
+		}
+		return h
+	}), nil
+}
+
+// IntegrationStates implements store.Pages.
+func (s *Store) IntegrationStates(ctx context.Context, f store.IntegrationFilter) ([]store.IntegrationState, error) {
+	rows, err := s.queries.IntegrationStates(ctx, dbq.IntegrationStatesParams{
+		Environment: f.EnvironmentID, After: f.After, Text: strings.ToLower(f.Text), Most: int64(f.Limit),
+	})
+	if err != nil {
+		return nil, fault(fmt.Errorf("states of integrations: %w", err))
+	}
+	states := make([]store.IntegrationState, len(rows))
+	for i, row := range rows {
+		if states[i], err = s.integrationState(ctx, row); err != nil {
+			return nil, fault(fmt.Errorf("states of integrations: %w", err))
+		}
+	}
+	return states, nil
+}
+
+// IntegrationState implements store.Pages.
+func (s *Store) IntegrationState(ctx context.Context, environmentID, id string) (store.IntegrationState, error) {
+	row, err := s.queries.IntegrationState(ctx, dbq.IntegrationStateParams{Environment: environmentID, ID: id})
+	if err != nil {
+		return store.IntegrationState{}, fmt.Errorf("state of integration %q: %w", id, missing(err))
+	}
+	state, err := s.integrationState(ctx, dbq.IntegrationStatesRow(row))
+	if err != nil {
+		return store.IntegrationState{}, fault(fmt.Errorf("state of integration %q: %w", id, err))
+	}
+	return state, nil
+}
+
+func (s *Store) integrationState(ctx context.Context, r dbq.IntegrationStatesRow) (store.IntegrationState, error) {
+	now := s.now().UnixMilli()
+	left := func(until int64) time.Duration { return time.Duration(max(0, until-now)) * time.Millisecond }
+	state := store.IntegrationState{
+		Integration: integration(r.Integration), Ref: r.Integration.Seq, Pending: int(r.Pending), Waiting: int(r.Waiting),
+		Leased: r.Owner.Valid && r.Until > now, Hold: left(r.ResumeAt), Paced: left(r.PacedUntil),
+	}
+	if r.Oldest == 0 {
+		return state, nil
+	}
+	row, err := s.queries.TaskHeadBySeq(ctx, r.Oldest)
+	if errors.Is(err, sql.ErrNoRows) { // expired meanwhile
+		return state, nil
+	}
+	if err != nil {
+		return state, err
+	}
+	oldest := taskHead(dbq.TaskHeadRow(row))
+	state.Oldest = &oldest
+	return state, nil
+}

@@ -1,0 +1,393 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// end takes an integration's oldest task to its end.
+func (f *fixture) end(t *testing.T, in store.Integration, status skill.TaskStatus, counts skill.Counts) {
+	t.Helper()
+	lease, next := f.claim(t, in, "x", 0)
+	f.advance(t, lease, store.Step{
+		Task: next.Task.Ref, Then: store.Leave,
+		Finish: &store.Finish{Status: status, Counts: counts, CompletedAt: f.clock.Now(), Document: []byte(`{"of":"` + next.Task.ID + `"}`)},
+	})
+}
+
+// another is an environment with an integration of its own.
+func (f *fixture) another(t *testing.T) (store.Environment, store.Integration) {
+	t.Helper()
+	env, err := f.CreateEnvironment(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := f.CreateIntegration(t.Context(), store.Integration{
+		EnvironmentID: env.ID, Tool: "sandbox", Settings: []byte(`{}`), EndUser: store.EndUser{OrganisationName: "Zeta"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return env, in
+}
+
+// accept submits a task whose id has the clock's time.
+func (f *fixture) accept(t *testing.T, in store.Integration, list ...skill.Item) skill.Task {
+	t.Helper()
+	task, err := f.Submit(t.Context(), store.Submission{
+		EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(f.clock.Now()), Items: list, Timeout: timeout,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.clock.advance(time.Second)
+	return task.Task
+}
+
+func tasksListed(t *testing.T, f *fixture) {
+	a, b := f.integration(t), f.integration(t)
+	env, strange := f.another(t)
+	began := f.clock.Now()
+	var all []string // ids, oldest first
+	for n := range 12 {
+		in := a
+		if n%3 == 2 {
+			in = b
+		}
+		all = append(all, f.accept(t, in, items("Go", "Rust")...).ID)
+		f.accept(t, strange, items("x")...)
+	}
+	// By their number: of a 0 1 3 4 6 7 9 10, of b 2 5 8 11.
+	f.end(t, a, skill.Completed, skill.Counts{Written: 2})            // 0
+	f.end(t, a, skill.Completed, skill.Counts{Written: 1, Failed: 1}) // 1
+	f.end(t, a, skill.Failed, skill.Counts{Failed: 2})                // 3
+	f.end(t, b, skill.Completed, skill.Counts{Unchanged: 2})          // 2
+	f.end(t, b, skill.Failed, skill.Counts{Failed: 2})                // 5
+	lease, next := f.claim(t, b, "x", 0)                              // 8
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Outcomes: []store.Run{{Start: 0, Outcomes: []skill.Outcome{{Kind: skill.Rejected, Code: skill.CodeRemoteInput}}}}})
+
+	for _, c := range []struct {
+		name   string
+		filter store.TaskFilter
+		want   []int
+	}{
+		{"all", store.TaskFilter{Limit: 100}, []int{11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}},
+		{"a page", store.TaskFilter{Limit: 3}, []int{11, 10, 9}},
+		{"the next page", store.TaskFilter{Limit: 3, Before: all[9]}, []int{8, 7, 6}},
+		{"of an integration", store.TaskFilter{IntegrationID: b.ID, Limit: 100}, []int{11, 8, 5, 2}},
+		{"the next page of an integration", store.TaskFilter{IntegrationID: b.ID, Limit: 2, Before: all[8]}, []int{5, 2}},
+		{"of another's integration", store.TaskFilter{IntegrationID: strange.ID, Limit: 100}, nil},
+		{"going on", store.TaskFilter{State: store.GoingOn, Limit: 100}, []int{11, 10, 9, 8, 7, 6, 4}},
+		{"going on, the next page", store.TaskFilter{State: store.GoingOn, Limit: 2, Before: all[7]}, []int{6, 4}},
+		{"done", store.TaskFilter{State: store.Done, Limit: 100}, []int{2, 1, 0}},
+		{"with failures", store.TaskFilter{State: store.WithFailures, Limit: 100}, []int{8, 5, 3, 1}},
+		{"with failures, the next page", store.TaskFilter{State: store.WithFailures, Limit: 1, Before: all[5]}, []int{3}},
+		{"failed", store.TaskFilter{State: store.AllFailed, Limit: 100}, []int{5, 3}},
+		{"of a time", store.TaskFilter{
+			From: skill.FirstTaskID(began.Add(4 * time.Second)), Before: skill.FirstTaskID(began.Add(8 * time.Second)), Limit: 100,
+		}, []int{3, 2}},
+	} {
+		c.filter.EnvironmentID = f.env
+		got, err := f.ListTasks(t.Context(), c.filter)
+		want := each(c.want, func(n int) string { return all[n] })
+		ids := each(got, func(h store.TaskHead) string { return h.ID })
+		if err != nil || !slices.Equal(ids, want) {
+			t.Errorf("%s: %v, %v; want %v", c.name, ids, err, c.want)
+		}
+		for _, h := range got { // the list says what the page of the task says
+			if head, err := f.TaskHead(t.Context(), f.env, h.ID); err != nil || cmp.Diff(head, h) != "" {
+				t.Errorf("%s: in the list %+v, alone %+v, %v", c.name, h, head, err)
+			}
+		}
+	}
+	head, err := f.TaskHead(t.Context(), f.env, all[1])
+	want := store.TaskHead{
+		Task: skill.Task{ID: all[1], CreatedAt: began.Add(2 * time.Second)}, IntegrationID: a.ID, Tool: "sandbox", Customer: "Acme GmbH", KeyID: "key",
+		Status: skill.Completed, Items: 2, Done: 2, Counts: skill.Counts{Written: 1, Failed: 1}, CompletedAt: f.clock.Now(),
+	}
+	head.Ref, head.Started, head.Deadline = 0, false, time.Time{} // of an ended task, they may be forgotten
+	if diff := cmp.Diff(want, head); err != nil || diff != "" {
+		t.Errorf("an ended task: %v (-want +got):\n%s", err, diff)
+	}
+	_, err = f.TaskHead(t.Context(), env.ID, all[1])
+	wantError(t, err, store.ErrNotFound)
+	_, err = f.TaskHead(t.Context(), f.env, "task_none")
+	wantError(t, err, store.ErrNotFound)
+	for _, n := range []int{1, 11} {
+		if id, err := f.TaskEnvironment(t.Context(), all[n]); err != nil || id != f.env {
+			t.Errorf("environment of %d: %q, %v", n, id, err)
+		}
+	}
+	_, err = f.TaskEnvironment(t.Context(), "task_none")
+	wantError(t, err, store.ErrNotFound)
+
+	f.clock.advance(10 * 24 * time.Hour)
+	f.expireAll(t, 24*time.Hour, 100)
+	_, err = f.TaskHead(t.Context(), f.env, all[1])
+	if _, ok := errors.AsType[*store.ExpiredError](err); !ok {
+		t.Errorf("an expired task: %v", err)
+	}
+}
+
+func taskContent(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	list := make([]skill.Item, 4500) // several blocks
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprintf("id-%04d", i), Name: fmt.Sprintf("Skill %d", i), Status: skill.Active}
+	}
+	task := f.accept(t, in, list...)
+	content := func() store.TaskContent {
+		t.Helper()
+		head, err := f.TaskHead(t.Context(), f.env, task.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := f.TaskContent(t.Context(), head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(c.Items, list) {
+			t.Errorf("%d items, not those that were sent", len(c.Items))
+		}
+		return c
+	}
+	if c := content(); len(c.Runs) != 0 || len(c.Document) != 0 {
+		t.Errorf("of a fresh task: %+v, %q", c.Runs, c.Document)
+	}
+	old, err := f.TaskHead(t.Context(), f.env, task.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, next := f.claim(t, in, "x", 0)
+	runs := []store.Run{{Start: 0, Outcomes: []skill.Outcome{{Kind: skill.Written, SkillID: id(1)}, {Kind: skill.Rejected, Code: skill.CodeRemoteInput, Message: "no"}}}}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Outcomes: runs})
+	if c := content(); cmp.Diff(runs, c.Runs) != "" || len(c.Document) != 0 {
+		t.Errorf("of a task that goes on: %+v, %q", c.Runs, c.Document)
+	}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "the document"), Then: store.Proceed})
+	ended := content()
+	if len(ended.Runs) != 0 || len(ended.Document) == 0 {
+		t.Errorf("of an ended task: %+v, %q", ended.Runs, ended.Document)
+	}
+	// It ended between the two questions.
+	c, err := f.TaskContent(t.Context(), old)
+	ended.Runs, c.Runs = nil, nil
+	if diff := cmp.Diff(ended, c); err != nil || diff != "" {
+		t.Errorf("content of a task that was going on: %v (-want +got):\n%.400s", err, diff)
+	}
+}
+
+func catalogueListed(t *testing.T, f *fixture) {
+	a, b := f.integration(t), f.integration(t)
+	_, strange := f.another(t)
+	fill := func(in store.Integration, names ...string) {
+		list := items(names...)
+		task := f.accept(t, in, list...)
+		lease, next := f.claim(t, in, "x", 0)
+		step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+		for i, it := range list {
+			if it.Name == "Welding" {
+				step.Refused = append(step.Refused, store.SkillRefused{ID: id(i), Item: it, Code: skill.CodeRemoteInput, Message: "no"})
+				continue
+			}
+			if it.Name == "Go" {
+				it.Status = skill.Inactive
+			}
+			w := written(it, 0, id(i))
+			w.RemoteID = "remote-" + it.Name
+			step.Written = append(step.Written, w)
+		}
+		f.advance(t, lease, step)
+		_ = task
+	}
+	fill(a, "Ada", "C 100%", "Go", "Rust", "TypeScript", "Welding")
+	fill(b, "Basic", "TypeScript in practice")
+	fill(strange, "Go")
+	all := func(filter store.SkillFilter) (names []string, pages int) {
+		t.Helper()
+		filter.EnvironmentID = f.env
+		for {
+			page, err := f.Catalogue(t.Context(), filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages++
+			for _, s := range page.Skills {
+				names = append(names, s.Name)
+			}
+			if !page.More {
+				return names, pages
+			}
+			if len(page.Skills) == 0 && !page.Cut || pages > 100 {
+				t.Fatalf("%+v: no end", filter)
+			}
+			filter.After = page.Next
+		}
+	}
+	every := []string{"Ada", "C 100%", "Go", "Rust", "TypeScript", "Welding", "Basic", "TypeScript in practice"}
+	for _, c := range []struct {
+		name   string
+		filter store.SkillFilter
+		want   []string
+	}{
+		{"all", store.SkillFilter{}, every},
+		{"of one", store.SkillFilter{IntegrationID: b.ID}, every[6:]},
+		{"of another's", store.SkillFilter{IntegrationID: strange.ID}, nil},
+		{"by the beginning of the origin_id", store.SkillFilter{IntegrationID: a.ID, OriginID: "id-T"}, []string{"TypeScript"}},
+		{"by an origin_id that nothing has", store.SkillFilter{IntegrationID: a.ID, OriginID: "id-Z"}, nil},
+		{"by a word", store.SkillFilter{Words: []string{"typescript"}}, []string{"TypeScript", "TypeScript in practice"}},
+		{"by two words", store.SkillFilter{Words: []string{"script", "PRACT"}}, []string{"TypeScript in practice"}},
+		{"a percent sign is one", store.SkillFilter{Words: []string{"0%"}}, []string{"C 100%"}},
+		{"an underscore is none", store.SkillFilter{Words: []string{"_"}}, nil},
+		{"refused", store.SkillFilter{State: store.Refused}, []string{"Welding"}},
+		{"inactive", store.SkillFilter{State: store.Retired}, []string{"Go"}},
+		{"unsure", store.SkillFilter{State: store.Unsure}, nil},
+	} {
+		for _, limit := range []int{1, 3, 100} {
+			for _, examine := range []int{1, 4, 1000} {
+				c.filter.Limit, c.filter.Examine = limit, examine
+				if got, pages := all(c.filter); !slices.Equal(got, c.want) {
+					t.Errorf("%s, by %d, looking at %d: %q on %d pages, want %q", c.name, limit, examine, got, pages, c.want)
+				}
+			}
+		}
+	}
+	page, err := f.Catalogue(t.Context(), store.SkillFilter{EnvironmentID: f.env, Words: []string{"nothing"}, Limit: 10, Examine: 4})
+	if err != nil || !page.More || !page.Cut || len(page.Skills) != 0 {
+		t.Errorf("a search that was cut: %+v, %v", page, err)
+	}
+
+	got, err := f.CatalogueSkill(t.Context(), f.env, a.ID, "id-Welding")
+	want := store.SkillRow{
+		ID: id(5), IntegrationID: a.ID, Tool: "sandbox", Customer: "Acme GmbH", OriginID: "id-Welding", Name: "Welding", Status: skill.Active,
+		ErrorCode: skill.CodeRemoteInput, ErrorMessage: "no", ErrorAt: got.ErrorAt,
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" || got.ErrorAt.IsZero() {
+		t.Errorf("a refused skill: %v (-want +got):\n%s", err, diff)
+	}
+	got, err = f.CatalogueSkill(t.Context(), f.env, a.ID, "id-Rust")
+	if err != nil || !got.Known || got.Unsure || got.WrittenAt.IsZero() || got.RemoteID != "remote-Rust" || got.Name != "Rust" {
+		t.Errorf("a written skill: %+v, %v", got, err)
+	}
+	_, err = f.CatalogueSkill(t.Context(), f.env, strange.ID, "id-Go")
+	wantError(t, err, store.ErrNotFound)
+	_, err = f.CatalogueSkill(t.Context(), f.env, a.ID, "id-none")
+	wantError(t, err, store.ErrNotFound)
+}
+
+func catalogueCounted(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	_, strange := f.another(t)
+	f.fill(t, in, items("a", "b", "c")...)
+	f.fill(t, strange, items("a")...)
+	f.accept(t, in, items("c", "d", "e")...)
+	lease, next := f.claim(t, in, "x", 0)
+	f.advance(t, lease, store.Step{
+		Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed,
+		Refused: []store.SkillRefused{{ID: id(9), Item: items("d")[0], Code: skill.CodeRemoteInput, Message: "no"}},
+		Unsure:  []store.SkillUnsure{{ID: id(8), Item: items("e")[0]}},
+	})
+	got, err := f.CountCatalogue(t.Context(), f.env)
+	want := map[string]store.CatalogueCount{in.ID: {Total: 5, InStep: 3, Refused: 1, Unsure: 1}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("counts: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func activity(t *testing.T, f *fixture) {
+	a, b := f.integration(t), f.integration(t)
+	_, strange := f.another(t)
+	hour := func() time.Time { return f.clock.Now().Truncate(time.Hour) }
+	end := func(in store.Integration, status skill.TaskStatus, counts skill.Counts) time.Time {
+		f.accept(t, in, items("x")...)
+		f.end(t, in, status, counts)
+		return f.clock.Now()
+	}
+	end(a, skill.Completed, skill.Counts{Written: 100})
+	f.clock.advance(48 * time.Hour)
+	first := hour()
+	end(a, skill.Completed, skill.Counts{Written: 1})
+	at := end(a, skill.Completed, skill.Counts{Unchanged: 2, Failed: 3})
+	end(a, skill.Failed, skill.Counts{Failed: 10})
+	end(b, skill.Failed, skill.Counts{Failed: 20})
+	end(strange, skill.Completed, skill.Counts{Written: 1000})
+	f.clock.advance(2 * time.Hour)
+	second, later := hour(), end(b, skill.Completed, skill.Counts{Written: 4})
+	f.accept(t, a, items("y")...)
+
+	want := []store.ActivityHour{
+		{IntegrationID: a.ID, Hour: first, Tasks: 3, Counts: skill.Counts{Written: 1, Unchanged: 2, Failed: 13}, SucceededAt: at},
+		{IntegrationID: b.ID, Hour: first, Tasks: 1, Counts: skill.Counts{Failed: 20}},
+		{IntegrationID: b.ID, Hour: second, Tasks: 1, Counts: skill.Counts{Written: 4}, SucceededAt: later},
+	}
+	got, err := f.Activity(t.Context(), f.env, 24*time.Hour)
+	slices.SortFunc(got, func(x, y store.ActivityHour) int {
+		if c := x.Hour.Compare(y.Hour); c != 0 {
+			return c
+		}
+		if x.IntegrationID == a.ID {
+			return -1
+		}
+		return 1
+	})
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("activity: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func integrationStates(t *testing.T, f *fixture) {
+	a, b := f.integration(t), f.integration(t)
+	env, strange := f.another(t)
+	f.accept(t, strange, items("x")...)
+	f.accept(t, a, items("Go", "Rust")...)
+	oldest, err := f.ListTasks(t.Context(), store.TaskFilter{EnvironmentID: f.env, Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.accept(t, a, items("C")...)
+	f.accept(t, b, items("C")...)
+	lease, next := f.claim(t, b, "x", 0)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Hold: time.Minute, Pace: 2 * time.Second})
+
+	got, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, Limit: 10})
+	if err != nil || len(got) != 2 {
+		t.Fatalf("states: %+v, %v", got, err)
+	}
+	want := store.IntegrationState{Integration: a, Ref: got[0].Ref, Pending: 2, Waiting: 3, Oldest: &oldest[0]}
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Errorf("one that waits for its turn (-want +got):\n%s", diff)
+	}
+	if s := got[1]; s.ID != b.ID || !s.Leased || s.Hold != time.Minute || s.Paced != 2*time.Second || s.Oldest == nil || !s.Oldest.Started {
+		t.Errorf("one that is worked on: %+v", s)
+	}
+	for text, want := range map[string]int{"acme": 2, "ACME g": 2, b.ID: 1, "zeta": 0, "%": 0} {
+		if list, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, Text: text, Limit: 10}); err != nil || len(list) != want {
+			t.Errorf("with %q: %d, %v; want %d", text, len(list), err, want)
+		}
+	}
+	if list, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, After: got[0].Ref, Limit: 10}); err != nil || len(list) != 1 || list[0].ID != b.ID {
+		t.Errorf("the next page: %+v, %v", list, err)
+	}
+	if one, err := f.IntegrationState(t.Context(), f.env, a.ID); err != nil || cmp.Diff(want, one) != "" {
+		t.Errorf("one alone: %+v, %v", one, err)
+	}
+	_, err = f.IntegrationState(t.Context(), env.ID, a.ID)
+	wantError(t, err, store.ErrNotFound)
+	if _, err := f.DeleteIntegration(t.Context(), a.ID); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, Limit: 10}); err != nil || len(list) != 1 {
+		t.Errorf("a deleted one is not listed: %+v, %v", list, err)
+	}
+	if one, err := f.IntegrationState(t.Context(), f.env, a.ID); err != nil || !one.Deleted() {
+		t.Errorf("a deleted one is found: %+v, %v", one, err)
+	}
+}
