@@ -135,12 +135,36 @@ type keysCommand struct {
 type keysCreate struct {
 	database
 	asJSON
-	Name        string `help:"What it is for." required:""`
-	Environment string `help:"Name or id of the environment." default:"default"`
+	Name        string        `help:"What it is for." required:""`
+	Environment string        `help:"Name or id of the environment." default:"default"`
+	Scope       []string      `help:"What it may do: write, read or manage; may be given several times. Everything if not given." enum:"write,read,manage" placeholder:"SCOPE"`
+	Expires     time.Duration `help:"How long it is good; for ever if not given." placeholder:"DURATION"`
+	Address     []string      `help:"An address or network it may be used from; may be given several times. From everywhere if not given." placeholder:"CIDR"`
 }
 
 func (c *keysCreate) Help() string {
-	return examplesOf("crosswalk keys create --name nightly", "crosswalk keys create --name nightly --environment staging --json")
+	return examplesOf("crosswalk keys create --name nightly", "crosswalk keys create --name nightly --environment staging --scope write --expires 2160h --json")
+}
+
+func (c *keysCreate) Validate() error {
+	if c.Expires < 0 {
+		return errors.New("--expires must be above 0")
+	}
+	return nil
+}
+
+func (c *keysCreate) scopes() (all store.Scopes) {
+	for _, word := range c.Scope {
+		switch word {
+		case "write":
+			all |= store.WriteSkills
+		case "read":
+			all |= store.ReadSkills
+		default:
+			all |= store.ManageIntegrations
+		}
+	}
+	return all
 }
 
 func (c *keysCreate) Run(a *app) error {
@@ -149,8 +173,14 @@ func (c *keysCreate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		networks, err := auth.ParseNetworks(c.Address)
+		if err != nil {
+			return misuse("--address: %w", err)
+		}
 		secret, shown, hash := auth.NewKey()
-		key, err := s.CreateKey(ctx, store.Key{EnvironmentID: env.ID, Name: c.Name, Prefix: shown}, hash)
+		key, err := s.CreateKey(ctx, store.Key{
+			EnvironmentID: env.ID, Name: c.Name, Prefix: shown, Scopes: c.scopes(), Addresses: networks, Lives: c.Expires,
+		}, hash)
 		if err != nil {
 			return err
 		}
@@ -170,12 +200,19 @@ type keyJSON struct {
 	Name          string  `json:"name"`
 	EnvironmentID string  `json:"environment_id"`
 	Prefix        string  `json:"prefix"`
+	Scopes        string  `json:"scopes"`
+	Addresses     string  `json:"addresses,omitempty"`
 	CreatedAt     *string `json:"created_at"`
+	ExpiresAt     *string `json:"expires_at"`
+	LastUsedAt    *string `json:"last_used_at"`
 	RevokedAt     *string `json:"revoked_at"`
 }
 
 func keyOut(k store.Key) keyJSON {
-	return keyJSON{k.ID, k.Name, k.EnvironmentID, k.Prefix, atJSON(k.CreatedAt), atJSON(k.RevokedAt)}
+	return keyJSON{
+		k.ID, k.Name, k.EnvironmentID, k.Prefix, k.Scopes.String(), store.FormatAddresses(k.Addresses), atJSON(k.CreatedAt), atJSON(k.ExpiresAt),
+		atJSON(k.LastUsedAt), atJSON(k.RevokedAt),
+	}
 }
 
 type keysList struct {
@@ -206,8 +243,10 @@ func (c *keysList) Run(a *app) error {
 				fmt.Fprintln(w, "There are no API keys. Make one: crosswalk keys create --name NAME")
 				return
 			}
-			table(w, []string{"KEY", "NAME", "ENVIRONMENT", "ID", "CREATED", "REVOKED"}, each(keys, func(k store.Key) []string {
-				return []string{k.Prefix + "…", k.Name, names[k.EnvironmentID], k.ID, at(k.CreatedAt), at(k.RevokedAt)}
+			table(w, []string{"KEY", "NAME", "ENVIRONMENT", "ID", "MAY", "CREATED", "EXPIRES", "LAST USED", "REVOKED"}, each(keys, func(k store.Key) []string {
+				return []string{
+					k.Prefix + "…", k.Name, names[k.EnvironmentID], k.ID, k.Scopes.String(), at(k.CreatedAt), at(k.ExpiresAt), at(k.LastUsedAt), at(k.RevokedAt),
+				}
 			}))
 		})
 	})

@@ -26,6 +26,7 @@ type serveCommand struct {
 	TLSCert           string        `name:"tls-cert" help:"PEM file with the certificate and its chain; with it the server speaks HTTPS. Read again when it changes." env:"CROSSWALK_TLS_CERT" type:"path" placeholder:"FILE"`
 	TLSKey            string        `name:"tls-key" help:"PEM file with the certificate's private key." env:"CROSSWALK_TLS_KEY" type:"path" placeholder:"FILE"`
 	TrustedProxies    []string      `help:"Addresses and networks of proxies; the X-Forwarded-For of nobody else is believed." env:"CROSSWALK_TRUSTED_PROXIES" placeholder:"CIDR"`
+	Dashboard         bool          `help:"Serve the dashboard, the pages for people; --no-dashboard leaves it out." default:"true" negatable:"" env:"CROSSWALK_DASHBOARD"`
 	MaxConnections    int           `help:"Most connections of clients; beyond it those without a request are closed." default:"4096" env:"CROSSWALK_MAX_CONNECTIONS" placeholder:"N"`
 	MaxItems          int           `help:"Most items of one request." default:"10000" env:"CROSSWALK_MAX_ITEMS" placeholder:"N"`
 	MaxWaiting        int           `help:"Most items that wait for one integration; beyond it requests get 429." default:"1000000" env:"CROSSWALK_MAX_WAITING" placeholder:"N"`
@@ -84,6 +85,7 @@ func (c *serveCommand) Run(a *app) error {
 	s, err := server.Start(a.ctx, server.Config{
 		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Database: c.where(), MasterKey: c.source(), MaxItems: c.MaxItems,
 		MaxConnections: c.MaxConnections, AllowPrivateTools: c.AllowPrivateTools, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
+		Dashboard: c.Dashboard, Version: version(),
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, SyncEvery: c.SyncEvery, MostWaiting: c.MaxWaiting, KeepTasks: c.KeepTasks, KeepTombstones: c.KeepTombstones,
@@ -100,6 +102,11 @@ func (c *serveCommand) Run(a *app) error {
 		fmt.Fprint(a.out, "  role        worker: no API here, but /healthz, /readyz and /metrics\n")
 	} else {
 		fmt.Fprintf(a.out, "  make a key  crosswalk keys create --name NAME%s\n  the API     %s/openapi.yaml\n", c.dataFlag(), s.URL)
+	}
+	if s.SetupLink != "" {
+		fmt.Fprintf(a.out, "  set up      %s\n              makes the dashboard's first user; it works once, until tomorrow\n", s.SetupLink)
+	} else if s.HasDashboard() {
+		fmt.Fprintf(a.out, "  dashboard   %s/\n", s.URL)
 	}
 	log.Info("serving", "role", c.Role, "url", s.URL, "address", s.Address, "database", where, "version", version())
 	err = s.Run(a.ctx)

@@ -133,3 +133,19 @@ func (k *Keys) note(ctx context.Context, s UseStore) error {
 	}
 	return nil
 }
+
+// ParseNetworks reads addresses, and networks in CIDR form, as people write them.
+func ParseNetworks(words []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, word := range words {
+		n, err := netip.ParsePrefix(word)
+		if addr, e := netip.ParseAddr(word); err != nil && e == nil && addr.Zone() == "" {
+			n, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
+		}
+		if err != nil || n.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is neither an address nor a network such as 192.0.2.0/24 or 2001:db8::/32", word)
+		}
+		networks = append(networks, n.Masked())
+	}
+	return networks, nil
+}

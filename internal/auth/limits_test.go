@@ -118,3 +118,16 @@ func TestUsesAreWrittenTogether(t *testing.T) {
 		}
 	})
 }
+
+func TestParseNetworks(t *testing.T) {
+	t.Parallel()
+	got, err := ParseNetworks([]string{"192.0.2.7", "192.0.2.7/24", "2001:db8::1", "2001:db8::/32", "::ffff:192.0.2.8"})
+	if want := "192.0.2.7/32 192.0.2.0/24 2001:db8::1/128 2001:db8::/32 192.0.2.8/32"; err != nil || store.FormatAddresses(got) != want {
+		t.Errorf("%s, %v; want %s", store.FormatAddresses(got), err, want)
+	}
+	for _, bad := range []string{"", "x", "192.0.2.0/33", "fe80::1%eth0", "::ffff:192.0.2.0/120", "192.0.2.1,192.0.2.2"} {
+		if got, err := ParseNetworks([]string{bad}); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
+	}
+}

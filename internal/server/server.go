@@ -27,6 +27,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
+	"github.com/crosswalk-hr/crosswalk/internal/dashboard"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/metrics"
@@ -77,9 +78,12 @@ type Config struct {
 	Engine         engine.Settings
 	// Interactions says which requests and answers are logged. All if empty.
 	Interactions interactions.Mode
-	// Dashboard: people can look at interactions under PublicURL/logs/, so errors carry the address of theirs.
+	// Dashboard serves the pages for people, where there is an API. Errors carry the address of their interaction, under
+	// PublicURL/logs/.
 	Dashboard bool
-	Logger    *slog.Logger
+	// Version is shown there.
+	Version string
+	Logger  *slog.Logger
 }
 
 // Server is a running server.
@@ -90,9 +94,13 @@ type Server struct {
 	URL string
 	// Address it listens on.
 	Address string
+	// SetupLink lets the first user of the dashboard be made; empty when there are users, or no dashboard.
+	SetupLink string
 
 	config  Config
 	api     *api.API
+	keys    *auth.Keys // nil without an API
+	pages   *dashboard.Dashboard
 	http    *http.Server
 	listen  net.Listener
 	engine  *engine.Engine
@@ -186,10 +194,10 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		pages = skill.LogPages(s.URL + "/logs/")
 	}
 	connectors := Connectors(s.Store.Sandbox())
+	account := accounts(connectors, keys, outgoing.New(c.AllowPrivateTools), s.log)
 	s.engine = engine.New(engine.Config{
 		Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine,
-		Account:      accounts(connectors, keys, outgoing.New(c.AllowPrivateTools), s.log),
-		Interactions: s.log, LogPages: pages,
+		Account: account, Interactions: s.log, LogPages: pages,
 	})
 	served := api.Config{
 		Connectors: connectors, PublicURL: s.URL, Spec: openapi.Spec,
@@ -197,9 +205,22 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		Interactions: s.log, LogPages: pages,
 	}
 	if c.Role != Worker {
-		served.Engine, served.Store, served.Keys = s.engine, reader{s.Store, s.engine}, &auth.Keys{Store: s.Store}
+		s.keys = &auth.Keys{Store: s.Store}
+		served.Engine, served.Store, served.Keys = s.engine, reader{s.Store, s.engine}, s.keys
 	}
 	s.api = api.New(served)
+	if c.Dashboard && c.Role != Worker {
+		s.pages = dashboard.New(dashboard.Config{
+			Store: s.Store, Engine: s.engine, Connectors: connectors, Account: account, Keyring: keys, PublicURL: s.URL, Clients: clients,
+			TaskTimeout: c.Engine.TaskTimeout, KeepTasks: c.Engine.KeepTasks, KeepTombstones: c.Engine.KeepTombstones, Version: c.Version, Logger: c.Logger,
+		})
+		for _, pattern := range dashboard.Paths() {
+			s.api.Handle(pattern, s.pages)
+		}
+		if s.SetupLink, err = s.pages.SetupLink(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s.api.Handle("GET /healthz", plain(func(*http.Request) error { return nil }))
 	s.api.Handle("GET /readyz", plain(s.readiness))
 	s.api.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
@@ -216,6 +237,9 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	}
 	return s, nil
 }
+
+// HasDashboard reports whether pages for people are served.
+func (s *Server) HasDashboard() bool { return s.pages != nil }
 
 // reachable turns an address that listens everywhere into one that can be opened.
 func reachable(address string) string {
@@ -287,6 +311,14 @@ func (s *Server) Run(ctx context.Context) error {
 	group.Go(func() { serveErr <- s.serve(engineContext) })
 	group.Go(func() { tuneMemory(engineContext) })
 	group.Go(func() { s.watchQueue(engineContext) })
+	if s.pages != nil {
+		group.Go(func() { s.pages.Run(engineContext) })
+	}
+	if s.keys != nil {
+		group.Go(func() {
+			s.keys.NoteUses(engineContext, s.Store, func(err error) { s.config.Logger.Warn("the use of API keys could not be noted", "error", err) })
+		})
+	}
 	s.ready.Store(true)
 
 	var err error

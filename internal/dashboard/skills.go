@@ -1,0 +1,187 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+const (
+	skillsTogether = 100
+	// examined is how many skills a page may look at for those that match: some ten milliseconds of work.
+	examined = 20_000
+	// mostWords bounds a search.
+	mostWords = 8
+)
+
+// skillState says how a skill is.
+func skillState(s store.SkillRow) mark {
+	switch {
+	case !s.ErrorAt.IsZero():
+		return markOf("failed", "Refused")
+	case s.Unsure:
+		return markOf("partly", "Unsure")
+	case s.WrittenAt.IsZero():
+		return markOf("waiting", "Not written")
+	case !s.Known:
+		return markOf("partly", "Unsure")
+	case s.Status == skill.Inactive:
+		return markOf("off", "Inactive")
+	default:
+		return markOf("ok", "In step")
+	}
+}
+
+type skillLine struct {
+	store.SkillRow
+	Mark mark
+}
+
+type skillsPage struct {
+	Skills       []skillLine
+	Filter       skillFilter
+	Integrations []store.IntegrationState
+	States       []choice
+	Next         string
+	Cut, First   bool
+}
+
+type skillFilter struct{ Q, OriginID, Integration, State, After string }
+
+// Filtered reports whether the list is limited at all.
+func (f skillFilter) Filtered() bool {
+	return f.Q != "" || f.OriginID != "" || f.Integration != "" || f.State != ""
+}
+
+func skillStates() []choice {
+	return []choice{{"", "All"}, {"refused", "Refused"}, {"unsure", "Unsure"}, {"inactive", "Inactive"}}
+}
+
+func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	f := skillFilter{
+		Q: clean(r.FormValue("q")), OriginID: clean(r.FormValue("origin_id")), Integration: clean(r.FormValue("integration")), State: r.FormValue("state"),
+		After: r.FormValue("after"),
+	}
+	page := skillsPage{Filter: f, States: skillStates(), First: f.After == ""}
+	var err error
+	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
+		return err
+	}
+	words := strings.Fields(f.Q)
+	result, err := d.Store.Catalogue(ctx, store.SkillFilter{
+		EnvironmentID: env(r).ID, IntegrationID: f.Integration, OriginID: f.OriginID, Words: words[:min(len(words), mostWords)],
+		State: map[string]store.CatalogueState{"refused": store.Refused, "unsure": store.Unsure, "inactive": store.Retired}[f.State],
+		After: cursorOf(f.After), Limit: skillsTogether, Examine: examined,
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range result.Skills {
+		page.Skills = append(page.Skills, skillLine{s, skillState(s)})
+	}
+	if result.More {
+		page.Next, page.Cut = cursor(result.Next), result.Cut
+	}
+	v := d.view(r, "Skills")
+	v.Nav, v.Data = "skills", page
+	d.show(w, r, http.StatusOK, "skills", v)
+	return nil
+}
+
+// cursor writes a place in the catalogue for a query.
+func cursor(c store.SkillCursor) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Ref, 36) + ":" + c.OriginID))
+}
+
+// cursorOf reads it; what is none is the beginning.
+func cursorOf(text string) store.SkillCursor {
+	plain, err := base64.RawURLEncoding.DecodeString(text)
+	ref, origin, ok := strings.Cut(string(plain), ":")
+	n, bad := strconv.ParseInt(ref, 36, 64)
+	if err != nil || !ok || bad != nil || strings.ToValidUTF8(origin, "") != origin || strings.ContainsRune(origin, 0) {
+		return store.SkillCursor{}
+	}
+	return store.SkillCursor{Ref: n, OriginID: origin}
+}
+
+// past is a task that a skill was in.
+type past struct {
+	store.TaskHead
+	Line item
+}
+
+type skillPage struct {
+	skillLine
+	History                 []past
+	Searched, SearchedItems int
+	Cut                     bool
+}
+
+func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
+	row, err := d.Store.CatalogueSkill(r.Context(), env(r).ID, clean(r.FormValue("integration")), clean(r.FormValue("origin_id")))
+	if err != nil {
+		return err
+	}
+	page := skillPage{skillLine: skillLine{row, skillState(row)}}
+	if err := d.history(r.Context(), env(r).ID, &page); err != nil {
+		return err
+	}
+	v := d.view(r, row.Name)
+	v.Nav, v.Data = "skills", page
+	d.show(w, r, http.StatusOK, "skill", v)
+	return nil
+}
+
+const (
+	historyItems = 50_000
+	historyTasks = 50
+	mostHistory  = 20
+)
+
+// history looks for a skill in the newest tasks of its integration.
+func (d *Dashboard) history(ctx context.Context, environmentID string, page *skillPage) error {
+	leave, err := d.work(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	list, err := d.Store.ListTasks(ctx, store.TaskFilter{EnvironmentID: environmentID, IntegrationID: page.IntegrationID, Limit: historyTasks})
+	if err != nil {
+		return err
+	}
+	for _, head := range list {
+		if page.SearchedItems+head.Items > historyItems && page.Searched > 0 || len(page.History) == mostHistory {
+			page.Cut = true
+			return nil
+		}
+		content, err := d.Store.TaskContent(ctx, head)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // expired meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		page.Searched++
+		page.SearchedItems += len(content.Items)
+		for i, it := range content.Items {
+			if it.OriginID != page.OriginID {
+				continue
+			}
+			t, err := d.wholeOf(head, content)
+			if err != nil {
+				return err
+			}
+			page.History = append(page.History, past{head, t.Lines[i]})
+			break
+		}
+	}
+	page.Cut = len(list) == historyTasks
+	return nil
+}
