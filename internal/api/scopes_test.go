@@ -29,7 +29,7 @@ func TestScopes(t *testing.T) {
 	requests := map[string]request{
 		"push": push(`{"items":[{"origin_id":"b","name":"B"}]}`), "poll": poll(task),
 		"check": {method: "GET", path: "/v1/check-api-key"}, "tools": {method: "GET", path: "/v1/tools/hris"},
-		"integration": {method: "GET", path: "/v1/integrations/" + f.tenant.integration},
+		"integration": {method: "GET", path: "/v1/integrations/" + f.integration},
 	}
 	for scopes, refused := range map[store.Scopes][]string{
 		store.AllScopes: nil, store.WriteSkills: nil, store.ReadSkills: {"push"}, store.ManageIntegrations: {"push", "poll"},

@@ -143,11 +143,11 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	anybody("POST /setup", d.setup)
 	anybody("/", func(http.ResponseWriter, *http.Request) error { return notFound() })
 
-	as := func(role store.Role, pattern string, h handler) { mux.Handle(pattern, d.wrap(d.signedIn(role, h))) }
-	as(store.Viewer, "GET /account/{$}", d.account)
-	as(store.Viewer, "POST /account/password", d.changePassword)
-	as(store.Viewer, "POST /account/sign-out-everywhere", d.signOutEverywhere)
-	as(store.Viewer, "GET /tasks/{task}", d.taskAnywhere)
+	user := func(pattern string, h handler) { mux.Handle(pattern, d.wrap(d.signedIn(store.Viewer, h))) }
+	user("GET /account/{$}", d.account)
+	user("POST /account/password", d.changePassword)
+	user("POST /account/sign-out-everywhere", d.signOutEverywhere)
+	user("GET /tasks/{task}", d.taskAnywhere)
 
 	in := func(role store.Role, method, path string, h handler) {
 		mux.Handle(method+" /e/{env}"+path, d.wrap(d.signedIn(role, d.inEnvironment(h))))
@@ -236,7 +236,9 @@ func (p *problem) Title() string { return p.title }
 // Text says what to do.
 func (p *problem) Text() string { return p.text }
 
-func notFound() error {
+func notFound() error { return nowhere() }
+
+func nowhere() *problem {
 	return &problem{http.StatusNotFound, "There is nothing here", "The address is mistyped, or what was here is gone."}
 }
 
@@ -252,7 +254,7 @@ func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case isTold && told.Kind == skill.Unavailable, errors.Is(err, context.DeadlineExceeded):
 		p = &problem{http.StatusServiceUnavailable, "The database does not answer", "Nothing was changed that is not shown as changed. Load the page again in a moment."}
 	case errors.Is(err, store.ErrNotFound):
-		p, _ = notFound().(*problem)
+		p = nowhere()
 	default:
 		p = &problem{http.StatusInternalServerError, "Something went wrong on this server", "It was logged. Try again; if it comes back, the log says more."}
 	}

@@ -246,7 +246,7 @@ func (d *Dashboard) try(ctx context.Context, in store.Integration) (trial, error
 	}
 	session, err := c.Open(acc)
 	if err != nil {
-		return trial{Title: "The settings do not fit together", Words: err.Error()}, nil //nolint:nilerr // it is told
+		return trial{Title: "The settings do not fit together", Words: err.Error()}, nil
 	}
 	checker, ok := session.(connector.Checker)
 	if !ok {
@@ -407,7 +407,7 @@ func (d *Dashboard) fill(c connector.Connector, in *store.Integration, values ac
 		return "", err
 	}
 	if _, err := c.Open(connector.Account{ID: in.ID, Settings: encoded}); err != nil {
-		return sentence(err.Error()), nil //nolint:nilerr // it is told
+		return sentence(err.Error()), nil
 	}
 	if d.Keyring == nil && len(account.Secrets(c.Describe(), values)) > 0 {
 		return "This server has no master key, so it cannot keep credentials. Give it one, as CROSSWALK_MASTER_KEY or --master-key-file, and start it again.", nil

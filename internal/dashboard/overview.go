@@ -89,7 +89,6 @@ type overviewPage struct {
 	Chart        chart
 	Waiting      []integrationRow
 	Skills       *store.CatalogueCount
-	CountedAt    time.Time
 	Integrations int
 	Keys         int
 	Health       store.Health
@@ -192,22 +191,24 @@ type counts struct {
 
 type counted struct {
 	at       time.Time
+	took     time.Duration
 	counts   map[string]store.CatalogueCount // nil: not yet
 	counting bool
 }
 
 const (
-	countEvery = time.Minute
+	// countTimes is how much longer than the count itself it is good: so counting takes a fiftieth of the time at most.
+	countTimes = 50
 	countTime  = 2 * time.Minute
-	// countPatience is how long the first page waits for a count: a small catalogue takes less.
-	countPatience = 100 * time.Millisecond
+	// countPatience is how long a page waits for a count: that of a small catalogue takes less.
+	countPatience = 50 * time.Millisecond
 )
 
-// catalogueCounts are those of an environment, as of the last minutes; none while they are counted for the first time.
+// catalogueCounts are those of an environment, as of a moment ago; none while they are counted for the first time.
 func (d *Dashboard) catalogueCounts(environmentID string) (map[string]store.CatalogueCount, bool) {
 	d.counts.mu.Lock()
 	c := d.counts.known[environmentID]
-	if c.counting || c.counts != nil && d.Now().Sub(c.at) < countEvery {
+	if c.counting || c.counts != nil && time.Since(c.at) < countTimes*c.took {
 		d.counts.mu.Unlock()
 		return c.counts, c.counts != nil
 	}
@@ -227,6 +228,7 @@ func (d *Dashboard) catalogueCounts(environmentID string) (map[string]store.Cata
 			case <-finished:
 			}
 		}()
+		began := time.Now()
 		fresh, err := d.Store.CountCatalogue(ctx, environmentID)
 		d.counts.mu.Lock()
 		defer d.counts.mu.Unlock()
@@ -234,16 +236,13 @@ func (d *Dashboard) catalogueCounts(environmentID string) (map[string]store.Cata
 			d.Logger.Warn("skills could not be counted", "environment", environmentID, "error", err)
 			fresh = c.counts
 		}
-		d.counts.known[environmentID] = counted{at: d.Now(), counts: fresh}
+		d.counts.known[environmentID] = counted{at: time.Now(), took: time.Since(began), counts: fresh}
 		done <- fresh
 	})
-	if c.counts != nil {
-		return c.counts, true
-	}
 	select {
 	case fresh := <-done:
 		return fresh, fresh != nil
 	case <-time.After(countPatience):
-		return nil, false
+		return c.counts, c.counts != nil
 	}
 }

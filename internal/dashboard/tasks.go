@@ -480,7 +480,7 @@ func (d *Dashboard) taskEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 		in, err := d.Store.IntegrationState(ctx, env(r).ID, head.IntegrationID)
 		if err != nil {
-			return nil //nolint:nilerr // the page asks again
+			return nil // the page asks again
 		}
 		var part bytes.Buffer
 		if err := d.pages["task"].ExecuteTemplate(&part, "progress", d.progressOf(head, in, rate)); err != nil {
@@ -493,10 +493,10 @@ func (d *Dashboard) taskEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 		_ = control.SetWriteDeadline(time.Now().Add(10 * time.Second)) // not every connection has deadlines
 		if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event, strings.ReplaceAll(part.String(), "\n", "\ndata: ")); err != nil {
-			return nil //nolint:nilerr // the client has gone
+			return nil
 		}
 		if err := control.Flush(); err != nil || event == "ended" {
-			return nil //nolint:nilerr // likewise
+			return nil
 		}
 		select {
 		case <-ticker.C:
@@ -507,10 +507,10 @@ func (d *Dashboard) taskEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 		// A session that ended meanwhile sees no more.
 		if s, err := d.current(r); err != nil || s == nil {
-			return nil //nolint:nilerr // the page asks again, and is told
+			return nil
 		}
 		if head, err = d.taskOf(r); err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil
 		}
 	}
 }

@@ -20,6 +20,16 @@ import (
 const taskColumns = `t.seq, t.id, t.key_id, t.status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
 	t.created_at, t.deadline, t.completed_at, i.id, i.tool, i.name`
 
+// listTasks has places for columns, the key of the order, its upper bound, and conditions on x and y.
+const listTasks = `SELECT %[1]s FROM (
+		SELECT x.seq AS seq, x.%[2]s AS place FROM integrations i JOIN tasks x ON x.integration = i.seq
+		WHERE i.environment_id = ?1 AND (?4 = '' OR i.id = ?4) AND x.%[2]s < %[3]s %[4]s AND x.%[2]s >= coalesce((
+			SELECT y.%[2]s FROM tasks y WHERE y.integration = i.seq AND y.%[2]s < %[3]s %[5]s ORDER BY y.%[2]s DESC LIMIT 1 OFFSET ?5 - 1
+		), '')
+		ORDER BY x.%[2]s DESC LIMIT ?5
+	) p JOIN tasks t ON t.seq = p.seq JOIN integrations i ON i.seq = t.integration
+	WHERE t.id >= ?3 ORDER BY t.id DESC`
+
 // ListTasks implements store.Pages.
 func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.TaskHead, error) {
 	before := cmp.Or(f.Before, lastID)
@@ -39,14 +49,7 @@ func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 	if f.State == store.GoingOn {
 		key, upper = "seq", "1 + coalesce((SELECT b.seq FROM tasks b WHERE b.id < ?2 ORDER BY b.id DESC LIMIT 1), -1)"
 	}
-	query := fmt.Sprintf(`SELECT %[1]s FROM (
-		SELECT x.seq AS seq, x.%[2]s AS place FROM integrations i JOIN tasks x ON x.integration = i.seq
-		WHERE i.environment_id = ?1 AND (?4 = '' OR i.id = ?4) AND x.%[2]s < %[3]s %[4]s AND x.%[2]s >= coalesce((
-			SELECT y.%[2]s FROM tasks y WHERE y.integration = i.seq AND y.%[2]s < %[3]s %[5]s ORDER BY y.%[2]s DESC LIMIT 1 OFFSET ?5 - 1
-		), '')
-		ORDER BY x.%[2]s DESC LIMIT ?5
-	) p JOIN tasks t ON t.seq = p.seq JOIN integrations i ON i.seq = t.integration
-	WHERE t.id >= ?3 ORDER BY t.id DESC`, taskColumns, key, upper, of("x"), of("y"))
+	query := fmt.Sprintf(listTasks, taskColumns, key, upper, of("x"), of("y")) //nolint:gosec // constants of this file
 	if f.State == store.GoingOn {
 		query = strings.Replace(query, "), '')", "), 0)", 1)
 	}
@@ -168,7 +171,7 @@ func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.
 	}
 	from := "FROM integrations i CROSS JOIN skills s ON s.integration = i.seq WHERE " + where + " ORDER BY i.seq, s.origin_id"
 	passing, words := catalogueConditions(f)
-	query := "SELECT " + skillColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?"
+	query := "SELECT " + skillColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?" //nolint:gosec // constants of this file
 	if passing != "" {
 		// A bounded number of rows is looked at, however few of them pass.
 		query = "SELECT * FROM (SELECT " + skillColumns + ", i.id AS integration_id, i.tool, i.name AS customer " + from + " LIMIT ?) s WHERE " + passing + " LIMIT ?"
@@ -196,7 +199,8 @@ func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.
 		return page, err
 	}
 	// Where did it stop looking, if that was before the end?
-	last := s.read.QueryRowContext(ctx, "SELECT i.seq, s.origin_id "+from+" LIMIT 1 OFFSET ?", append(args[:len(args)-len(words)-1:len(args)-len(words)-1], f.Examine-1)...)
+	bounds := args[: len(args)-len(words)-1 : len(args)-len(words)-1]
+	last := s.read.QueryRowContext(ctx, "SELECT i.seq, s.origin_id "+from+" LIMIT 1 OFFSET ?", append(bounds, f.Examine-1)...) //nolint:gosec // constants of this file
 	var at store.SkillCursor
 	if err := last.Scan(&at.Ref, &at.OriginID); errors.Is(err, sql.ErrNoRows) {
 		return page, nil

@@ -1,0 +1,473 @@
+package dashboard_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/server"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+func TestEmptyPagesTeach(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Owner)
+	b.get(s.at("/")).want(http.StatusOK, link(".empty a", s.at("/secrets/new")), link(".empty a", s.at("/integrations/new")), in(".empty pre", "crosswalk skills push"))
+	b.get(s.at("/tasks")).want(http.StatusOK, in(".empty", "Each bulk request becomes a task", "crosswalk skills push"), not("table"))
+	b.get(s.at("/skills")).want(http.StatusOK, in(".empty", "our id of it"), not("table"))
+	b.get(s.at("/integrations")).want(http.StatusOK, in(".empty", "crosswalk integrations create"), link(".empty a", s.at("/integrations/new")))
+	b.get(s.at("/secrets")).want(http.StatusOK, in(".empty", "crosswalk keys create"), link(".empty a", s.at("/secrets/new")))
+	b.get(s.at("/audit")).want(http.StatusOK, in(".empty", "Nobody has changed anything yet"))
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	b.get(s.at("/secrets/new")).want(http.StatusOK, in("form label", "Name", "It ends", "Addresses"))
+	b.post(s.at("/secrets/new"), "name", " ", "expires", "7h", "addresses", "192.0.2.1\nnonsense").want(http.StatusUnprocessableEntity,
+		in("#name-error", "Give it a name"), in("#scopes-error", "may do nothing"), in("#expires-error", "Choose one"), in("#addresses-error", "nonsense"),
+		in("#addresses", "192.0.2.1"), count("#name[aria-invalid=true]", 1))
+	p := b.post(s.at("/secrets/new"), "name", "nightly", "write", "1", "expires", "720h", "addresses", "192.0.2.1, 198.51.100.0/24").want(http.StatusOK,
+		in(".lede", "“nightly” may write skills"), in("#check", s.srv.URL+"/v1/check-api-key"), in("#push", "X-Integration-Id: INTEGRATION"), in("main", "not shown again"))
+	secret := p.text("#key")
+	if !strings.HasPrefix(secret, "cw_live_") || p.Find(".once .copy").AttrOr("data-copy", "") != secret || p.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("the key is %q", secret)
+	}
+	keys, err := s.srv.Store.Keys(t.Context(), s.env.ID)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("keys: %+v, %v", keys, err)
+	}
+	key := keys[0]
+	if key.CreatedBy != "ada" || key.Scopes != store.WriteSkills || len(key.Addresses) != 2 || key.ExpiresAt.Sub(key.CreatedAt) != 720*time.Hour {
+		t.Errorf("the key: %+v", key)
+	}
+	b.get(s.at("/secrets")).want(http.StatusOK, in("tbody tr", "nightly", key.Prefix+"…", "Active", "write skills", "by ada", "never"), not("body", secret))
+	at := s.at("/secrets/" + key.ID)
+	b.get(at).want(http.StatusOK, in("dl", "198.51.100.0/24", "192.0.2.1/32"), not("body", secret))
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr", "made an API key", "nightly"), not("body", secret))
+
+	// It is used, and that is noted.
+	if err := s.srv.Store.NoteKeysUsed(t.Context(), []store.KeyUse{{KeyID: key.ID, Ago: time.Hour, From: netip.MustParseAddr("192.0.2.1")}}); err != nil {
+		t.Fatal(err)
+	}
+	b.get(at).want(http.StatusOK, in("dl", "1 h ago", "from 192.0.2.1"))
+
+	b.post(at+"/rotate", "overlap", "13h").want(http.StatusUnprocessableEntity, in(".wrong", "how long"))
+	p = b.post(at+"/rotate", "overlap", "24h").want(http.StatusOK, in(".lede", "takes the place of "+key.Prefix))
+	if next := p.text("#key"); next == secret || !strings.HasPrefix(next, "cw_live_") {
+		t.Errorf("rotated to %q", next)
+	}
+	old, err := s.srv.Store.Key(t.Context(), s.env.ID, key.ID)
+	if left := time.Until(old.ExpiresAt); err != nil || left < 23*time.Hour || left > 24*time.Hour {
+		t.Errorf("the old key ends in %s, %v", left, err)
+	}
+	keys, err = s.srv.Store.Keys(t.Context(), s.env.ID)
+	if err != nil || len(keys) != 2 || keys[1].Scopes != key.Scopes || len(keys[1].Addresses) != 2 || keys[1].ExpiresAt.Sub(keys[1].CreatedAt) != 720*time.Hour {
+		t.Errorf("the new key: %+v, %v", keys, err)
+	}
+	b.get(s.at("/secrets")).want(http.StatusOK, in("tbody", "Expires soon"), count("tbody tr", 2))
+
+	b.post(at+"/revoke", "name", "nightl").want(http.StatusUnprocessableEntity, in(".wrong", "type “nightly”", "Nothing was revoked"))
+	b.post(at+"/revoke", "name", "nightly").want(http.StatusOK, in(".notice", "is revoked"))
+	b.get(at).want(http.StatusOK, in("dl", "Revoked"), not("main form"))
+	b.post(at+"/rotate", "overlap", "24h").want(http.StatusConflict, in(".wrong", "over already"))
+	b.get(s.at("/secrets")).want(http.StatusOK, in("details", "1 key that is over"), not(".notice"))
+	b.get(s.at("/audit")).want(http.StatusOK, count("tbody tr", 3), in("tbody tr:first-child", "revoked an API key"))
+}
+
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	b.get(s.at("/integrations/new")).want(http.StatusOK, link(".tools a", s.at("/integrations/new?tool=sandbox")), in(".tools", "HiBob"))
+	// The form is made from the description, for every tool there is.
+	for _, d := range server.Connectors(nil).All() {
+		p := b.get(s.at("/integrations/new?tool="+d.Slug)).want(http.StatusOK, in("h1", "Connect "+d.Label))
+		for _, f := range d.Settings {
+			e := p.Find(`[name="set.` + f.Name + `"]`)
+			if e.Length() != 1 || f.Secret && (e.AttrOr("type", "") != "password" || e.AttrOr("value", "") != "") {
+				t.Errorf("%s: the field %s: %d, %s", d.Slug, f.Name, e.Length(), e.AttrOr("type", ""))
+			}
+		}
+	}
+	b.post(s.at("/integrations/new?tool=none"), "customer", "Acme").want(http.StatusNotFound)
+	b.post(s.at("/integrations/new"), "tool", "hibob", "customer", "", "set.service_user_id", "", "set.token", "", "set.requests_per_minute", "many").want(
+		http.StatusUnprocessableEntity, in("#customer-error", "Whose tool"), in("#set-token-error", "needed"), in("#set-service_user_id-error", "needed"),
+		in("#set-requests_per_minute-error", "not a number"))
+	b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme", "set.refuse_names", "(", "set.api_key", "top secret").want(
+		http.StatusUnprocessableEntity, in(".wrong", "refuse_names"), not("body", "top secret"))
+
+	form := func(act, key string) []string {
+		return []string{"tool", "sandbox", "customer", "Acme GmbH", "act", act, "set.api_key", key, "set.unique_names", "true", "set.latency", "5ms", "set.batch_limit", "2000"}
+	}
+	// Testing keeps nothing, and shows what the tool says.
+	b.post(s.at("/integrations/new"), form("test", "wrong-key")...).want(http.StatusOK, in(".trial.bad", "Sandbox does not accept the credentials"), in(".trial blockquote"),
+		count("#customer[value='Acme GmbH']", 1), not("body", "wrong-key"))
+	b.post(s.at("/integrations/new"), form("test", "good")...).want(http.StatusOK, in(".trial.good", "It works"))
+	r := b.request(http.MethodPost, s.at("/integrations/new"), values(form("test", "wrong-key")...))
+	r.Header.Set("Crosswalk-Part", "1")
+	b.do(r).want(http.StatusOK, in(".trial.bad", "does not accept"), not("h1"))
+	if list, err := s.srv.Store.Integrations(t.Context(), s.env.ID); err != nil || len(list) != 0 {
+		t.Fatalf("a test made %+v, %v", list, err)
+	}
+
+	b.post(s.at("/integrations/new"), form("", "good")...).want(http.StatusOK, in("h1", "Acme GmbH"), in(".notice", "is connected"), in("dl", "Active", "Nothing waits"))
+	list, err := s.srv.Store.Integrations(t.Context(), s.env.ID)
+	if err != nil || len(list) != 1 || string(list[0].Settings) != `{"latency":"5ms","unique_names":true}` || len(list[0].Credentials) == 0 || strings.Contains(string(list[0].Credentials), "good") {
+		t.Fatalf("made %+v, %v", list, err)
+	}
+	at := s.at("/integrations/" + list[0].ID)
+	b.get(at).want(http.StatusOK, count(`[name="set.unique_names"][checked]`, 1), count(`[name="set.latency"][value="5ms"]`, 1), count(`[name="set.api_key"][placeholder^="kept"]`, 1),
+		count(`[name="set.batch_limit"][value="2000"]`, 1), not("body", "good"))
+	b.post(at+"/test").want(http.StatusOK, in(".trial.good", "It works"))
+
+	// Changed: what is left out has its default, and the secret stays.
+	b.post(at+"/settings", "set.latency", "soon").want(http.StatusUnprocessableEntity, in("#set-latency-error", "not a duration"), count(`[name="set.latency"][value="soon"]`, 1))
+	b.post(at+"/settings", "set.latency", "7ms", "set.api_key", "").want(http.StatusOK, in(".notice", "are changed"))
+	after, err := s.srv.Store.Integration(t.Context(), s.env.ID, list[0].ID)
+	if err != nil || string(after.Settings) != `{"latency":"7ms"}` || len(after.Credentials) == 0 {
+		t.Errorf("changed to %s, %d bytes of credentials, %v", after.Settings, len(after.Credentials), err)
+	}
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr:first-child", "latency, unique_names"), not("tbody", "7ms"))
+	b.post(at+"/settings", "set.latency", "7ms", "set.api_key", "").want(http.StatusOK, in(".notice", "Nothing was different"))
+	b.post(at+"/settings", "set.latency", "7ms", "set.api_key", "wrong now").want(http.StatusOK, in(".notice", "are changed"))
+	b.post(at+"/test").want(http.StatusOK, in(".trial.bad", "does not accept"), not("body", "wrong now"))
+
+	b.post(at+"/enabled", "value", "false").want(http.StatusOK, in(".notice", "switched off"), in("dl", "Switched off"))
+	b.post(at+"/enabled", "value", "true").want(http.StatusOK, in(".notice", "switched on"), in("dl", "Active"))
+	b.post(at+"/delete", "name", "Acme").want(http.StatusUnprocessableEntity, in(".wrong", "Nothing was deleted"))
+	b.post(at+"/delete", "name", "Acme GmbH").want(http.StatusOK, in(".notice", "is deleted"), in(".empty", "No tool is connected"))
+	b.get(at).want(http.StatusOK, in("dl", "Deleted"), not("main form[method=post]"))
+	b.post(at+"/enabled", "value", "true").want(http.StatusConflict, in("h1", "was deleted"))
+}
+
+func values(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		v.Add(pairs[i], pairs[i+1])
+	}
+	return v
+}
+
+func TestATask(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	acme := s.connect("Acme GmbH", `{"refuse_names":"^Weld"}`)
+	list := make([]skill.Item, 250)
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprintf("id-%03d", i+1), Name: fmt.Sprintf("Skill %d", i+1), Status: skill.Active}
+	}
+	for _, i := range []int{16, 120, 249} {
+		list[i].Name = fmt.Sprintf("Welding %d", i)
+	}
+	id := s.push(acme, list...)
+	s.ended(id)
+	at := s.at("/tasks/" + id)
+	p := b.get(at).want(http.StatusOK, in("h1", id), in(".lede", "Sandbox, Acme GmbH", "received"), in("#progress", "▲", "Completed with failures", "250 skills", "247 written", "3 failed"),
+		in("section h2", "Why 3 failed"), count(".groups tbody tr", 1), in(".groups", "REMOTE.INPUT_INVALID"), in("form button.primary", "Retry 3 failed"),
+		count("#items tbody tr", 100), in("#items tbody tr:nth-child(17)", "id-017", "Welding 16", "■", "failed"), in("#items tbody tr:first-child", "id-001", "●", "in step"),
+		not("[data-events]"))
+	// The pages of its items, to the end.
+	seen := 100
+	for next := p.Find("a[rel=next]").AttrOr("href", ""); next != ""; next = p.Find("a[rel=next]").AttrOr("href", "") {
+		p = b.get(at + strings.TrimSuffix(next, "#items"))
+		seen += p.Find("#items tbody tr").Length()
+	}
+	if seen != 250 {
+		t.Errorf("%d items on all pages", seen)
+	}
+	b.get(at+"?outcome=failed").want(http.StatusOK, count("#items tbody tr", 3), in(".said", "3 items of 250"))
+	b.get(at+"?outcome=ok&q=SKILL+24").want(http.StatusOK, count("#items tbody tr", 11))
+	b.get(at+"?q=id-017").want(http.StatusOK, count("#items tbody tr", 1), link("#items a.id", s.at("/skills/one?"+values("integration", acme.ID, "origin_id", "id-017").Encode())))
+	b.get(at+strings.TrimSuffix(b.get(at).Find(".groups a").AttrOr("href", ""), "#items")).want(http.StatusOK, count("#items tbody tr", 3), in(".said", "with this reason"))
+	b.get(at+"?outcome=waiting").want(http.StatusOK, in("#items", "No item matches"))
+	b.get(at+"?after=none").want(http.StatusOK, count("#items tbody tr", 100))
+
+	file := b.get(at + "/items.csv?outcome=failed")
+	rows, err := csv.NewReader(strings.NewReader(file.body)).ReadAll()
+	if err != nil || len(rows) != 4 || strings.Join(rows[0], ",") != "origin_id,name,status,outcome,id,code,message" || rows[1][0] != "id-017" || rows[1][5] != "REMOTE.INPUT_INVALID" {
+		t.Errorf("the file: %v, %v", rows, err)
+	}
+	if got := file.header.Get("Content-Disposition"); got != `attachment; filename="`+id+`.csv"` {
+		t.Errorf("Content-Disposition: %s", got)
+	}
+	lines := strings.Split(strings.TrimSpace(b.get(at+"/items.ndjson").body), "\n")
+	var one struct{ Origin_id, Name, Outcome, ID string } //nolint:revive // the names of the file
+	if err := json.Unmarshal([]byte(lines[0]), &one); err != nil || len(lines) != 250 || one.Origin_id != "id-001" || one.Outcome != "in step" || !skill.IsID(one.ID) {
+		t.Errorf("%d lines, %+v, %v", len(lines), one, err)
+	}
+	b.get(at + "/items.xml").want(http.StatusNotFound)
+
+	s.apiKey("nightly")
+	// The tool takes them now.
+	if _, err := s.srv.Store.SetSettings(t.Context(), acme.ID, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	again := b.post(at+"/retry").want(http.StatusOK, in(".notice", "3 skills are sent again"), in(".lede", "sent by ada"))
+	second := strings.TrimPrefix(again.path, s.at("/tasks/"))
+	if head := s.ended(second); head.Items != 3 || head.Counts.Written != 3 || head.Customer != "Acme GmbH" {
+		t.Errorf("the second task: %+v", head)
+	}
+	b.post(s.at("/tasks/"+second+"/retry")).want(http.StatusConflict, in("h1", "Nothing of this task failed"))
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr", "sent failed skills again", "3 skills of "+id+" as "+second))
+
+	// The lists.
+	b.get(s.at("/tasks")).want(http.StatusOK, count("tbody tr", 2), in("tbody tr:first-child", second, "Completed", "3 written"), in("tbody tr:nth-child(2)", id, "3 failed"))
+	b.get(s.at("/tasks?state=failures")).want(http.StatusOK, count("tbody tr", 1), in(".said", "with failures"), link(".said a", s.at("/tasks")))
+	b.get(s.at("/tasks?state=going-on")).want(http.StatusOK, in("main", "No task matches"))
+	b.get(s.at("/tasks?within=1h&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 2), in("option[selected]", "Acme GmbH"))
+	if p := b.get(s.at("/tasks?q=" + id)); p.path != at {
+		t.Errorf("a task's id leads to %s", p.path)
+	}
+	b.get(s.at("/tasks?q=id-017")).want(http.StatusOK, count("tbody tr", 2), in("main", "253 items of the newest 2 tasks"))
+	b.get(s.at("/tasks?q=id-018")).want(http.StatusOK, count("tbody tr", 1))
+	b.get(s.at("/")).want(http.StatusOK, count(".chart .in-step", 1), in(".legend", "250 written", "3 failed"), in(".numbers dd", "250"), not(".empty"))
+	b.get(s.at("/integrations")).want(http.StatusOK, in("tbody tr", "Acme GmbH", "Active", "1.2 %"))
+	b.get(s.at("/integrations/"+acme.ID)).want(http.StatusOK, in("dl", "2 tasks", "250 written", "250, 250 in step"), count("tbody tr", 2))
+
+	// The catalogue.
+	p = b.get(s.at("/skills")).want(http.StatusOK, count("tbody tr", 100), in("tbody tr:first-child", "Skill 1", "id-001", "In step", "Acme GmbH"))
+	b.get(p.Find("a[rel=next]").AttrOr("href", "")).want(http.StatusOK, count("tbody tr", 100), in("tbody tr:first-child", "id-101"))
+	b.get(s.at("/skills?q=welding")).want(http.StatusOK, count("tbody tr", 3))
+	b.get(s.at("/skills?origin_id=id-02&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 10))
+	b.get(s.at("/skills?state=refused")).want(http.StatusOK, in("main", "No skill matches"))
+	b.get(s.at("/skills/one?"+values("integration", acme.ID, "origin_id", "id-017").Encode())).want(http.StatusOK, in("h1", "Welding 16"), in("dl", "In step", "id-017", "ACTIVE"),
+		count("tbody tr", 2), in("tbody tr:nth-child(2)", "failed"), link("tbody a", at+"?q=id-017#items"))
+	b.get(s.at("/skills/one?integration=" + acme.ID + "&origin_id=none")).want(http.StatusNotFound)
+}
+
+func TestATaskThatFailed(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	acme := s.connect("Acme GmbH", `{"refuse_credentials":true}`)
+	id := s.push(acme, items("Go", "Rust")...)
+	s.ended(id)
+	b.get(s.at("/tasks/"+id)).want(http.StatusOK, in("#progress", "■", "Failed", "2 failed"), in(".groups", "INTEGRATION.AUTHENTICATION_INVALID"), count("#items tbody tr", 2),
+		in("#items tbody tr", "Go", "not written"))
+	b.get(s.at("/")).want(http.StatusOK, in(".alarms", "Credentials refused", "Sandbox of Acme GmbH refused the credentials"), in(".alarms blockquote"))
+	b.get(s.at("/integrations/"+acme.ID)).want(http.StatusOK, in(".wrong", "Sandbox refused the credentials"), in("dl", "Credentials refused"))
+	b.get(s.at("/tasks?state=failed")).want(http.StatusOK, count("tbody tr", 1))
+	// It waits, switched off.
+	if _, err := s.srv.Store.SetEnabled(t.Context(), acme.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	b.post(s.at("/tasks/"+id+"/retry")).want(http.StatusConflict, in("h1", "switched off"))
+	if _, err := s.srv.Store.DeleteIntegration(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.get(s.at("/tasks/"+id)).want(http.StatusOK, not("form[action$=retry]"))
+	b.post(s.at("/tasks/"+id+"/retry")).want(http.StatusConflict, in("h1", "was deleted"))
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr:first-child", "not done"))
+}
+
+func TestATaskThatGoesOn(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	off := s.connect("Acme GmbH", `{}`)
+	if _, err := s.srv.Store.Submit(t.Context(), store.Submission{
+		EnvironmentID: s.env.ID, IntegrationID: off.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: items("Go"), Timeout: time.Hour,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slow := s.connect("Slow Inc.", `{"batch_limit":1,"latency":"20ms"}`)
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprint("Skill ", i)
+	}
+	id := s.push(slow, items(names...)...)
+	at := s.at("/tasks/" + id)
+	b.get(at).want(http.StatusOK, count(`[data-events="`+at+`/events"]`, 1), in("#progress", "of 200"), in(".without-script a", "Load again"), not("button.primary"))
+	events := b.get(at + "/events") // until it ends
+	if events.header.Get("Content-Type") != "text/event-stream" || !strings.Contains(events.body, "event: progress\ndata: ") || !strings.Contains(events.body, "event: ended\n") {
+		t.Errorf("events: %v %.300s", events.header, events.body)
+	}
+	if strings.Count(events.body, "event: ") < 3 || !strings.Contains(events.body, "a second") {
+		t.Errorf("events: %.1000s", events.body)
+	}
+	b.get(s.at("/tasks/" + skill.NewTaskID(time.Now()) + "/events")).want(http.StatusNotFound)
+}
+
+// Whoever is signed out while watching sees no more.
+func TestWatchingEndsWithTheSession(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	slow := s.connect("Slow Inc.", `{"batch_limit":1,"latency":"10s"}`)
+	id := s.push(slow, items("Go", "Rust")...)
+	r := b.request(http.MethodGet, s.at("/tasks/"+id+"/events"), nil)
+	response, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	buf := make([]byte, 1)
+	if _, err := response.Body.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.srv.Store.UserByName(t.Context(), "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.srv.Store.EndSessions(t.Context(), u.ID); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := response.Body.Read(buf); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Owner)
+	b.get(s.at("/settings")).want(http.StatusOK, in("#users tbody", "ada", "(you)", "owner"), in("#server", "SQLite", "30 days", "test"), in("#environments tbody", "default"))
+	b.post(s.at("/settings/environments"), "name", " ").want(http.StatusUnprocessableEntity, in(".wrong", "Give it a name"))
+	b.post(s.at("/settings/environments"), "name", "default").want(http.StatusUnprocessableEntity, in(".wrong", "already"))
+	p := b.post(s.at("/settings/environments"), "name", "staging").want(http.StatusOK, in(".notice", "staging"), in("summary", "staging"))
+	staging := strings.TrimSuffix(p.path, "/")
+	b.post(staging+"/settings/rename", "name", "default").want(http.StatusUnprocessableEntity, in(".wrong", "already"), count(`#rename[value=default]`, 1))
+	b.post(staging+"/settings/rename", "name", "trial").want(http.StatusOK, in(".notice", "trial"), in("#environment", "trial"))
+	b.post(staging+"/settings/delete", "name", "staging").want(http.StatusUnprocessableEntity, in(".wrong", "type “trial”"))
+	b.post(staging+"/secrets/new", "name", "x", "read", "1").want(http.StatusOK)
+	b.post(staging+"/settings/delete", "name", "trial").want(http.StatusUnprocessableEntity, in(".wrong", "Only an empty one"))
+	keys, err := s.srv.Store.Keys(t.Context(), strings.TrimPrefix(staging, "/e/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post(staging+"/secrets/"+keys[0].ID+"/revoke", "name", "x").want(http.StatusOK)
+	b.post(staging+"/settings/delete", "name", "trial").want(http.StatusOK, in(".notice", "is deleted"), in("summary", "default"))
+	b.get(staging + "/").want(http.StatusNotFound)
+	b.post(s.at("/settings/delete"), "name", "default").want(http.StatusUnprocessableEntity, in(".wrong", "it stays"))
+
+	b.post(s.at("/settings/users"), "name", "bob", "role", "king", "password", password).want(http.StatusUnprocessableEntity, in(".wrong", "Choose a role"))
+	b.post(s.at("/settings/users"), "name", "bob", "role", "viewer", "password", "short").want(http.StatusUnprocessableEntity, in(".wrong", "12 at least"), count("#user-name[value=bob]", 1), not("body", "short"))
+	b.post(s.at("/settings/users"), "name", "Bob", "role", "viewer", "password", password).want(http.StatusOK, in(".notice", "bob can sign in"))
+	b.post(s.at("/settings/users"), "name", "bob", "role", "viewer", "password", password).want(http.StatusUnprocessableEntity, in(".wrong", "already"))
+	bob, err := s.srv.Store.UserByName(t.Context(), "bob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	on := s.at("/settings/users/" + bob.ID)
+	b.post(on+"/role", "role", "member").want(http.StatusOK, in(".notice", "bob is member"))
+	ada, err := s.srv.Store.UserByName(t.Context(), "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post(s.at("/settings/users/"+ada.ID+"/role"), "role", "viewer").want(http.StatusUnprocessableEntity, in(".wrong", "the last owner"))
+	b.post(s.at("/settings/users/"+ada.ID+"/delete"), "name", "ada").want(http.StatusUnprocessableEntity, in(".wrong", "the last owner"))
+	b.post(on+"/delete", "name", "bo").want(http.StatusUnprocessableEntity, in(".wrong", "Nobody was deleted"))
+	b.post(on+"/delete", "name", "bob").want(http.StatusOK, in(".notice", "bob is deleted"))
+	b.post(on+"/delete", "name", "bob").want(http.StatusNotFound)
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody", "deleted a user: bob", "changed a role: bob is member, was viewer", "not done", "made an environment"), in("tbody", "127.0.0.1"))
+	b.get(s.at("/audit?of=here")).want(http.StatusOK, not("tbody tr", "bob"))
+}
+
+// Texts that others wrote are shown as texts, wherever they are shown.
+func TestMarkupIsText(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const evil = `<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
+	b := s.user("ada", store.Owner)
+	envPage := b.post(s.at("/settings/environments"), "name", evil).want(http.StatusOK)
+	s.env.ID = strings.TrimSuffix(strings.TrimPrefix(envPage.path, "/e/"), "/")
+	acme := s.connect(evil, `{"scripts":{"id-1":["refuse: `+strings.ReplaceAll(evil, `"`, `\"`)+`","ok"]}}`)
+	list := []skill.Item{
+		{OriginID: "id-1", Name: evil, Status: skill.Active}, {OriginID: evil, Name: "javascript:alert(3)", Status: skill.Active},
+	}
+	id := s.push(acme, list...)
+	s.ended(id)
+	if head, err := s.srv.Store.TaskHead(t.Context(), s.env.ID, id); err != nil || head.Counts.Failed != 1 {
+		t.Fatalf("%+v, %v", head, err)
+	}
+	b.post(s.at("/secrets/new"), "name", evil, "read", "1")
+	_, key := s.apiKey(evil)
+	broken := s.connect(evil, `{"refuse_credentials":true}`)
+	s.ended(s.push(broken, list...))
+	paths := []string{
+		"/", "/tasks", "/tasks?q=" + url.QueryEscape(evil), "/tasks?integration=" + url.QueryEscape(evil), "/tasks/" + id, "/tasks/" + id + "?" + values("q", evil, "outcome", evil, "why", evil).Encode(),
+		"/skills", "/skills?" + values("q", evil, "origin_id", evil, "integration", evil).Encode(), "/skills/one?" + values("integration", acme.ID, "origin_id", evil).Encode(),
+		"/skills/one?" + values("integration", acme.ID, "origin_id", "id-1").Encode(), "/integrations", "/integrations?q=" + url.QueryEscape(evil), "/integrations/" + acme.ID,
+		"/integrations/" + broken.ID, "/secrets", "/secrets/" + key.ID, "/settings", "/audit", "/integrations/new?tool=" + url.QueryEscape(evil), "/" + url.PathEscape(evil),
+	}
+	shown := 0
+	for _, path := range paths {
+		p := b.get(s.at(path))
+		if p.status >= 500 {
+			t.Errorf("%s: %d", path, p.status)
+		}
+		p.want(p.status, count("script", 1), not("img[onerror]"), not("img[src=x]"), not("[onerror]"), not("[style]"), not("style"))
+		if strings.Contains(p.body, "<script>alert") || strings.Contains(p.body, "onerror=alert(2)>") && !strings.Contains(p.body, "&gt;&lt;img src=x onerror=alert(2)&gt;") {
+			t.Errorf("%s shows markup", path)
+		}
+		for _, e := range p.Find("a[href], form[action]").EachIter() {
+			if to := e.AttrOr("href", e.AttrOr("action", "")); strings.HasPrefix(strings.ToLower(to), "javascript:") {
+				t.Errorf("%s leads to %s", path, to)
+			}
+		}
+		if strings.Contains(p.text("body"), evil) {
+			shown++
+		}
+	}
+	if shown < 14 {
+		t.Errorf("only %d pages show the text at all", shown)
+	}
+	events := b.get(s.at("/tasks/" + id + "/events"))
+	if strings.Contains(events.body, "<script>") {
+		t.Error("events show markup")
+	}
+}
+
+// The list goes on from its last row, through all pages.
+func TestPagesOfTasks(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	acme := s.connect("Acme GmbH", `{}`)
+	if _, err := s.srv.Store.SetEnabled(t.Context(), acme.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	for range 120 {
+		s.push(acme, items("Go")...)
+	}
+	seen := map[string]bool{}
+	for path, pages := s.at("/tasks"), 0; path != ""; pages++ {
+		p := b.get(path).want(http.StatusOK)
+		for _, e := range p.Find("tbody a.id").EachIter() {
+			if id := e.Text(); seen[id] {
+				t.Fatalf("%s comes twice", id)
+			} else {
+				seen[id] = true
+			}
+		}
+		path = p.Find("a[rel=next]").AttrOr("href", "")
+		if pages > 5 {
+			t.Fatal("no end")
+		}
+	}
+	if len(seen) != 120 {
+		t.Errorf("%d tasks on all pages, want 120", len(seen))
+	}
+}
