@@ -36,6 +36,7 @@ type cli struct {
 	Tasks        tasksCommand        `cmd:"" help:"Follow what became of skills that were sent."`
 	Keys         keysCommand         `cmd:"" help:"Administer API keys."`
 	Environments environmentsCommand `cmd:"" help:"Administer environments: nothing crosses from one to another."`
+	Users        usersCommand        `cmd:"" help:"Administer who may sign in to the dashboard."`
 	Integrations integrationsCommand `cmd:"" help:"Administer integrations: a customer's tool, linked to an environment."`
 	Logs         logsCommand         `cmd:"" help:"Look at requests and answers: of callers, and of tools."`
 	MasterKey    masterKeyCommand    `cmd:"" help:"Make a master key, and see which one a database has noted."`
