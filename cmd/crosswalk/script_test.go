@@ -260,7 +260,7 @@ func TestHelp(t *testing.T) {
 		{"skills", "diff"},
 		{"tasks", "get"},
 		{"tasks", "wait"},
-		{"keys", "create"},
+		{"users", "create"}, {"users", "passwd"}, {"users", "list"}, {"users", "delete"}, {"keys", "create"},
 		{"keys", "list"},
 		{"keys", "revoke"},
 		{"environments", "create"},
@@ -310,7 +310,7 @@ func TestHelp(t *testing.T) {
 }
 
 func variable(line string) string {
-	name := strings.TrimPrefix(strings.Fields(line)[0], "--")
+	name := strings.TrimPrefix(strings.TrimPrefix(strings.Fields(line)[0], "--"), "[no-]")
 	name, _, _ = strings.Cut(name, "=")
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }

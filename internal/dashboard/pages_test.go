@@ -323,11 +323,11 @@ func TestWatchingEndsWithTheSession(t *testing.T) {
 	if _, err := s.srv.Store.EndSessions(t.Context(), u.ID); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for {
 			if _, err := response.Body.Read(buf); err != nil {
-				done <- err
 				return
 			}
 		}
