@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,11 +65,14 @@ func TestLimitsOfKeys(t *testing.T) {
 
 // noted is a store of uses that can fail.
 type noted struct {
+	mu    sync.Mutex
 	calls [][]store.KeyUse
 	err   error
 }
 
 func (n *noted) NoteKeysUsed(_ context.Context, used []store.KeyUse) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.err != nil {
 		return n.err
 	}
@@ -104,7 +108,9 @@ func TestUsesAreWrittenTogether(t *testing.T) {
 		if failures != 1 || len(db.calls) != 0 {
 			t.Fatalf("%d failures, %v", failures, db.calls)
 		}
+		db.mu.Lock()
 		db.err = nil
+		db.mu.Unlock()
 		<-time.After(noteEvery)
 		synctest.Wait()
 		<-time.After(noteEvery) // nothing to write
