@@ -21,7 +21,7 @@ const (
 )
 
 // skillState says how a skill is.
-func skillState(s store.SkillRow) mark {
+func skillState(s store.ListedSkill) mark {
 	switch {
 	case !s.ErrorAt.IsZero():
 		return markOf("failed", "Refused")
@@ -39,7 +39,7 @@ func skillState(s store.SkillRow) mark {
 }
 
 type skillLine struct {
-	store.SkillRow
+	store.ListedSkill
 	Mark mark
 }
 
@@ -75,7 +75,7 @@ func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	words := strings.Fields(f.Q)
-	result, err := d.Store.Catalogue(ctx, store.SkillFilter{
+	result, err := d.Store.ListSkills(ctx, store.SkillFilter{
 		EnvironmentID: env(r).ID, IntegrationID: f.Integration, OriginID: f.OriginID, Words: words[:min(len(words), mostWords)],
 		State: map[string]store.CatalogueState{"refused": store.Refused, "unsure": store.Unsure, "inactive": store.Retired}[f.State],
 		After: cursorOf(f.After), Limit: skillsTogether, Examine: examined,
@@ -125,7 +125,7 @@ type skillPage struct {
 }
 
 func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
-	row, err := d.Store.CatalogueSkill(r.Context(), env(r).ID, clean(r.FormValue("integration")), clean(r.FormValue("origin_id")))
+	row, err := d.Store.FindSkill(r.Context(), env(r).ID, clean(r.FormValue("integration")), clean(r.FormValue("origin_id")))
 	if err != nil {
 		return err
 	}

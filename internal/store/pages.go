@@ -57,8 +57,8 @@ type TaskContent struct {
 	Document []byte
 }
 
-// SkillRow is a skill of the catalogue.
-type SkillRow struct {
+// ListedSkill is a skill of the catalogue.
+type ListedSkill struct {
 	ID            string
 	IntegrationID string
 	Tool          string
@@ -109,9 +109,9 @@ type SkillCursor struct {
 	OriginID string
 }
 
-// SkillPage is a part of the catalogue.
-type SkillPage struct {
-	Skills []SkillRow
+// SkillList is a part of the catalogue.
+type SkillList struct {
+	Skills []ListedSkill
 	// Next is where to go on, if there may be more.
 	Next SkillCursor
 	More bool
@@ -162,9 +162,9 @@ type Pages interface {
 	// TaskContent of a task that TaskHead found.
 	TaskContent(ctx context.Context, head TaskHead) (TaskContent, error)
 
-	Catalogue(ctx context.Context, f SkillFilter) (SkillPage, error)
-	// CatalogueSkill finds one skill of that environment.
-	CatalogueSkill(ctx context.Context, environmentID, integrationID, originID string) (SkillRow, error)
+	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)
+	// FindSkill finds one skill of that environment.
+	FindSkill(ctx context.Context, environmentID, integrationID, originID string) (ListedSkill, error)
 	// CountCatalogue counts by integration. It reads the whole catalogue: seconds, for millions of skills.
 	CountCatalogue(ctx context.Context, environmentID string) (map[string]CatalogueCount, error)
 

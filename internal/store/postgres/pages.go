@@ -150,16 +150,16 @@ func (s *Store) taskContent(ctx context.Context, head store.TaskHead, c *store.T
 	return row.Blocks, err
 }
 
-// Catalogue implements store.Pages.
-func (s *Store) Catalogue(ctx context.Context, f store.SkillFilter) (store.SkillPage, error) {
+// ListSkills implements store.Pages.
+func (s *Store) ListSkills(ctx context.Context, f store.SkillFilter) (store.SkillList, error) {
 	page, err := s.catalogue(ctx, f)
 	if err != nil {
-		return store.SkillPage{}, fault(fmt.Errorf("catalogue: %w", err))
+		return store.SkillList{}, fault(fmt.Errorf("catalogue: %w", err))
 	}
 	return page, nil
 }
 
-func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillPage, err error) {
+func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillList, err error) {
 	var args []any
 	arg := func(v any) string {
 		args = append(args, v)
@@ -243,19 +243,19 @@ func catalogueConditions(f store.SkillFilter, arg func(any) string) string {
 	return strings.Join(all, " AND ")
 }
 
-func skillRow(r dbq.SkillRowRow) store.SkillRow {
-	return store.SkillRow{
+func skillRow(r dbq.SkillRowRow) store.ListedSkill {
+	return store.ListedSkill{
 		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: text(r.RemoteID),
 		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known, Unsure: r.Unsure, WrittenAt: nullTime(r.WrittenAt),
 		ErrorCode: skill.Code(text(r.ErrorCode)), ErrorMessage: text(r.ErrorMessage), ErrorAt: nullTime(r.ErrorAt),
 	}
 }
 
-// CatalogueSkill implements store.Pages.
-func (s *Store) CatalogueSkill(ctx context.Context, environmentID, integrationID, originID string) (store.SkillRow, error) {
+// FindSkill implements store.Pages.
+func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, originID string) (store.ListedSkill, error) {
 	row, err := s.queries.SkillRow(ctx, dbq.SkillRowParams{Environment: environmentID, Integration: integrationID, OriginID: originID})
 	if err != nil {
-		return store.SkillRow{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
+		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
 	return skillRow(row), nil
 }

@@ -145,19 +145,19 @@ func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.T
 	return c, nil
 }
 
-const skillColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
+const listedColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
 	s.error_message, s.error_at`
 
-// Catalogue implements store.Pages.
-func (s *Store) Catalogue(ctx context.Context, f store.SkillFilter) (store.SkillPage, error) {
+// ListSkills implements store.Pages.
+func (s *Store) ListSkills(ctx context.Context, f store.SkillFilter) (store.SkillList, error) {
 	page, err := s.catalogue(ctx, f)
 	if err != nil {
-		return store.SkillPage{}, fault(fmt.Errorf("catalogue: %w", err))
+		return store.SkillList{}, fault(fmt.Errorf("catalogue: %w", err))
 	}
 	return page, nil
 }
 
-func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillPage, err error) {
+func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillList, err error) {
 	where, args := "i.environment_id = ?", []any{f.EnvironmentID}
 	if f.IntegrationID != "" {
 		where, args = where+" AND i.id = ?", append(args, f.IntegrationID)
@@ -171,10 +171,10 @@ func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.
 	}
 	from := "FROM integrations i CROSS JOIN skills s ON s.integration = i.seq WHERE " + where + " ORDER BY i.seq, s.origin_id"
 	passing, words := catalogueConditions(f)
-	query := "SELECT " + skillColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?" //nolint:gosec // constants of this file
+	query := "SELECT " + listedColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?" //nolint:gosec // constants of this file
 	if passing != "" {
 		// A bounded number of rows is looked at, however few of them pass.
-		query = "SELECT * FROM (SELECT " + skillColumns + ", i.id AS integration_id, i.tool, i.name AS customer " + from + " LIMIT ?) s WHERE " + passing + " LIMIT ?"
+		query = "SELECT * FROM (SELECT " + listedColumns + ", i.id AS integration_id, i.tool, i.name AS customer " + from + " LIMIT ?) s WHERE " + passing + " LIMIT ?"
 		args = append(append(args, f.Examine), words...)
 	}
 	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit+1)...)
@@ -230,8 +230,8 @@ func catalogueConditions(f store.SkillFilter) (passing string, args []any) {
 	return strings.Join(all, " AND "), args
 }
 
-func skillRow(r dbq.SkillRowRow) store.SkillRow {
-	return store.SkillRow{
+func skillRow(r dbq.SkillRowRow) store.ListedSkill {
+	return store.ListedSkill{
 		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: r.RemoteID.String,
 		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known != 0, Unsure: r.Unsure != 0,
 		WrittenAt: fromNullMillis(r.WrittenAt), WrittenBy: r.WrittenBy,
@@ -239,11 +239,11 @@ func skillRow(r dbq.SkillRowRow) store.SkillRow {
 	}
 }
 
-// CatalogueSkill implements store.Pages.
-func (s *Store) CatalogueSkill(ctx context.Context, environmentID, integrationID, originID string) (store.SkillRow, error) {
+// FindSkill implements store.Pages.
+func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, originID string) (store.ListedSkill, error) {
 	row, err := s.queries.SkillRow(ctx, dbq.SkillRowParams{Environment: environmentID, Integration: integrationID, OriginID: originID})
 	if err != nil {
-		return store.SkillRow{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
+		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
 	return skillRow(row), nil
 }

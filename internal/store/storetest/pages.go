@@ -215,7 +215,7 @@ func catalogueListed(t *testing.T, f *fixture) {
 		t.Helper()
 		filter.EnvironmentID = f.env
 		for {
-			page, err := f.Catalogue(t.Context(), filter)
+			page, err := f.ListSkills(t.Context(), filter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,26 +260,26 @@ func catalogueListed(t *testing.T, f *fixture) {
 			}
 		}
 	}
-	page, err := f.Catalogue(t.Context(), store.SkillFilter{EnvironmentID: f.env, Words: []string{"nothing"}, Limit: 10, Examine: 4})
+	page, err := f.ListSkills(t.Context(), store.SkillFilter{EnvironmentID: f.env, Words: []string{"nothing"}, Limit: 10, Examine: 4})
 	if err != nil || !page.More || !page.Cut || len(page.Skills) != 0 {
 		t.Errorf("a search that was cut: %+v, %v", page, err)
 	}
 
-	got, err := f.CatalogueSkill(t.Context(), f.env, a.ID, "id-Welding")
-	want := store.SkillRow{
+	got, err := f.FindSkill(t.Context(), f.env, a.ID, "id-Welding")
+	want := store.ListedSkill{
 		ID: id(5), IntegrationID: a.ID, Tool: "sandbox", Customer: "Acme GmbH", OriginID: "id-Welding", Name: "Welding", Status: skill.Active,
 		ErrorCode: skill.CodeRemoteInput, ErrorMessage: "no", ErrorAt: got.ErrorAt,
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" || got.ErrorAt.IsZero() {
 		t.Errorf("a refused skill: %v (-want +got):\n%s", err, diff)
 	}
-	got, err = f.CatalogueSkill(t.Context(), f.env, a.ID, "id-Rust")
+	got, err = f.FindSkill(t.Context(), f.env, a.ID, "id-Rust")
 	if err != nil || !got.Known || got.Unsure || got.WrittenAt.IsZero() || got.RemoteID != "remote-Rust" || got.Name != "Rust" {
 		t.Errorf("a written skill: %+v, %v", got, err)
 	}
-	_, err = f.CatalogueSkill(t.Context(), f.env, strange.ID, "id-Go")
+	_, err = f.FindSkill(t.Context(), f.env, strange.ID, "id-Go")
 	wantError(t, err, store.ErrNotFound)
-	_, err = f.CatalogueSkill(t.Context(), f.env, a.ID, "id-none")
+	_, err = f.FindSkill(t.Context(), f.env, a.ID, "id-none")
 	wantError(t, err, store.ErrNotFound)
 }
 
