@@ -75,8 +75,12 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// fixtureKey is the fixtures' master key.
+const fixtureKey = "CROSSWALK_MASTER_KEY=dGhlIGtleSBvZiB0aGUgdXBncmFkZSBmaXh0dXJlcy4="
+
 func upgrade(t *testing.T, path string) {
 	s := newSite(t)
+	s.env = append(s.env, fixtureKey)
 	var had fixture
 	if err := json.Unmarshal(unpack(t, path+".json.gz"), &had); err != nil {
 		t.Fatal(err)
@@ -289,7 +293,7 @@ func pack(t *testing.T, path string, content []byte) {
 // makeFixture lets a program make data of every kind and kills it. See the README beside the fixtures.
 func makeFixture(t *testing.T) {
 	s := newSite(t)
-	s.program = *fixtureWith
+	s.program, s.env = *fixtureWith, append(s.env, fixtureKey)
 	f := fixture{Tasks: map[string]fixtureTask{}}
 	key := func(args ...string) string {
 		key := s.admin("key", append([]string{"keys", "create"}, args...)...)
