@@ -34,6 +34,7 @@ type Store interface {
 	Expire(ctx context.Context, keep time.Duration, limit int) (int, error)
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
 	RemoveInteractions(ctx context.Context, keep time.Duration, limit int) (int, error)
+	ForgetLinks(ctx context.Context, keep time.Duration, limit int) (int, error)
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.

@@ -12,10 +12,12 @@ const (
 	retainTogether = 500
 	// retainBatch bounds such a transaction. It may have to wait for a table that is in use.
 	retainBatch = 30 * time.Second
+	// keepLinks is how long a link to connect a tool is kept once it was used or has expired: longer than its token is good.
+	keepLinks = 48 * time.Hour
 )
 
 // retain removes the tasks that ended too long ago, then the tombstones of those that were removed too long ago, then old
-// interactions. It may be called by several processes at once.
+// interactions, then the links whose time is over. It may be called by several processes at once.
 func (e *Engine) retain(ctx context.Context) error {
 	ctx, cancel := within(ctx, retainMost)
 	defer cancel()
@@ -28,6 +30,9 @@ func (e *Engine) retain(ctx context.Context) error {
 	logged := 0
 	if err == nil {
 		logged, err = inBatches(ctx, e.set.KeepLogs, e.store.RemoveInteractions)
+	}
+	if err == nil {
+		_, err = inBatches(ctx, keepLinks, e.store.ForgetLinks)
 	}
 	if tasks+forgotten+logged > 0 {
 		e.log.Info("old tasks removed", "tasks", tasks, "tombstones", forgotten, "interactions", logged)

@@ -47,6 +47,9 @@ func TestRetention(t *testing.T) {
 		defer f.stop()
 		f.start(set)
 		in, off := f.integration(`{}`), f.integration(`{"outage":true}`)
+		if _, err := f.store.CreateLink(t.Context(), store.Link{EnvironmentID: f.env, Purpose: store.Connect}, [32]byte{1}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 		waiting := f.submit(off, active("x")...)
 		f.enable(off, false)
 		old := f.submit(in, active("a", "b")...)
@@ -81,6 +84,9 @@ func TestRetention(t *testing.T) {
 		wait(36 * day) // a month longer is allowed
 		if e := expired(old); e != nil {
 			t.Errorf("it is not forgotten: %v", e)
+		}
+		if n, err := f.store.ForgetLinks(t.Context(), 0, 10); n != 0 || err != nil {
+			t.Errorf("%d links were left, %v", n, err)
 		}
 		for len(errs) > 0 {
 			if err := <-errs; err != nil {

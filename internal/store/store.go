@@ -470,6 +470,7 @@ type Store interface {
 	Admin
 	Access
 	Pages
+	Links
 	Tasks
 	Drains
 	Catalogue

@@ -127,6 +127,27 @@ func tables() []table {
 			{to: "adopt", kind: truth},
 			{to: "refuse_inactive", kind: truth},
 		}},
+		{to: "connect_settings", id: "environment_id", columns: []column{{to: "environment_id"}, {to: "origins"}, {to: "redirect"}}},
+		// Customers have their links already, some of them for a year.
+		{to: "connect_links", columns: []column{
+			{to: "hash"},
+			{to: "environment_id"},
+			{to: "purpose"},
+			{to: "integration_id"},
+			{to: "tool"},
+			{to: "category"},
+			{to: "language"},
+			{to: "organisation", kind: words},
+			{to: "email"},
+			{to: "origin_id", kind: words},
+			{to: "created_at", kind: moment},
+			{to: "expires_at", kind: moment},
+			{to: "tries"},
+			{to: "tries_since", kind: moment},
+			{to: "used_at", kind: moment},
+			{to: "token"},
+			{to: "token_expires_at", kind: moment},
+		}},
 		// Leases end here: the number of the next one is higher, so whoever holds one is refused.
 		{to: "drains", columns: []column{
 			{to: "integration"},

@@ -90,6 +90,12 @@ func fill(t *testing.T) *filled {
 	}
 	f.in, f.off = create([]byte("sealed")), create(nil)
 	must[store.MasterKey](t)(f.KeepMasterKey(ctx, store.MasterKey{ID: "first", Check: []byte{1, 2}}))
+	must[store.Link](t)(f.CreateLink(ctx, store.Link{
+		EnvironmentID: f.env, Purpose: store.Connect, Category: "HRIS", Language: "de", EndUser: store.EndUser{OrganisationName: "Acme GmbH"},
+	}, [32]byte{5}, 365*24*time.Hour))
+	if err := f.SetConnectSettings(ctx, f.env, store.ConnectSettings{Origins: []string{"https://app.example"}}); err != nil {
+		t.Fatal(err)
+	}
 	must[[]int64](t)(f.Sandbox().Write(ctx, f.in.ID, []sandbox.Row{{ExternalID: "a", Name: "A", Active: true}, {ExternalID: "b", Name: "B"}}))
 
 	if err := f.AppendInteractions(ctx, f.logged()); err != nil {
@@ -164,6 +170,8 @@ func TestMove(t *testing.T) {
 		}
 	}
 	keys, integrations := must[[]store.Key](t)(f.Keys(ctx, "")), must[[]store.Integration](t)(f.Integrations(ctx, ""))
+	link := must[store.Link](t)(f.Link(ctx, [32]byte{5}))
+	page := must[store.ConnectSettings](t)(f.ConnectSettings(ctx, f.env))
 	records := must[[]sandbox.Record](t)(f.Sandbox().List(ctx, f.in.ID, 0, 10))
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -193,6 +201,12 @@ func TestMove(t *testing.T) {
 	}
 	if diff := cmp.Diff(integrations, must[[]store.Integration](t)(s.Integrations(ctx, ""))); diff != "" {
 		t.Errorf("integrations (-want +got):\n%s", diff)
+	}
+	if got := must[store.Link](t)(s.Link(ctx, [32]byte{5})); got != link {
+		t.Errorf("link %+v, want %+v", got, link)
+	}
+	if diff := cmp.Diff(page, must[store.ConnectSettings](t)(s.ConnectSettings(ctx, f.env))); diff != "" {
+		t.Errorf("connect settings (-want +got):\n%s", diff)
 	}
 	for kind, want := range views {
 		in := f.in.ID

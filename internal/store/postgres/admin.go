@@ -106,30 +106,35 @@ func (s *Store) RevokeKey(ctx context.Context, id string) (store.Key, error) {
 
 // CreateIntegration implements store.Admin.
 func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (out store.Integration, err error) {
-	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
-			ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, now)),
-			EnvironmentID:   in.EnvironmentID,
-			Tool:            in.Tool,
-			Name:            in.EndUser.OrganisationName,
-			EndUserEmail:    nullText(in.EndUser.CreatorEmail),
-			EndUserOriginID: nullText(in.EndUser.OriginID),
-			Settings:        in.Settings,
-			Credentials:     in.Credentials,
-			Adopt:           in.Policy.Adopt,
-			RefuseInactive:  in.Policy.RefuseInactive,
-		})
-		out = integration(dbq.Integration(row))
+	err = s.change(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		out, err = tx.addIntegration(ctx, in)
 		return err
 	})
 	if err != nil {
 		return store.Integration{}, fmt.Errorf("create integration with %s: %w", in.Tool, err)
 	}
 	return out, nil
+}
+
+// addIntegration makes an integration with its place in the queue.
+func (tx *transaction) addIntegration(ctx context.Context, in store.Integration) (store.Integration, error) {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return store.Integration{}, err
+	}
+	row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
+		ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, now)),
+		EnvironmentID:   in.EnvironmentID,
+		Tool:            in.Tool,
+		Name:            in.EndUser.OrganisationName,
+		EndUserEmail:    nullText(in.EndUser.CreatorEmail),
+		EndUserOriginID: nullText(in.EndUser.OriginID),
+		Settings:        in.Settings,
+		Credentials:     in.Credentials,
+		Adopt:           in.Policy.Adopt,
+		RefuseInactive:  in.Policy.RefuseInactive,
+	})
+	return integration(dbq.Integration(row)), err
 }
 
 // Integrations implements store.Admin.

@@ -99,33 +99,38 @@ const firstSync = 600_000
 
 // CreateIntegration implements store.Admin.
 func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (out store.Integration, err error) {
-	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
-			ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, fromMillis(tx.now))),
-			EnvironmentID:   in.EnvironmentID,
-			Tool:            in.Tool,
-			Name:            in.EndUser.OrganisationName,
-			EndUserEmail:    nullText(in.EndUser.CreatorEmail),
-			EndUserOriginID: nullText(in.EndUser.OriginID),
-			Settings:        string(in.Settings),
-			Credentials:     in.Credentials,
-			CreatedAt:       tx.now,
-			Adopt:           flag(in.Policy.Adopt),
-			RefuseInactive:  flag(in.Policy.RefuseInactive),
-		})
-		if err != nil {
-			return err
-		}
-		out = integration(row)
-		if err := tx.InsertDrain(ctx, row.Seq); err != nil {
-			return err
-		}
-		return tx.InsertSync(ctx, dbq.InsertSyncParams{Integration: row.Seq, DueAt: tx.now + firstSync})
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		out, err = tx.addIntegration(ctx, in)
+		return err
 	})
 	if err != nil {
 		return store.Integration{}, fmt.Errorf("create integration with %s: %w", in.Tool, err)
 	}
 	return out, nil
+}
+
+// addIntegration makes an integration with its place in the queue.
+func (tx *transaction) addIntegration(ctx context.Context, in store.Integration) (store.Integration, error) {
+	row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
+		ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, fromMillis(tx.now))),
+		EnvironmentID:   in.EnvironmentID,
+		Tool:            in.Tool,
+		Name:            in.EndUser.OrganisationName,
+		EndUserEmail:    nullText(in.EndUser.CreatorEmail),
+		EndUserOriginID: nullText(in.EndUser.OriginID),
+		Settings:        string(in.Settings),
+		Credentials:     in.Credentials,
+		CreatedAt:       tx.now,
+		Adopt:           flag(in.Policy.Adopt),
+		RefuseInactive:  flag(in.Policy.RefuseInactive),
+	})
+	if err != nil {
+		return store.Integration{}, err
+	}
+	if err := tx.InsertDrain(ctx, row.Seq); err != nil {
+		return store.Integration{}, err
+	}
+	return integration(row), tx.InsertSync(ctx, dbq.InsertSyncParams{Integration: row.Seq, DueAt: tx.now + firstSync})
 }
 
 // Integrations implements store.Admin.

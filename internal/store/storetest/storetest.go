@@ -91,6 +91,12 @@ func Run(t *testing.T, open Opener) {
 		{"the catalogue is counted", catalogueCounted},
 		{"what became of items by the hour", activity},
 		{"what integrations are doing", integrationStates},
+		{"what an environment wants of its page to connect", connectSettings},
+		{"a link is used once", links},
+		{"a link to connect anew", relinks},
+		{"tries with a link are limited", linkTries},
+		{"a link is used once, raced for", linkRaced},
+		{"links are forgotten", linksForgotten},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {

@@ -21,6 +21,26 @@ type Audit struct {
 	Failed        string
 }
 
+type ConnectLink struct {
+	Hash           []byte
+	EnvironmentID  string
+	Purpose        int16
+	IntegrationID  *string
+	Tool           *string
+	Category       string
+	Language       string
+	Organisation   string
+	Email          *string
+	OriginID       *string
+	CreatedAt      time.Time
+	ExpiresAt      time.Time
+	Tries          int32
+	TriesSince     time.Time
+	UsedAt         *time.Time
+	Token          []byte
+	TokenExpiresAt *time.Time
+}
+
 type Environment struct {
 	ID        string
 	Name      string

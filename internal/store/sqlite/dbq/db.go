@@ -78,6 +78,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.closeTaskIntentsStmt, err = db.PrepareContext(ctx, closeTaskIntents); err != nil {
 		return nil, fmt.Errorf("error preparing query CloseTaskIntents: %w", err)
 	}
+	if q.connectSettingsStmt, err = db.PrepareContext(ctx, connectSettings); err != nil {
+		return nil, fmt.Errorf("error preparing query ConnectSettings: %w", err)
+	}
 	if q.countAttemptsStmt, err = db.PrepareContext(ctx, countAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query CountAttempts: %w", err)
 	}
@@ -186,6 +189,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.forgetFailuresStmt, err = db.PrepareContext(ctx, forgetFailures); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetFailures: %w", err)
 	}
+	if q.forgetLinksStmt, err = db.PrepareContext(ctx, forgetLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetLinks: %w", err)
+	}
 	if q.forgetReceiptsStmt, err = db.PrepareContext(ctx, forgetReceipts); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetReceipts: %w", err)
 	}
@@ -209,6 +215,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.insertKeyStmt, err = db.PrepareContext(ctx, insertKey); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertKey: %w", err)
+	}
+	if q.insertLinkStmt, err = db.PrepareContext(ctx, insertLink); err != nil {
+		return nil, fmt.Errorf("error preparing query InsertLink: %w", err)
 	}
 	if q.insertOutcomesStmt, err = db.PrepareContext(ctx, insertOutcomes); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertOutcomes: %w", err)
@@ -242,6 +251,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.integrationStmt, err = db.PrepareContext(ctx, integration); err != nil {
 		return nil, fmt.Errorf("error preparing query Integration: %w", err)
+	}
+	if q.integrationByTokenStmt, err = db.PrepareContext(ctx, integrationByToken); err != nil {
+		return nil, fmt.Errorf("error preparing query IntegrationByToken: %w", err)
 	}
 	if q.integrationDeletedStmt, err = db.PrepareContext(ctx, integrationDeleted); err != nil {
 		return nil, fmt.Errorf("error preparing query IntegrationDeleted: %w", err)
@@ -296,6 +308,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.leaseStateStmt, err = db.PrepareContext(ctx, leaseState); err != nil {
 		return nil, fmt.Errorf("error preparing query LeaseState: %w", err)
+	}
+	if q.linkStmt, err = db.PrepareContext(ctx, link); err != nil {
+		return nil, fmt.Errorf("error preparing query Link: %w", err)
 	}
 	if q.markIntegrationInvalidStmt, err = db.PrepareContext(ctx, markIntegrationInvalid); err != nil {
 		return nil, fmt.Errorf("error preparing query MarkIntegrationInvalid: %w", err)
@@ -417,6 +432,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
+	if q.setConnectSettingsStmt, err = db.PrepareContext(ctx, setConnectSettings); err != nil {
+		return nil, fmt.Errorf("error preparing query SetConnectSettings: %w", err)
+	}
 	if q.setIntegrationAccountStmt, err = db.PrepareContext(ctx, setIntegrationAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationAccount: %w", err)
 	}
@@ -492,8 +510,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.touchTaskStmt, err = db.PrepareContext(ctx, touchTask); err != nil {
 		return nil, fmt.Errorf("error preparing query TouchTask: %w", err)
 	}
+	if q.tryLinkStmt, err = db.PrepareContext(ctx, tryLink); err != nil {
+		return nil, fmt.Errorf("error preparing query TryLink: %w", err)
+	}
 	if q.unstartedTasksStmt, err = db.PrepareContext(ctx, unstartedTasks); err != nil {
 		return nil, fmt.Errorf("error preparing query UnstartedTasks: %w", err)
+	}
+	if q.useLinkStmt, err = db.PrepareContext(ctx, useLink); err != nil {
+		return nil, fmt.Errorf("error preparing query UseLink: %w", err)
 	}
 	if q.userByIDStmt, err = db.PrepareContext(ctx, userByID); err != nil {
 		return nil, fmt.Errorf("error preparing query UserByID: %w", err)
@@ -600,6 +624,11 @@ func (q *Queries) Close() error {
 	if q.closeTaskIntentsStmt != nil {
 		if cerr := q.closeTaskIntentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing closeTaskIntentsStmt: %w", cerr)
+		}
+	}
+	if q.connectSettingsStmt != nil {
+		if cerr := q.connectSettingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing connectSettingsStmt: %w", cerr)
 		}
 	}
 	if q.countAttemptsStmt != nil {
@@ -782,6 +811,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing forgetFailuresStmt: %w", cerr)
 		}
 	}
+	if q.forgetLinksStmt != nil {
+		if cerr := q.forgetLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetLinksStmt: %w", cerr)
+		}
+	}
 	if q.forgetReceiptsStmt != nil {
 		if cerr := q.forgetReceiptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetReceiptsStmt: %w", cerr)
@@ -820,6 +854,11 @@ func (q *Queries) Close() error {
 	if q.insertKeyStmt != nil {
 		if cerr := q.insertKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertKeyStmt: %w", cerr)
+		}
+	}
+	if q.insertLinkStmt != nil {
+		if cerr := q.insertLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing insertLinkStmt: %w", cerr)
 		}
 	}
 	if q.insertOutcomesStmt != nil {
@@ -875,6 +914,11 @@ func (q *Queries) Close() error {
 	if q.integrationStmt != nil {
 		if cerr := q.integrationStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing integrationStmt: %w", cerr)
+		}
+	}
+	if q.integrationByTokenStmt != nil {
+		if cerr := q.integrationByTokenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing integrationByTokenStmt: %w", cerr)
 		}
 	}
 	if q.integrationDeletedStmt != nil {
@@ -965,6 +1009,11 @@ func (q *Queries) Close() error {
 	if q.leaseStateStmt != nil {
 		if cerr := q.leaseStateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing leaseStateStmt: %w", cerr)
+		}
+	}
+	if q.linkStmt != nil {
+		if cerr := q.linkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing linkStmt: %w", cerr)
 		}
 	}
 	if q.markIntegrationInvalidStmt != nil {
@@ -1167,6 +1216,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
 		}
 	}
+	if q.setConnectSettingsStmt != nil {
+		if cerr := q.setConnectSettingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setConnectSettingsStmt: %w", cerr)
+		}
+	}
 	if q.setIntegrationAccountStmt != nil {
 		if cerr := q.setIntegrationAccountStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setIntegrationAccountStmt: %w", cerr)
@@ -1292,9 +1346,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing touchTaskStmt: %w", cerr)
 		}
 	}
+	if q.tryLinkStmt != nil {
+		if cerr := q.tryLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tryLinkStmt: %w", cerr)
+		}
+	}
 	if q.unstartedTasksStmt != nil {
 		if cerr := q.unstartedTasksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unstartedTasksStmt: %w", cerr)
+		}
+	}
+	if q.useLinkStmt != nil {
+		if cerr := q.useLinkStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing useLinkStmt: %w", cerr)
 		}
 	}
 	if q.userByIDStmt != nil {
@@ -1374,6 +1438,7 @@ type Queries struct {
 	closeIntentStmt            *sql.Stmt
 	closeOpenIntentsStmt       *sql.Stmt
 	closeTaskIntentsStmt       *sql.Stmt
+	connectSettingsStmt        *sql.Stmt
 	countAttemptsStmt          *sql.Stmt
 	countCatalogueStmt         *sql.Stmt
 	countSkillsStmt            *sql.Stmt
@@ -1410,6 +1475,7 @@ type Queries struct {
 	forgetAttemptsStmt         *sql.Stmt
 	forgetExpiredStmt          *sql.Stmt
 	forgetFailuresStmt         *sql.Stmt
+	forgetLinksStmt            *sql.Stmt
 	forgetReceiptsStmt         *sql.Stmt
 	giveLeaseBackStmt          *sql.Stmt
 	holdDrainStmt              *sql.Stmt
@@ -1418,6 +1484,7 @@ type Queries struct {
 	insertEnvironmentStmt      *sql.Stmt
 	insertIntegrationStmt      *sql.Stmt
 	insertKeyStmt              *sql.Stmt
+	insertLinkStmt             *sql.Stmt
 	insertOutcomesStmt         *sql.Stmt
 	insertSandboxAccountStmt   *sql.Stmt
 	insertSeenStmt             *sql.Stmt
@@ -1429,6 +1496,7 @@ type Queries struct {
 	insertUserStmt             *sql.Stmt
 	insertWishStmt             *sql.Stmt
 	integrationStmt            *sql.Stmt
+	integrationByTokenStmt     *sql.Stmt
 	integrationDeletedStmt     *sql.Stmt
 	integrationForSubmitStmt   *sql.Stmt
 	integrationForWishStmt     *sql.Stmt
@@ -1447,6 +1515,7 @@ type Queries struct {
 	keyByIDStmt                *sql.Stmt
 	keysStmt                   *sql.Stmt
 	leaseStateStmt             *sql.Stmt
+	linkStmt                   *sql.Stmt
 	markIntegrationInvalidStmt *sql.Stmt
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
@@ -1487,6 +1556,7 @@ type Queries struct {
 	sealedStmt                 *sql.Stmt
 	seenBlocksStmt             *sql.Stmt
 	sessionStmt                *sql.Stmt
+	setConnectSettingsStmt     *sql.Stmt
 	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationPolicyStmt   *sql.Stmt
@@ -1512,7 +1582,9 @@ type Queries struct {
 	taskHeadBySeqStmt          *sql.Stmt
 	taskWhereStmt              *sql.Stmt
 	touchTaskStmt              *sql.Stmt
+	tryLinkStmt                *sql.Stmt
 	unstartedTasksStmt         *sql.Stmt
+	useLinkStmt                *sql.Stmt
 	userByIDStmt               *sql.Stmt
 	userByNameStmt             *sql.Stmt
 	usersStmt                  *sql.Stmt
@@ -1541,6 +1613,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		closeIntentStmt:            q.closeIntentStmt,
 		closeOpenIntentsStmt:       q.closeOpenIntentsStmt,
 		closeTaskIntentsStmt:       q.closeTaskIntentsStmt,
+		connectSettingsStmt:        q.connectSettingsStmt,
 		countAttemptsStmt:          q.countAttemptsStmt,
 		countCatalogueStmt:         q.countCatalogueStmt,
 		countSkillsStmt:            q.countSkillsStmt,
@@ -1577,6 +1650,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		forgetAttemptsStmt:         q.forgetAttemptsStmt,
 		forgetExpiredStmt:          q.forgetExpiredStmt,
 		forgetFailuresStmt:         q.forgetFailuresStmt,
+		forgetLinksStmt:            q.forgetLinksStmt,
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		giveLeaseBackStmt:          q.giveLeaseBackStmt,
 		holdDrainStmt:              q.holdDrainStmt,
@@ -1585,6 +1659,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
 		insertIntegrationStmt:      q.insertIntegrationStmt,
 		insertKeyStmt:              q.insertKeyStmt,
+		insertLinkStmt:             q.insertLinkStmt,
 		insertOutcomesStmt:         q.insertOutcomesStmt,
 		insertSandboxAccountStmt:   q.insertSandboxAccountStmt,
 		insertSeenStmt:             q.insertSeenStmt,
@@ -1596,6 +1671,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		insertUserStmt:             q.insertUserStmt,
 		insertWishStmt:             q.insertWishStmt,
 		integrationStmt:            q.integrationStmt,
+		integrationByTokenStmt:     q.integrationByTokenStmt,
 		integrationDeletedStmt:     q.integrationDeletedStmt,
 		integrationForSubmitStmt:   q.integrationForSubmitStmt,
 		integrationForWishStmt:     q.integrationForWishStmt,
@@ -1614,6 +1690,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		keyByIDStmt:                q.keyByIDStmt,
 		keysStmt:                   q.keysStmt,
 		leaseStateStmt:             q.leaseStateStmt,
+		linkStmt:                   q.linkStmt,
 		markIntegrationInvalidStmt: q.markIntegrationInvalidStmt,
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,
@@ -1654,6 +1731,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sealedStmt:                 q.sealedStmt,
 		seenBlocksStmt:             q.seenBlocksStmt,
 		sessionStmt:                q.sessionStmt,
+		setConnectSettingsStmt:     q.setConnectSettingsStmt,
 		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationPolicyStmt:   q.setIntegrationPolicyStmt,
@@ -1679,7 +1757,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		taskHeadBySeqStmt:          q.taskHeadBySeqStmt,
 		taskWhereStmt:              q.taskWhereStmt,
 		touchTaskStmt:              q.touchTaskStmt,
+		tryLinkStmt:                q.tryLinkStmt,
 		unstartedTasksStmt:         q.unstartedTasksStmt,
+		useLinkStmt:                q.useLinkStmt,
 		userByIDStmt:               q.userByIDStmt,
 		userByNameStmt:             q.userByNameStmt,
 		usersStmt:                  q.usersStmt,

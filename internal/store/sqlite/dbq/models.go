@@ -21,6 +21,26 @@ type Audit struct {
 	Failed        string
 }
 
+type ConnectLink struct {
+	Hash           []byte
+	EnvironmentID  string
+	Purpose        int64
+	IntegrationID  sql.NullString
+	Tool           sql.NullString
+	Category       string
+	Language       string
+	Organisation   string
+	Email          sql.NullString
+	OriginID       sql.NullString
+	CreatedAt      int64
+	ExpiresAt      int64
+	Tries          int64
+	TriesSince     int64
+	UsedAt         sql.NullInt64
+	Token          []byte
+	TokenExpiresAt sql.NullInt64
+}
+
 type Environment struct {
 	ID        string
 	Name      string
