@@ -47,6 +47,12 @@ type Field struct {
 	Shapes bool
 }
 
+// Adjustable reports whether a field may be changed by somebody who does not know the account's credentials: it has a
+// default, and says neither where the tool is, nor who signs in, nor which skills are meant.
+func (f Field) Adjustable() bool {
+	return f.Default != "" && !f.Secret && !f.Required && !f.Shapes && f.Type != Address
+}
+
 // Rendering identifies how skills are written under an account's settings: by which connector, and with which values of
 // the fields that shape them. Two accounts with one rendering write a skill the same way.
 func (d Description) Rendering(settings json.RawMessage) (string, error) {

@@ -29,13 +29,17 @@ type Submitter interface {
 	RequestSync(ctx context.Context, r store.SyncRequest) (store.SyncQueued, error)
 }
 
-// Reader finds what polls ask for.
+// Reader finds what polls ask for, and administers integrations.
 type Reader interface {
 	Task(ctx context.Context, environmentID, integrationID, taskID string) (store.TaskView, error)
 	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
 	Away(ctx context.Context, environmentID string) ([]store.Away, error)
 	ReadSkills(ctx context.Context, q store.SkillQuery) (store.SkillPage, error)
 	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]store.SkillRow, error)
+	SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error)
+	DeleteIntegration(ctx context.Context, id string) (store.Integration, error)
+	CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error)
+	IntegrationByToken(ctx context.Context, environmentID string, token [32]byte) (store.Integration, error)
 }
 
 // Authenticator tells who sent a request.
@@ -126,8 +130,17 @@ func New(c Config) *API {
 		"GET /v1/check-api-key":                 a.checkKey,
 		"GET /v1/integrations/{integration_id}": a.integration,
 		"GET /v1/tools/{category}":              a.tools,
-		"GET /openapi.yaml":                     a.spec,
-		"GET /assets/tools/{file}":              a.toolAsset,
+
+		"DELETE /v1/integrations/{integration_id}":          a.deleteIntegration,
+		"PUT /v1/integrations/{integration_id}/enabled":     a.setEnabled,
+		"POST /v1/integrations/{integration_id}/relink":     a.relink,
+		"POST /v1/integrations/{integration_id}/setup-link": a.setupLink,
+		"POST /v1/connect/create-link":                      a.createLink,
+		"GET /v1/connect/integration-by-token/{token}":      a.integrationByToken,
+		"POST /v1/connect/activate-integration":             a.activateIntegration,
+
+		"GET /openapi.yaml":        a.spec,
+		"GET /assets/tools/{file}": a.toolAsset,
 	} {
 		a.mux.Handle(pattern, a.wrap(pattern, h))
 	}
@@ -245,7 +258,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if status >= 500 {
 		client := a.Clients.Client(r)
-		a.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", status, "client", client.Addr, "tls", client.TLS, "error", err)
+		a.Logger.Error("request failed", "method", r.Method, "path", shownPath(r), "status", status, "client", client.Addr, "tls", client.TLS, "error", err)
 	}
 	if rec, ok := w.(*recorder); ok && rec.status != 0 {
 		return // too late to say anything
@@ -260,6 +273,16 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	body := append([]byte(nil), `{"status":"error","error":`...)
 	body = skill.AppendError(body, told.Code, told.Message, a.LogPages.URL(interactionOf(w)))
 	send(w, status, append(body, '}'))
+}
+
+// shownPath is a request's path without the token that some hold.
+func shownPath(r *http.Request) string {
+	for _, before := range []string{"/v1/connect/integration-by-token/", "/connect/"} {
+		if strings.HasPrefix(r.URL.Path, before) {
+			return before + "…"
+		}
+	}
+	return r.URL.Path
 }
 
 const (

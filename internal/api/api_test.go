@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/crosswalk-hr/crosswalk/internal/api"
+	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -117,6 +118,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := f.store.RevokeKey(t.Context(), revoked.keyID); err != nil {
 		t.Fatal(err)
 	}
+	stranger, _, _ := auth.NewKey()
 	key := func(value string) map[string]string { return map[string]string{"Authorization": value} }
 	integration := func(value string) map[string]string { return map[string]string{"X-Integration-Id": value} }
 	for _, test := range []struct {
@@ -132,7 +134,7 @@ func TestRefusals(t *testing.T) {
 		{"another scheme", push(good), key("Basic " + f.key), 401, authInvalid, ""},
 		{"malformed key", push(good), key("Bearer x"), 401, authInvalid, ""},
 		{"overlong key", push(good), key("Bearer cw_live_" + strings.Repeat("a", 10_000)), 401, authInvalid, ""},
-		{"unknown key", push(good), key("Bearer " + f.key[:len(f.key)-1] + "x"), 401, authInvalid, ""},
+		{"unknown key", push(good), key("Bearer " + stranger), 401, authInvalid, ""},
 		{"revoked key", push(good), key("Bearer " + revoked.key), 401, authInvalid, ""},
 		{"no key for a poll", poll(task), key(""), 401, authInvalid, ""},
 		{"no key for a check", request{method: "GET", path: "/v1/check-api-key"}, key(""), 401, authInvalid, ""},

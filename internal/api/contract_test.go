@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +80,14 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 		"POST /v1/force-sync 200":                     "schemas/PostForceSyncPositiveResponse",
 		"POST /v1/force-sync error":                   general,
 		"other error":                                 general,
+
+		"DELETE /v1/integrations/{integration_id} 200":          "schemas/DeleteIntegrationsIntegrationIdPositiveResponse",
+		"PUT /v1/integrations/{integration_id}/enabled 200":     "schemas/PutIntegrationsIntegrationIdEnabledPositiveResponse",
+		"POST /v1/integrations/{integration_id}/relink 200":     "schemas/PostIntegrationsIntegrationIdRelinkPositiveResponse",
+		"POST /v1/integrations/{integration_id}/setup-link 200": "schemas/PostIntegrationsIntegrationIdSetupLinkPositiveResponse",
+		"POST /v1/connect/create-link 200":                      "schemas/PostConnectCreateLinkPositiveResponse",
+		"GET /v1/connect/integration-by-token/{token} 200":      "schemas/GetConnectIntegrationByTokenTokenPositiveResponse",
+		"POST /v1/connect/activate-integration 200":             "schemas/PostConnectActivateIntegrationPositiveResponse",
 	} {
 		if c.public[key], err = compiler.Compile("contract.json#/components/" + pointer); err != nil {
 			return nil, err
@@ -100,7 +109,8 @@ func lenient(pattern string) (jsonschema.Regexp, error) {
 func route(r *http.Request) string {
 	path := r.URL.Path
 	switch path {
-	case "/v1/hris/skills/bulk", "/v1/hris/skills/bulk/diff", "/v1/check-api-key", "/v1/hris/skills", "/v1/force-sync":
+	case "/v1/hris/skills/bulk", "/v1/hris/skills/bulk/diff", "/v1/check-api-key", "/v1/hris/skills", "/v1/force-sync",
+		"/v1/connect/create-link", "/v1/connect/activate-integration":
 		return r.Method + " " + path
 	}
 	for _, known := range []struct{ prefix, pattern string }{
@@ -108,9 +118,15 @@ func route(r *http.Request) string {
 		{"/v1/hris/skills/", "/v1/hris/skills/{skill_id}"},
 		{"/v1/integrations/", "/v1/integrations/{integration_id}"},
 		{"/v1/tools/", "/v1/tools/{category}"},
+		{"/v1/connect/integration-by-token/", "/v1/connect/integration-by-token/{token}"},
 	} {
 		if rest, ok := strings.CutPrefix(path, known.prefix); ok && rest != "" && !strings.Contains(rest, "/") {
 			return r.Method + " " + known.pattern
+		}
+	}
+	if rest, ok := strings.CutPrefix(path, "/v1/integrations/"); ok {
+		if id, action, ok := strings.Cut(rest, "/"); ok && id != "" && slices.Contains([]string{"enabled", "relink", "setup-link"}, action) {
+			return r.Method + " /v1/integrations/{integration_id}/" + action
 		}
 	}
 	return "other"

@@ -102,3 +102,21 @@ func (p patient) SkillsByOrigin(ctx context.Context, environmentID, integrationI
 		return p.store.SkillsByOrigin(ctx, environmentID, integrationID, originIDs)
 	})
 }
+
+func (p patient) SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error) {
+	return within(ctx, func(ctx context.Context) (store.Integration, error) { return p.store.SetEnabled(ctx, id, enabled) })
+}
+
+func (p patient) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
+	return within(ctx, func(ctx context.Context) (store.Integration, error) { return p.store.DeleteIntegration(ctx, id) })
+}
+
+func (p patient) CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error) {
+	return within(ctx, func(ctx context.Context) (store.Link, error) { return p.store.CreateLink(ctx, link, hash, good) })
+}
+
+func (p patient) IntegrationByToken(ctx context.Context, environmentID string, token [32]byte) (store.Integration, error) {
+	return within(ctx, func(ctx context.Context) (store.Integration, error) {
+		return p.store.IntegrationByToken(ctx, environmentID, token)
+	})
+}

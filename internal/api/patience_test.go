@@ -67,6 +67,22 @@ func (s slow) SkillsByOrigin(ctx context.Context, _, _ string, _ []string) ([]st
 	return nil, s.wait(ctx, "SkillsByOrigin")
 }
 
+func (s slow) SetEnabled(ctx context.Context, id string, _ bool) (store.Integration, error) {
+	return store.Integration{ID: id}, s.wait(ctx, "SetEnabled")
+}
+
+func (s slow) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
+	return store.Integration{ID: id}, s.wait(ctx, "DeleteIntegration")
+}
+
+func (s slow) CreateLink(ctx context.Context, l store.Link, _ [32]byte, _ time.Duration) (store.Link, error) {
+	return l, s.wait(ctx, "CreateLink")
+}
+
+func (s slow) IntegrationByToken(ctx context.Context, env string, _ [32]byte) (store.Integration, error) {
+	return store.Integration{EnvironmentID: env}, s.wait(ctx, "IntegrationByToken")
+}
+
 func (s slow) Authenticate(ctx context.Context, _ string) (auth.Principal, error) {
 	return auth.Principal{EnvironmentID: "e"}, s.wait(ctx, "Authenticate")
 }

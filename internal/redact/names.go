@@ -48,16 +48,19 @@ func byName(text []byte, found func(from, to int)) {
 			}
 		})
 	}
-	each(text, []byte("cw_live_"), func(i int) { // but for what is shown of a key
-		from := i + len("cw_live_") + 6
-		to := from
-		for to < len(text) && inName(text[to]) {
-			to++
-		}
-		if to > from {
-			found(from, to)
-		}
-	})
+	// API keys, links to connect a tool, and the tokens these end with; but for what is shown of them.
+	for _, prefix := range []string{"cw_live_", "cwl_", "cwt_"} {
+		each(text, []byte(prefix), func(i int) {
+			from := i + len(prefix) + 6
+			to := from
+			for to < len(text) && inName(text[to]) {
+				to++
+			}
+			if to > from {
+				found(from, to)
+			}
+		})
+	}
 	each(lower, []byte("private key-----"), func(i int) {
 		from := i + len("private key-----")
 		to := bytes.Index(text[from:], []byte("-----"))

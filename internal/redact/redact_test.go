@@ -121,17 +121,19 @@ func TestValuesThatAreSecretByName(t *testing.T) {
 	t.Parallel()
 	r := redact.New()
 	for text, want := range map[string]string{
-		`{"access_token": "s3cr3t", "n": 1}`:                                          `{"access_token": "…", "n": 1}`,
-		`{"Client_Secret":"s3\"cr3t"}`:                                                `{"Client_Secret":"…"}`,
-		`"{\"password\":\"s3cr3t\"}"`:                                                 `"{\"password\":\"…\"}"`,
-		`grant_type=password&username=u&password=s3cr3t&x=1`:                          `grant_type=password&username=u&password=…&x=1`,
-		`wstoken=s3cr3t&wsfunction=core_x`:                                            `wstoken=…&wsfunction=core_x`,
-		`<wsse:Password Type="http://x#PasswordText">s3cr3t</wsse:Password><a>b</a>`:  `<wsse:Password Type="http://x#PasswordText">…</wsse:Password><a>b</a>`,
-		`<wsse:Password><![CDATA[s3cr3t]]></wsse:Password>`:                           `<wsse:Password><![CDATA[…]]></wsse:Password>`,
-		`<wsse:UsernameToken> <wsse:Username>me</wsse:Username></wsse:UsernameToken>`: `<wsse:UsernameToken> <wsse:Username>me</wsse:Username></wsse:UsernameToken>`,
-		`Authorization: Bearer abcdefgh12345678`:                                      `Authorization: Bearer …`,
-		`the key cw_live_abcdefGHIJKLMNOPQRSTUVWXYZabcdefghijkmnopqrst is refused`:    `the key cw_live_abcdef… is refused`,
-		"-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----":  "-----BEGIN RSA PRIVATE KEY-----…-----END RSA PRIVATE KEY-----",
+		`{"access_token": "s3cr3t", "n": 1}`:                                                              `{"access_token": "…", "n": 1}`,
+		`{"Client_Secret":"s3\"cr3t"}`:                                                                    `{"Client_Secret":"…"}`,
+		`"{\"password\":\"s3cr3t\"}"`:                                                                     `"{\"password\":\"…\"}"`,
+		`grant_type=password&username=u&password=s3cr3t&x=1`:                                              `grant_type=password&username=u&password=…&x=1`,
+		`wstoken=s3cr3t&wsfunction=core_x`:                                                                `wstoken=…&wsfunction=core_x`,
+		`<wsse:Password Type="http://x#PasswordText">s3cr3t</wsse:Password><a>b</a>`:                      `<wsse:Password Type="http://x#PasswordText">…</wsse:Password><a>b</a>`,
+		`<wsse:Password><![CDATA[s3cr3t]]></wsse:Password>`:                                               `<wsse:Password><![CDATA[…]]></wsse:Password>`,
+		`<wsse:UsernameToken> <wsse:Username>me</wsse:Username></wsse:UsernameToken>`:                     `<wsse:UsernameToken> <wsse:Username>me</wsse:Username></wsse:UsernameToken>`,
+		`Authorization: Bearer abcdefgh12345678`:                                                          `Authorization: Bearer …`,
+		`{"link":"https://skills.example.com/connect/cwl_abcdefGHIJKLMNOPQRSTUVWXYZabcdefghijkmnopqrst"}`: `{"link":"https://skills.example.com/connect/cwl_abcdef…"}`,
+		`/v1/connect/integration-by-token/cwt_abcdefGHIJKLMNOPQRSTUVWXYZabcdefghijk`:                      `/v1/connect/integration-by-token/cwt_abcdef…`,
+		`the key cw_live_abcdefGHIJKLMNOPQRSTUVWXYZabcdefghijkmnopqrst is refused`:                        `the key cw_live_abcdef… is refused`,
+		"-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----":                      "-----BEGIN RSA PRIVATE KEY-----…-----END RSA PRIVATE KEY-----",
 		`{"apiKey":"s3cr3t`: `{"apiKey":"…`,
 	} {
 		if got := r.Text(text); got != want {
