@@ -18,9 +18,10 @@ const module = "github.com/crosswalk-hr/crosswalk/"
 // skill, and connectors know nothing of the rest.
 var allowed = map[string][]string{
 	"cmd/crosswalk":                    {"internal/account", "client", "connector", "connector/sandbox", "examples", "internal/auth", "internal/dashboard", "internal/engine", "internal/interactions", "internal/server", "internal/skill", "internal/skillfile", "internal/store", "internal/store/move", "internal/store/sqlite"},
-	"internal/server":                  {"internal/account", "internal/interactions", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "connector/workday", "internal/api", "internal/auth", "internal/clientaddr", "internal/dashboard", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
+	"internal/server":                  {"internal/account", "internal/interactions", "internal/outgoing", "connector", "connector/hibob", "connector/moodle", "connector/odoo", "connector/sandbox", "connector/workday", "internal/api", "internal/auth", "internal/clientaddr", "internal/connect", "internal/dashboard", "internal/engine", "internal/metrics", "internal/skill", "internal/store", "internal/store/postgres", "internal/store/sqlite", "openapi"},
 	"internal/api":                     {"connector", "internal/account", "internal/auth", "internal/clientaddr", "internal/interactions", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/dashboard":               {"connector", "internal/account", "internal/auth", "internal/clientaddr", "internal/skill", "internal/store"},
+	"internal/connect":                 {"connector", "internal/account", "internal/auth", "internal/clientaddr", "internal/skill", "internal/store"},
 	"internal/clientaddr":              {},
 	"internal/engine":                  {"connector", "internal/interactions", "internal/metrics", "internal/skill", "internal/store"},
 	"internal/auth":                    {"internal/skill", "internal/store"},

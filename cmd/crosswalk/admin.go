@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,6 +66,7 @@ func explain(err error) error {
 type environmentsCommand struct {
 	Create environmentsCreate `cmd:"" help:"Make an environment."`
 	List   environmentsList   `cmd:"" help:"List the environments."`
+	Set    environmentsSet    `cmd:"" help:"Say how the page behaves where customers connect their tools. Without flags, show it."`
 }
 
 type environmentsCreate struct {
@@ -122,6 +124,71 @@ func (c *environmentsList) Run(a *app) error {
 			table(w, []string{"NAME", "ID", "CREATED"}, each(envs, func(e store.Environment) []string {
 				return []string{e.Name, e.ID, at(e.CreatedAt)}
 			}))
+		})
+	})
+}
+
+type environmentsSet struct {
+	database
+	asJSON
+	Name            string  `arg:"" help:"Name or id of the environment."`
+	ConnectOrigins  *string `help:"Origins of your pages that may embed or open the page, and are told the token, with commas between them; empty for none." placeholder:"ORIGIN,…"`
+	ConnectRedirect *string `help:"Where the page leads to in the end, with the token as ?token=…; empty for nowhere." placeholder:"URL"`
+}
+
+func (c *environmentsSet) Help() string {
+	return examplesOf(
+		"crosswalk environments set default --connect-origins https://app.example.com",
+		"crosswalk environments set staging --connect-redirect https://app.example.com/connected --json",
+	)
+}
+
+type connectJSON struct {
+	ID       string   `json:"id"`
+	Name     string   `json:"name"`
+	Origins  []string `json:"connect_origins"`
+	Redirect *string  `json:"connect_redirect"`
+}
+
+func (c *environmentsSet) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		settings, err := s.ConnectSettings(ctx, env.ID)
+		if err != nil {
+			return err
+		}
+		if c.ConnectOrigins != nil {
+			list := strings.FieldsFunc(*c.ConnectOrigins, func(r rune) bool { return r == ',' || r == ' ' })
+			parsed, err := store.ParseConnectSettings(list, "")
+			if err != nil {
+				return misuse("--connect-origins: %w", err)
+			}
+			settings.Origins = parsed.Origins
+		}
+		if c.ConnectRedirect != nil {
+			parsed, err := store.ParseConnectSettings(nil, *c.ConnectRedirect)
+			if err != nil {
+				return misuse("--connect-redirect: %w", err)
+			}
+			settings.Redirect = parsed.Redirect
+		}
+		if c.ConnectOrigins != nil || c.ConnectRedirect != nil {
+			if err := s.SetConnectSettings(ctx, env.ID, settings); err != nil {
+				return err
+			}
+		}
+		out := connectJSON{ID: env.ID, Name: env.Name, Origins: append([]string{}, settings.Origins...)}
+		if settings.Redirect != "" {
+			out.Redirect = &settings.Redirect
+		}
+		return c.print(a, out, func(w io.Writer) {
+			table(w, []string{"environment", env.Name}, [][]string{
+				{"may embed the page", cmp.Or(strings.Join(settings.Origins, ", "), "nobody")},
+				{"the page leads to", cmp.Or(settings.Redirect, "nowhere")},
+			})
 		})
 	})
 }

@@ -269,6 +269,7 @@ func TestHelp(t *testing.T) {
 		{"keys", "revoke"},
 		{"environments", "create"},
 		{"environments", "list"},
+		{"environments", "set"},
 		{"integrations", "create"},
 		{"integrations", "list"},
 		{"integrations", "show"},

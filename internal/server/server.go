@@ -27,6 +27,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
+	"github.com/crosswalk-hr/crosswalk/internal/connect"
 	"github.com/crosswalk-hr/crosswalk/internal/dashboard"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/interactions"
@@ -194,7 +195,8 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		pages = skill.LogPages(s.URL + "/logs/")
 	}
 	connectors := Connectors(s.Store.Sandbox())
-	account := accounts(connectors, keys, outgoing.New(c.AllowPrivateTools), s.log)
+	network := outgoing.New(c.AllowPrivateTools)
+	account := accounts(connectors, keys, network, s.log)
 	s.engine = engine.New(engine.Config{
 		Store: s.Store, Connectors: connectors, Logger: c.Logger, Metrics: m, Settings: c.Engine,
 		Account: account, Interactions: s.log, LogPages: pages,
@@ -209,6 +211,15 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		served.Engine, served.Store, served.Keys = s.engine, reader{s.Store, s.engine}, s.keys
 	}
 	s.api = api.New(served)
+	if c.Role != Worker {
+		page := connect.New(connect.Config{
+			Store: s.Store, Connectors: connectors, Keyring: keys, PublicURL: s.URL, Clients: clients, Logger: c.Logger,
+			HTTP: func(secrets []string) *http.Client { return network.Client(outgoing.Client{Secrets: secrets}) },
+		})
+		for pattern, h := range page.Routes() {
+			s.api.Handle(pattern, h)
+		}
+	}
 	if c.Dashboard && c.Role != Worker {
 		s.pages = dashboard.New(dashboard.Config{
 			Store: s.Store, Engine: s.engine, Connectors: connectors, Account: account, Keyring: keys, PublicURL: s.URL, Clients: clients,
