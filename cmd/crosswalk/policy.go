@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -162,6 +163,12 @@ func (c *integrationsCheck) tell(a *app, in store.Integration, label string, fou
 			says = "did not answer"
 		case connector.Unexpected:
 			says = "answers oddly"
+			if _, ok := errors.AsType[interface {
+				error
+				Forbidden() string
+			}](found); ok { // here, before anything was sent
+				says = "was not asked"
+			}
 		}
 		says = label + " " + says
 		if found.Message != "" {
