@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -413,7 +412,8 @@ type logged struct {
 	Answer    struct{ Body string }
 }
 
-// leadsToExchange holds that the log of interactions shows what the tool said of a skill that it refused.
+// leadsToExchange holds that the log of interactions shows what the tool said of a skill that it refused, and that
+// the result's log_url leads there.
 func (u *linked) leadsToExchange(task string, position int, originID, words string) {
 	u.t.Helper()
 	result, err := u.c.Task(u.t.Context(), task)
@@ -421,7 +421,7 @@ func (u *linked) leadsToExchange(task string, position int, originID, words stri
 		u.t.Fatal(err)
 	}
 	r := result.Results[position]
-	if r.OriginID != originID || r.Error == nil {
+	if r.OriginID != originID || r.Error == nil || r.Error.LogURL == nil {
 		u.t.Fatalf("result %d: %+v", position, r)
 	}
 	var said []string
@@ -441,9 +441,9 @@ func (u *linked) leadsToExchange(task string, position int, originID, words stri
 		}
 		return len(said) > 0
 	})
-	// Where there are no pages for it the address is null.
-	if address := r.Error.LogURL; address != nil && !slices.Contains(said, path.Base(*address)) {
-		u.t.Errorf("the result leads to %s, want one of %v", *address, said)
+	id, found := strings.CutPrefix(*r.Error.LogURL, u.s.url+"/logs/")
+	if !found || !slices.Contains(said, id) {
+		u.t.Errorf("the result leads to %s, want one of %v", *r.Error.LogURL, said)
 	}
 }
 
@@ -550,7 +550,7 @@ func realSkills(t *testing.T, n int, refuses func(connector.Skill) bool) []clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	rows := csv.NewReader(file)
 	if _, err := rows.Read(); err != nil {
 		t.Fatal(err)
