@@ -30,7 +30,7 @@ const (
 	// mostFilters is how many ids a filter may name.
 	mostFilters = 1000
 	// mostRows is how many rows are looked at for one page: a filter that few of a large catalogue match ends pages early.
-	mostRows = 200_000
+	mostRows = 50_000
 )
 
 // skillView is the contract's record. It has no status: a skill that the tool has retired is one that is deleted there.

@@ -172,6 +172,12 @@ func (h *history) run() {
 				time.Millisecond, 500 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 5 * time.Minute,
 			}).Draw(r, "for"))
 		},
+		// Reading the tool back changes none of what must hold.
+		"sync": func(r *rapid.T) {
+			_, _ = h.current.engine.RequestSync(ctx, store.SyncRequest{ // of a dead process, or one that is off
+				EnvironmentID: h.in.EnvironmentID, IntegrationID: h.in.ID, ID: skill.NewID(time.Now()), Whole: rapid.Bool().Draw(r, "whole"),
+			})
+		},
 		"restart": func(*rapid.T) {
 			h.current.stop()
 			h.start()
@@ -181,7 +187,7 @@ func (h *history) run() {
 			h.start()
 		},
 		"die later": func(r *rapid.T) {
-			op := rapid.SampledFrom([]string{"claim", "advance", "write", "items", "skills", "extend"}).Draw(r, "at")
+			op := rapid.SampledFrom([]string{"claim", "advance", "write", "items", "skills", "extend", "claim sync", "advance sync"}).Draw(r, "at")
 			left := rapid.IntRange(1, 4).Draw(r, "nth")
 			hit := func(at string) bool {
 				h.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
@@ -336,7 +337,7 @@ func TestSyncResumes(t *testing.T) {
 				tool := newCatalogue()
 				f.tools = []connector.Connector{tool}
 				m := &mortal{}
-				f.around = func(s engineStore) engineStore { m.Store = s; return &mortalSync{m} }
+				f.around = func(s engineStore) engineStore { m.Store = s; return m }
 				f.start(settings())
 				in := f.integrationWith("listing", `{}`)
 				f.ended(in, f.submit(in, active("a", "b", "c", "d", "e", "f", "g")...))
@@ -376,10 +377,7 @@ func TestSyncResumes(t *testing.T) {
 	}
 }
 
-// mortalSync is mortal at the steps of a sync.
-type mortalSync struct{ *mortal }
-
-func (m *mortalSync) AdvanceSync(ctx context.Context, lease store.Lease, step store.SyncStep) (store.SyncNext, error) {
+func (m *mortal) AdvanceSync(ctx context.Context, lease store.Lease, step store.SyncStep) (store.SyncNext, error) {
 	if err := m.alive("advance sync"); err != nil {
 		return store.SyncNext{}, err
 	}
@@ -387,14 +385,14 @@ func (m *mortalSync) AdvanceSync(ctx context.Context, lease store.Lease, step st
 	return next, m.done("advance sync", err)
 }
 
-func (m *mortalSync) ClaimSync(ctx context.Context, c store.SyncClaim) (store.SyncLease, error) {
+func (m *mortal) ClaimSync(ctx context.Context, c store.SyncClaim) (store.SyncLease, error) {
 	if err := m.alive("claim sync"); err != nil {
 		return store.SyncLease{}, err
 	}
 	return m.Store.ClaimSync(ctx, c)
 }
 
-func (m *mortalSync) DueSyncs(ctx context.Context, periodic bool, limit int) ([]string, error) {
+func (m *mortal) DueSyncs(ctx context.Context, periodic bool, limit int) ([]string, error) {
 	if err := m.alive("due syncs"); err != nil {
 		return nil, err
 	}
@@ -680,6 +678,114 @@ func TestSyncOfTheSandbox(t *testing.T) {
 		if n := f.writes(in); n != 1200-1+1+1+1+1 {
 			t.Errorf("%d writes", n)
 		}
+	})
+}
+
+// Whatever people do in the tool, between and while syncs and uploads run, a sync and an upload of everything behind it make
+// the tool equal to the upload.
+func TestSyncsAndUploadsOfWhatPeopleChange(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
+		most := 40
+		if strings.HasSuffix(t.Name(), "/postgres") {
+			most = 6
+		}
+		rapid.Check(timeless{t}, func(r *rapid.T) {
+			if most--; most < 0 {
+				return
+			}
+			f := &fixture{t: t, store: open(t, time.Now)}
+			env, err := f.store.Environment(t.Context(), store.DefaultEnvironment)
+			if err != nil {
+				r.Fatal(err)
+			}
+			f.env = env.ID
+			tool := newCatalogue()
+			tool.hideOrigins = rapid.Bool().Draw(r, "hides external ids")
+			slow := rapid.SampledFrom([]time.Duration{0, time.Second, 20 * time.Second}).Draw(r, "a page takes")
+			tool.onList = func(string) error { wait(slow); return nil }
+			f.tools = []connector.Connector{tool}
+			f.start(settings())
+			defer func() {
+				f.stop()
+				if err := f.store.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			in := f.integrationWith("listing", `{}`)
+			ids := map[string]string{}
+			items := func(r *rapid.T) (list []skill.Item) {
+				for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 1, 6, rapid.ID).Draw(r, "skills") {
+					list = append(list, skill.Item{
+						OriginID: fmt.Sprint("s", i), Name: fmt.Sprint("n", rapid.IntRange(0, 2).Draw(r, "name")),
+						Status: rapid.SampledFrom([]skill.Status{skill.Active, skill.Active, skill.Inactive}).Draw(r, "status"),
+					})
+				}
+				return list
+			}
+			remember := func() {
+				for key, s := range f.read(in) {
+					if before, known := ids[key]; known && before != s.ID {
+						r.Fatalf("%s had the id %s and has %s", key, before, s.ID)
+					}
+					ids[key] = s.ID
+				}
+			}
+			var tasks []string
+			r.Repeat(map[string]func(*rapid.T){
+				"upload": func(r *rapid.T) { tasks = append(tasks, f.submit(in, items(r)...)) },
+				"sync":   func(r *rapid.T) { f.request(in, rapid.Bool().Draw(r, "whole")) },
+				"wait": func(r *rapid.T) {
+					wait(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 3 * time.Minute}).Draw(r, "for"))
+				},
+				"rename": func(r *rapid.T) {
+					tool.rename(fmt.Sprint("s", rapid.IntRange(0, 5).Draw(r, "which")), fmt.Sprint("n", rapid.IntRange(0, 2).Draw(r, "name")))
+				},
+				"remove": func(r *rapid.T) { tool.remove(fmt.Sprint("s", rapid.IntRange(0, 5).Draw(r, "which"))) },
+				"retire": func(r *rapid.T) {
+					which := fmt.Sprint("s", rapid.IntRange(0, 5).Draw(r, "which"))
+					tool.byHand(func(all map[string]connector.Record) {
+						for id, rec := range all {
+							if rec.OriginID == which {
+								rec.Active = !rec.Active
+								all[id] = rec
+							}
+						}
+					})
+				},
+				"make": func(r *rapid.T) {
+					id := fmt.Sprint("x", rapid.IntRange(0, 2).Draw(r, "which"))
+					tool.byHand(func(all map[string]connector.Record) {
+						all[id] = connector.Record{RemoteID: id, Name: "theirs", Active: true}
+					})
+				},
+				"": func(*rapid.T) { remember() },
+			})
+			for _, task := range tasks {
+				f.ended(in, task)
+			}
+			f.syncEnded()
+			wait(3 * time.Minute) // lists may lag behind
+			f.sync(in, true)
+			var all []skill.Item
+			for i := range 6 {
+				all = append(all, skill.Item{OriginID: fmt.Sprint("s", i), Name: fmt.Sprint("n", i%3), Status: skill.Active})
+			}
+			f.ended(in, f.submit(in, all...)).want(t, "COMPLETED", "", "", "", "", "", "")
+			remember()
+			tool.mu.Lock()
+			defer tool.mu.Unlock()
+			holds := map[string][]string{}
+			for _, rec := range tool.records {
+				if rec.OriginID != "" {
+					holds[rec.OriginID] = append(holds[rec.OriginID], fmt.Sprint(rec.Name, rec.Active))
+				}
+			}
+			for _, it := range all {
+				if got := holds[it.OriginID]; len(got) != 1 || got[0] != it.Name+"true" {
+					r.Errorf("the tool holds %v of %s, want %s", got, it.OriginID, it.Name)
+				}
+			}
+		})
 	})
 }
 

@@ -239,6 +239,11 @@ func (q SkillQuery) Matches(s Skill) bool {
 		(q.NameContains == "" || strings.Contains(strings.ToLower(s.Name), strings.ToLower(q.NameContains)))
 }
 
+// Filters reports whether few of many rows may match, so that they are looked at in windows.
+func (q SkillQuery) Filters() bool {
+	return q.RemoteIDs != nil || q.NameContains != "" || !q.ChangedAfter.IsZero()
+}
+
 // LikePattern is a LIKE pattern, with the escape \, for names in lower case (of ASCII) that may contain the text: what is
 // beyond ASCII has a case that databases do not agree on, so it stands for any character.
 func LikePattern(text string) string {
@@ -263,7 +268,7 @@ func LikePattern(text string) string {
 type SkillWindow struct {
 	Rows   []SkillRow
 	Remote []RemoteSkill
-	// UpTo is the last id that was looked at; empty at the end of the catalogue.
+	// UpTo is the last id that was looked at; empty if that is the last one, or of the last row.
 	UpTo string
 }
 

@@ -92,7 +92,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	where := []string{"id > $2"}
 	if q.IDs != nil {
 		where = append(where, "id = ANY ("+arg(q.IDs)+"::text[])")
-	} else {
+	} else if q.Filters() {
 		for _, of := range []string{"skills WHERE " + ofSkills, "remote_skills WHERE integration = $1"} {
 			var last string
 			err := s.pool.QueryRow(ctx, `SELECT id FROM `+of+` AND id > $2 ORDER BY id LIMIT 1 OFFSET $3`, ref, q.After, rows-1).Scan(&last)

@@ -92,7 +92,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	where, args := []string{"integration = ? AND id > ?"}, []any{ref, q.After}
 	if q.IDs != nil {
 		where, args = append(where, "id IN (SELECT value FROM json_each(?))"), append(args, list(q.IDs))
-	} else {
+	} else if q.Filters() {
 		for _, table := range []string{"skills", "remote_skills"} {
 			var last string
 			err := s.read.QueryRowContext(ctx, `SELECT id FROM `+table+` WHERE integration = ? AND id > ? ORDER BY id LIMIT 1 OFFSET ?`, ref, q.After, rows-1).Scan(&last)

@@ -45,6 +45,15 @@ func sandboxCatalogue(t *testing.T, f *fixture) {
 	if got, err = c.List(ctx, "acme", first[2], 1); err != nil || cmp.Diff(want[3:4], got) != "" {
 		t.Errorf("the page after %d = %+v, %v", first[2], got, err)
 	}
+	if got, err = c.Page(ctx, "acme", "x-b", 2); err != nil || cmp.Diff(want[2:4], got) != "" {
+		t.Errorf("the page after x-b = %+v, %v", got, err)
+	}
+	if err := c.Remove(ctx, "other", []string{"x-z", "nowhere"}); err != nil {
+		t.Error(err)
+	}
+	if got, err = c.Page(ctx, "other", "", 10); err != nil || len(got) != 1 || got[0].ExternalID != "x-a" {
+		t.Errorf("after one was removed: %+v, %v", got, err)
+	}
 	if got, err = c.List(ctx, "nobody", 0, 10); err != nil || len(got) != 0 {
 		t.Errorf("another account's list = %+v, %v", got, err)
 	}

@@ -97,6 +97,12 @@ func Run(t *testing.T, open Opener) {
 		{"tries with a link are limited", linkTries},
 		{"a link is used once, raced for", linkRaced},
 		{"links are forgotten", linksForgotten},
+		{"a sync and a drain exclude each other", syncLease},
+		{"one sync at a time is asked for", syncRequested},
+		{"what a sync notes", syncNotes},
+		{"lists of skills", reads},
+		{"wishes", wishes},
+		{"the tool's own skills become managed ones", managed},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {

@@ -1,0 +1,504 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// write has skills written by a task of theirs, under these ids.
+func (f *fixture) write(t *testing.T, in store.Integration, list []skill.Item, ids ...string) {
+	t.Helper()
+	f.submit(t, in, list...)
+	lease, next := f.claim(t, in, "writer", 0)
+	step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+	states, err := f.Skills(t.Context(), lease, each(list, func(it skill.Item) string { return it.OriginID }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, it := range list {
+		w := written(it, states[i].Ref, ids[i])
+		if states[i].Ref != 0 {
+			w.ID = states[i].ID
+		}
+		step.Written = append(step.Written, w)
+	}
+	f.advance(t, lease, step)
+}
+
+func (f *fixture) readAll(t *testing.T, in store.Integration, limit int) []store.Skill {
+	t.Helper()
+	q := store.SkillQuery{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, Limit: limit, IncludeGone: true, MostRows: 1000}
+	var all []store.Skill
+	for {
+		page, err := f.ReadSkills(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, page.Skills...)
+		if q.After = page.Next; q.After == "" {
+			return all
+		}
+	}
+}
+
+func (f *fixture) claimSync(t *testing.T, in store.Integration) store.SyncLease {
+	t.Helper()
+	lease, err := f.ClaimSync(t.Context(), store.SyncClaim{IntegrationID: in.ID, Owner: "reader", TTL: ttl, ID: id(900), Periodic: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease
+}
+
+func (f *fixture) advanceSync(t *testing.T, lease store.SyncLease, step store.SyncStep) store.SyncNext {
+	t.Helper()
+	next, err := f.AdvanceSync(t.Context(), lease.Lease, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// ordered makes ids that have the shape of ours, in order.
+func ordered(n int) string { return fmt.Sprintf("%024d", n+1_000_000) }
+
+func syncLease(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	claim := store.SyncClaim{IntegrationID: in.ID, Owner: "reader", TTL: ttl, ID: id(1), Periodic: true}
+	refused := func(why string, c store.SyncClaim) {
+		t.Helper()
+		if _, err := f.ClaimSync(ctx, c); err == nil {
+			t.Errorf("%s: claimed", why)
+		} else {
+			wantError(t, err, store.ErrIdle)
+		}
+	}
+	due := func(periodic bool, want ...string) {
+		t.Helper()
+		ids, err := f.DueSyncs(ctx, periodic, 10)
+		if diff := cmp.Diff(want, ids); err != nil || len(want)+len(ids) > 0 && diff != "" {
+			t.Errorf("DueSyncs(%v): %v (-want +got):\n%s", periodic, err, diff)
+		}
+	}
+	refused("before the first is due", claim)
+	due(true)
+	f.clock.advance(time.Hour)
+	due(true, in.ID)
+	due(false)
+	other := claim
+	other.Periodic = false
+	refused("nobody asked for it", other)
+	lease := f.claimSync(t, in)
+	if s := lease.Sync; s.ID != id(900) || !s.Whole || !s.StartedAt.Equal(f.clock.Now()) || s.Phase != store.Listing || s.Position != "" {
+		t.Errorf("a periodic sync begins as %+v", s)
+	}
+	due(true)
+	refused("held", claim)
+	// A drain does not get the lease meanwhile, but is wanted.
+	f.submit(t, in, items("a")...)
+	_, _, err := f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "drain", TTL: ttl})
+	wantError(t, err, store.ErrIdle)
+	step := store.SyncStep{Sync: store.Sync{Phase: store.Listing, Position: "page 2", Pages: 1, Records: 7, Changed: 3}, Seen: []byte("12345678")}
+	if next := f.advanceSync(t, lease, step); !next.Wanted || !next.Left || !next.State.Enabled {
+		t.Errorf("a task is waiting: %+v", next)
+	}
+	_, err = f.AdvanceSync(ctx, lease.Lease, step)
+	wantError(t, err, store.ErrLeaseLost)
+	refused("tasks go first", claim)
+	drain, next := f.claim(t, in, "drain", 0)
+	refused("a drain has it", store.SyncClaim{IntegrationID: in.ID, Owner: "x", TTL: ttl, ID: id(1), Beside: true})
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 0, Stop: 1}}})
+	f.clock.advance(ttl + time.Second)
+	refused("calls are not accounted for", store.SyncClaim{IntegrationID: in.ID, Owner: "x", TTL: ttl, ID: id(1), Beside: true})
+	drain, next = f.claim(t, in, "drain", 0)
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Then: store.Leave})
+	// Beside tasks, it goes on where it was, in whatever process.
+	lease, err = f.ClaimSync(ctx, store.SyncClaim{IntegrationID: in.ID, Owner: "another", TTL: ttl, ID: id(2), Beside: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := step.Sync
+	want.ID, want.Whole, want.StartedAt = id(900), true, lease.Sync.StartedAt
+	if diff := cmp.Diff(want, lease.Sync); diff != "" {
+		t.Errorf("it goes on (-want +got):\n%s", diff)
+	}
+	blocks, err := f.SyncSeen(ctx, lease.Lease)
+	if diff := cmp.Diff([][]byte{[]byte("12345678")}, blocks); err != nil || diff != "" {
+		t.Errorf("what it has seen: %v\n%s", err, diff)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Sync: want, Then: store.SyncLeave, ResumeIn: time.Minute})
+	drain, next = f.claim(t, in, "drain", 0)
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	refused("it waits", claim)
+	f.clock.advance(time.Minute)
+	// A holder that died is followed by another one; it is refused itself.
+	dead := f.claimSync(t, in)
+	f.clock.advance(ttl + time.Millisecond)
+	lease = f.claimSync(t, in)
+	if !lease.Stolen || lease.Epoch != dead.Epoch+1 {
+		t.Errorf("after a death: %+v", lease.Lease)
+	}
+	_, err = f.AdvanceSync(ctx, dead.Lease, step)
+	wantError(t, err, store.ErrLeaseLost)
+	states, err := f.Extend(ctx, "reader", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, ttl)
+	if err != nil || len(states) != 1 {
+		t.Errorf("a heartbeat: %v, %v", states, err)
+	}
+	// The end: nothing is left of it, and the next one is due later.
+	f.advanceSync(t, lease, store.SyncStep{Sync: want, Then: store.SyncEnd, Next: time.Hour})
+	due(true)
+	f.clock.advance(time.Hour)
+	lease = f.claimSync(t, in)
+	if blocks, err := f.SyncSeen(ctx, lease.Lease); err != nil || len(blocks) != 0 || lease.Sync.Pages != 0 {
+		t.Errorf("a fresh one has seen %v, %v: %+v", blocks, err, lease.Sync)
+	}
+	// A tool's patience and its pace hold for drains, too; refused credentials end it.
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncLeave, Hold: time.Minute, Pace: 2 * time.Minute, ResumeIn: time.Second})
+	f.submit(t, in, items("b")...)
+	_, _, err = f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "drain", TTL: ttl})
+	wantError(t, err, store.ErrIdle)
+	f.clock.advance(time.Minute)
+	drain, next = f.claim(t, in, "drain", 0)
+	if next.Paced != time.Minute {
+		t.Errorf("the pace of a drain: %s", next.Paced)
+	}
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	lease = f.claimSync(t, in)
+	if lease.Paced != time.Minute {
+		t.Errorf("the pace of a sync: %s", lease.Paced)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Invalid: "wrong key", Failed: "refused", Next: time.Second})
+	f.clock.advance(time.Hour)
+	due(true)
+	refused("invalid", claim)
+	if _, err := f.SetEnabled(ctx, in.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	refused("off", claim)
+	if _, err := f.SetEnabled(ctx, in.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	due(true, in.ID)
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	due(true)
+	refused("deleted", claim)
+}
+
+func syncRequested(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	ask := func(n int, whole bool) (store.SyncQueued, error) {
+		return f.RequestSync(ctx, store.SyncRequest{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: id(n), Whole: whole})
+	}
+	for n, want := range []store.SyncQueued{{ID: id(0)}, {ID: id(0), Already: true}, {ID: id(0), Already: true}} {
+		got, err := ask(n, n > 0)
+		if err != nil || got != want {
+			t.Errorf("request %d: %+v, %v, want %+v", n, got, err, want)
+		}
+	}
+	lease := f.claimSync(t, in)
+	if lease.Sync.ID != id(0) || lease.Sync.Whole || !lease.Sync.StartedAt.Equal(f.clock.Now()) {
+		t.Errorf("claimed %+v", lease.Sync)
+	}
+	if got, err := ask(5, true); err != nil || !got.Already || got.ID != id(0) {
+		t.Errorf("while it runs: %+v, %v", got, err)
+	}
+	if h, err := f.Health(ctx); err != nil || h.Syncs != 1 || !h.OldestSync.Equal(in.CreatedAt) {
+		t.Errorf("health: %d, %s, %v", h.Syncs, h.OldestSync, err)
+	}
+	f.clock.advance(time.Second)
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Failed: "no", Next: time.Hour})
+	if h, err := f.Health(ctx); err != nil || h.Syncs != 0 || !h.OldestSync.Equal(in.CreatedAt) {
+		t.Errorf("after a failed one: %d, %s, %v", h.Syncs, h.OldestSync, err)
+	}
+	if got, err := ask(6, true); err != nil || got.Already || !got.Whole {
+		t.Errorf("after its end: %+v, %v", got, err)
+	}
+	lease = f.claimSync(t, in)
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Next: time.Hour})
+	if h, err := f.Health(ctx); err != nil || !h.OldestSync.Equal(f.clock.Now()) {
+		t.Errorf("after a good one: %s, %v", h.OldestSync, err)
+	}
+	other, err := f.CreateEnvironment(ctx, "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.RequestSync(ctx, store.SyncRequest{EnvironmentID: other.ID, IntegrationID: in.ID, ID: id(1)})
+	wantError(t, err, store.ErrNotFound)
+	if _, err := f.SetEnabled(ctx, in.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	_, err = ask(7, true)
+	wantError(t, err, store.ErrDisabled)
+}
+
+func syncNotes(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	list := items("a", "b", "c", "d")
+	f.write(t, in, list, ordered(1), ordered(2), ordered(3), ordered(4))
+	f.clock.advance(time.Hour)
+	lease := f.claimSync(t, in)
+	rows, err := f.RowsByOrigin(ctx, lease.Lease, []string{"id-a", "id-b", "id-c", "id-d", "nowhere"})
+	if err != nil || len(rows) != 4 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	slices.SortFunc(rows, func(a, b store.SkillRow) int { return strings.Compare(a.ID, b.ID) })
+	if r := rows[0]; r.OriginID != "id-a" || r.RemoteID != "remote-id-a" || !r.Known || r.Unsure || r.WrittenAt.IsZero() || !r.NotedAt.IsZero() {
+		t.Errorf("a row: %+v", r)
+	}
+	changed := rows[2]
+	changed.WrittenAt = changed.WrittenAt.Add(-time.Second) // it is not as it was read any more
+	f.advanceSync(t, lease, store.SyncStep{
+		Notes: []store.SkillNote{
+			{Row: rows[0], RemoteID: "remote-id-a", Doubt: true, Noted: true, Note: store.Seen, Name: "by hand", Status: skill.Inactive},
+			{Row: rows[1], Doubt: true, Noted: true, Note: store.Gone},
+			{Row: changed, Doubt: true, Noted: true, Note: store.Gone},
+			{Row: rows[3], RemoteID: "other"},
+		},
+		New:    []store.NewSkill{{ID: ordered(5), Remote: store.Remote{RemoteID: "r5", OriginID: "theirs", Name: "five", Status: skill.Active}}, {ID: ordered(9), Remote: store.Remote{RemoteID: "r9", OriginID: "id-c", Name: "x", Status: skill.Active}}},
+		Remote: []store.RemoteSkill{{RemoteID: "r6", Name: "six", Status: skill.Active}, {RemoteID: "r7", ID: ordered(7), Name: "seven", Status: skill.Inactive}},
+	})
+	now := f.clock.Now()
+	wrote := now.Add(-time.Hour)
+	want := []store.Skill{
+		{ID: ordered(1), OriginID: "id-a", RemoteID: "remote-id-a", Name: "by hand", Status: skill.Inactive, ChangedAt: now, GoneAt: now},
+		{ID: ordered(2), OriginID: "id-b", Name: "b", Status: skill.Active, ChangedAt: now, GoneAt: now},
+		{ID: ordered(3), OriginID: "id-c", RemoteID: "remote-id-c", Name: "c", Status: skill.Active, ChangedAt: wrote},
+		{ID: ordered(4), OriginID: "id-d", RemoteID: "other", Name: "d", Status: skill.Active, ChangedAt: wrote},
+		{ID: ordered(5), OriginID: "theirs", RemoteID: "r5", Name: "five", Status: skill.Active},
+		{ID: ordered(7), RemoteID: "r7", Name: "seven", Status: skill.Inactive, ChangedAt: now, GoneAt: now},
+	}
+	for limit := 1; limit < 8; limit++ {
+		if diff := cmp.Diff(want, f.readAll(t, in, limit)); diff != "" {
+			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
+		}
+	}
+	// What a drain sees: doubted ones are not skipped, and the others are.
+	states, err := f.Skills(ctx, lease.Lease, []string{"id-a", "id-b", "id-c", "id-d", "theirs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, known := range []bool{false, false, true, true, false} {
+		if states[i].Known != known || states[i].Unsure || states[i].Ref == 0 {
+			t.Errorf("state %d: %+v", i, states[i])
+		}
+	}
+	if states[1].RemoteID != "" || states[4].RemoteID != "r5" || states[4].ID != ordered(5) {
+		t.Errorf("states: %+v", states)
+	}
+	// What was last written stays: a rewrite restores that.
+	contents, err := f.Contents(ctx, lease.Lease, []string{"id-a", "id-b", "theirs"})
+	if diff := cmp.Diff([]skill.Item{list[0], list[1], {OriginID: "theirs"}}, contents); err != nil || diff != "" {
+		t.Errorf("Contents: %v (-want +got):\n%s", err, diff)
+	}
+	// Walks.
+	after, err := f.RowsAfter(ctx, lease.Lease, ordered(2), 2)
+	if err != nil || len(after) != 2 || after[0].ID != ordered(3) || after[1].ID != ordered(4) {
+		t.Errorf("RowsAfter: %+v, %v", after, err)
+	}
+	byID, err := f.RemoteByID(ctx, lease.Lease, []string{"r7", "nowhere"})
+	if err != nil || len(byID) != 1 || byID[0].ID != ordered(7) {
+		t.Errorf("RemoteByID: %+v, %v", byID, err)
+	}
+	f.advanceSync(t, lease, store.SyncStep{
+		Remote:     []store.RemoteSkill{{RemoteID: "r6", ID: ordered(6), Name: "six", Status: skill.Active}, {RemoteID: "r7", ID: ordered(8), Name: "seven", Status: skill.Active, Gone: true}},
+		DropRemote: []string{"nowhere"},
+	})
+	remote, err := f.RemoteAfter(ctx, lease.Lease, "r5", 10)
+	if err != nil || len(remote) != 2 || remote[0].ID != ordered(6) || remote[0].Gone || remote[1].ID != ordered(7) || !remote[1].Gone {
+		t.Errorf("RemoteAfter: %+v, %v", remote, err)
+	}
+	f.advanceSync(t, lease, store.SyncStep{DropRemote: []string{"r6"}, Then: store.SyncEnd, Next: time.Hour})
+	// A write ends every note.
+	f.clock.advance(time.Second)
+	f.write(t, in, list, ordered(1), ordered(2), ordered(3), ordered(4))
+	for i, s := range f.readAll(t, in, 10)[:4] {
+		if s.Name != list[i].Name || !s.GoneAt.IsZero() || s.RemoteID == "" || !s.ChangedAt.Equal(f.clock.Now()) {
+			t.Errorf("written again: %+v", s)
+		}
+	}
+}
+
+func reads(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, neighbour := f.integration(t), f.integration(t)
+	var list []skill.Item
+	var ids []string
+	for i := range 30 {
+		list = append(list, skill.Item{OriginID: fmt.Sprint("o", i), Name: fmt.Sprintf("Skill %02d %s", i, []string{"Größe", "100%", "a_b", `back\slash`}[i%4]), Status: skill.Active})
+		ids = append(ids, ordered(i))
+	}
+	list[3].Status = skill.Inactive
+	f.write(t, in, list[:20], ids[:20]...)
+	f.clock.advance(time.Minute)
+	f.write(t, in, list[20:], ids[20:]...)
+	f.write(t, neighbour, list[:5], ids[:5]...)
+	found := func(change func(q *store.SkillQuery)) string {
+		t.Helper()
+		q := store.SkillQuery{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, Limit: 7, MostRows: 1000}
+		change(&q)
+		var got []string
+		for {
+			page, err := f.ReadSkills(ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range page.Skills {
+				got = append(got, strings.TrimPrefix(s.OriginID, "o"))
+			}
+			if q.After = page.Next; q.After == "" {
+				return strings.Join(got, " ")
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(q *store.SkillQuery)
+		want   string
+	}{
+		"names, whatever the case": {func(q *store.SkillQuery) { q.NameContains = "GRÖSSE" }, ""},
+		"names beyond ASCII":       {func(q *store.SkillQuery) { q.NameContains = "grÖß" }, "0 4 8 12 16 20 24 28"},
+		"a percent sign":           {func(q *store.SkillQuery) { q.NameContains = "0%" }, "1 5 9 13 17 21 25 29"},
+		"an underscore":            {func(q *store.SkillQuery) { q.NameContains = "a_b" }, "2 6 10 14 18 22 26"},
+		"a backslash":              {func(q *store.SkillQuery) { q.NameContains = `K\S`; q.IncludeGone = true }, "3 7 11 15 19 23 27"},
+		"the letters k and s":      {func(q *store.SkillQuery) { q.NameContains = "SKILL 1" }, "10 11 12 13 14 15 16 17 18 19"},
+		"changed since":            {func(q *store.SkillQuery) { q.ChangedAfter = f.clock.Now().Add(-time.Second) }, "20 21 22 23 24 25 26 27 28 29"},
+		"changed after the moment": {func(q *store.SkillQuery) { q.ChangedAfter = f.clock.Now() }, ""},
+		"ids":                      {func(q *store.SkillQuery) { q.IDs = []string{ordered(29), ordered(2), ordered(3), "nonsense"} }, "2 29"},
+		"remote ids":               {func(q *store.SkillQuery) { q.RemoteIDs = []string{"remote-o5", "o6", "nonsense"} }, "5"},
+		"everything together": {func(q *store.SkillQuery) {
+			q.NameContains, q.ChangedAfter = "größe", f.clock.Now().Add(-time.Second)
+			q.IDs = []string{ordered(24), ordered(4)}
+		}, "24"},
+		"from an id on": {func(q *store.SkillQuery) { q.After = ordered(26) }, "27 28 29"},
+		"retired ones":  {func(q *store.SkillQuery) { q.After, q.Limit, q.IncludeGone = ordered(1), 2, true }, "2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29"},
+	} {
+		if got := found(test.change); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+	_, err := f.ReadSkills(ctx, store.SkillQuery{EnvironmentID: in.EnvironmentID, IntegrationID: "sandbox:" + id(1), Limit: 7})
+	wantError(t, err, store.ErrNotFound)
+	_, err = f.ReadSkills(ctx, store.SkillQuery{EnvironmentID: id(1), IntegrationID: in.ID, Limit: 7})
+	wantError(t, err, store.ErrNotFound)
+	_, err = f.SkillsByOrigin(ctx, id(1), in.ID, []string{"o1"})
+	wantError(t, err, store.ErrNotFound)
+	rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"o1", "nowhere"})
+	if err != nil || len(rows) != 1 || rows[0].Name != list[1].Name {
+		t.Errorf("SkillsByOrigin: %+v, %v", rows, err)
+	}
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.ReadSkills(ctx, store.SkillQuery{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, Limit: 7})
+	wantError(t, err, store.ErrNotFound)
+}
+
+func wishes(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	keep := func(w store.Wish) (store.Skill, error) {
+		w.EnvironmentID, w.IntegrationID = in.EnvironmentID, in.ID
+		return f.Keep(ctx, w)
+	}
+	made, err := keep(store.Wish{OriginID: "w", Name: "wished", Status: skill.Active})
+	if err != nil || !skill.IsID(made.ID) || made.Name != "wished" || made.OriginID != "w" || made.ShownRemoteID() != "w" {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if all := f.readAll(t, in, 10); len(all) != 1 || all[0] != made {
+		t.Errorf("read: %+v, want %+v", all, made)
+	}
+	again, err := keep(store.Wish{OriginID: "w", Name: "renamed", Status: skill.Inactive})
+	if err != nil || again.ID != made.ID || again.Name != "renamed" || again.GoneAt.IsZero() {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	only, err := keep(store.Wish{ID: made.ID, Status: skill.Active})
+	if err != nil || only.Name != "renamed" || !only.GoneAt.IsZero() {
+		t.Errorf("the status alone: %+v, %v", only, err)
+	}
+	own, err := keep(store.Wish{Name: "own", Status: skill.Active})
+	if err != nil || own.OriginID != own.ID {
+		t.Errorf("without an origin_id: %+v, %v", own, err)
+	}
+	// A drain finds the row, and its write ends the wish, in the same millisecond even.
+	f.write(t, in, []skill.Item{{OriginID: "w", Name: "renamed", Status: skill.Active}}, ordered(1))
+	rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"w"})
+	if err != nil || rows[0].ID != made.ID || !rows[0].Known {
+		t.Errorf("written: %+v, %v", rows, err)
+	}
+	// One for a skill that was just written holds.
+	if s, err := keep(store.Wish{ID: made.ID, Name: "at once"}); err != nil || s.Name != "at once" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if all := f.readAll(t, in, 10); !slices.ContainsFunc(all, func(s store.Skill) bool { return s.ID == made.ID && s.Name == "at once" }) {
+		t.Errorf("read: %+v", all)
+	}
+	_, err = keep(store.Wish{ID: ordered(77), Name: "x"})
+	wantError(t, err, store.ErrNoSkill)
+	_, err = f.Keep(ctx, store.Wish{EnvironmentID: id(1), IntegrationID: in.ID, Name: "x", Status: skill.Active})
+	wantError(t, err, store.ErrNotFound)
+	neighbour := f.integration(t)
+	_, err = f.Keep(ctx, store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: neighbour.ID, ID: made.ID, Name: "x"})
+	wantError(t, err, store.ErrNoSkill)
+	f.submit(t, in, items("1", "2")...)
+	w := store.Wish{Name: "x", Status: skill.Active, MostWaiting: 2}
+	if _, err := keep(w); err == nil || !strings.Contains(err.Error(), "waiting") {
+		t.Errorf("full: %v", err)
+	}
+	// A drain that is making the same skill is made to begin anew, and one that is not goes on.
+	lease, next := f.claim(t, in, "drain", 0)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 0, Stop: 2}}})
+	if _, err := keep(store.Wish{OriginID: "another", Name: "x", Status: skill.Active}); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Hold: time.Millisecond})
+	if _, err := keep(store.Wish{OriginID: "id-1", Name: "x", Status: skill.Active}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Advance(ctx, lease, store.Step{Task: next.Task.Ref, Hold: time.Millisecond})
+	wantError(t, err, store.ErrLeaseLost)
+	if _, err := f.SetEnabled(ctx, in.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	_, err = keep(store.Wish{Name: "x", Status: skill.Active})
+	wantError(t, err, store.ErrDisabled)
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = keep(store.Wish{Name: "x", Status: skill.Active})
+	wantError(t, err, store.ErrNotFound)
+}
+
+// managed: what was the tool's own is a skill of ours from the first wish on, under its id.
+func managed(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	f.clock.advance(time.Hour)
+	lease := f.claimSync(t, in)
+	f.advanceSync(t, lease, store.SyncStep{
+		Remote: []store.RemoteSkill{{RemoteID: "r1", ID: ordered(1), Name: "theirs", Status: skill.Active}}, Then: store.SyncEnd, Next: time.Hour,
+	})
+	s, err := f.Keep(t.Context(), store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: ordered(1), Status: skill.Inactive})
+	if err != nil || s.ID != ordered(1) || s.OriginID != ordered(1) || s.RemoteID != "r1" || s.Name != "theirs" || s.Status != skill.Inactive {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if all := f.readAll(t, in, 10); len(all) != 1 || all[0] != s {
+		t.Errorf("read: %+v", all)
+	}
+	f.submit(t, in, skill.Item{OriginID: ordered(1), Name: "theirs", Status: skill.Inactive})
+	drain, _ := f.claim(t, in, "drain", 0)
+	states, err := f.Skills(t.Context(), drain, []string{ordered(1)})
+	if err != nil || states[0].ID != ordered(1) || states[0].RemoteID != "r1" || states[0].Known {
+		t.Errorf("a drain sees %+v, %v", states, err)
+	}
+}
