@@ -38,6 +38,9 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 	if a.err != nil && !errors.Is(a.err, errNotSent) {
 		a.err = blame(ctx, nil, a.err)
 	}
+	if d.adopt {
+		d.adopted(ctx, work, a.results)
+	}
 	return a
 }
 

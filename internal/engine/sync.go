@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -560,8 +562,12 @@ func (r *reading) compare(ctx context.Context) (store.SyncNext, error) {
 // verdict is what becomes of a row of the catalogue.
 func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill, step *store.SyncStep) (store.SkillNote, bool) {
 	if remote, ok := known[row.RemoteID]; ok && row.RemoteID != "" {
-		step.DropRemote = append(step.DropRemote, remote.RemoteID)
-		if r.seen.Remote(row.RemoteID) || !r.sync.Whole {
+		// A record that this sync has written was listed without its external id. An older one is a leftover of an adoption.
+		fresh := !remote.ChangedAt.Before(r.sync.StartedAt)
+		if fresh || r.sync.Whole {
+			step.DropRemote = append(step.DropRemote, remote.RemoteID)
+		}
+		if fresh {
 			return row.See(store.Remote{RemoteID: remote.RemoteID, Name: remote.Name, Status: remote.Status})
 		}
 	}
@@ -580,6 +586,28 @@ func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill
 		return store.SkillNote{Row: row, Doubt: true}, true
 	}
 	return store.SkillNote{}, false
+}
+
+// adopted gives skills that the tool took over, of those that people made there, the ids under which they were read.
+func (d *drain) adopted(ctx context.Context, made []*work, results []*connector.Result) {
+	by := map[string]*work{}
+	for i, w := range made {
+		if r := results[i]; w.state.Ref == 0 && r != nil && r.Err == nil && r.RemoteID != "" {
+			by[r.RemoteID] = w
+		}
+	}
+	if len(by) == 0 {
+		return
+	}
+	theirs, err := d.e.store.RemoteByID(ctx, d.lease.Lease, slices.Collect(maps.Keys(by)))
+	if err != nil {
+		d.log.Warn("skills that were taken over may get another id than they were read with", "error", err)
+	}
+	for _, remote := range theirs {
+		if remote.ID != "" {
+			by[remote.RemoteID].state.ID = remote.ID
+		}
+	}
 }
 
 // settle goes through a part of the skills that nobody manages.

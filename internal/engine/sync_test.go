@@ -40,7 +40,7 @@ func newCatalogue() *catalogue {
 }
 
 func (c *catalogue) Describe() connector.Description {
-	return connector.Description{Slug: "listing", Label: "Listing", Category: connector.HRIS, Limits: c.limits, Capabilities: []connector.Capability{connector.CanList, connector.CanDeactivate}}
+	return connector.Description{Slug: "listing", Label: "Listing", Category: connector.HRIS, Limits: c.limits, Capabilities: []connector.Capability{connector.CanList, connector.CanDeactivate, connector.CanAdopt}}
 }
 
 func (c *catalogue) Open(connector.Account) (connector.Session, error) { return c, nil }
@@ -58,6 +58,11 @@ func (c *catalogue) Write(_ context.Context, skills []connector.Skill) ([]connec
 				if r.OriginID == s.OriginID {
 					id = at
 				}
+			}
+		}
+		for at, r := range c.records {
+			if id == "" && s.Adopt && r.OriginID == "" && r.Name == s.Name {
+				id = at
 			}
 		}
 		if id == "" {
@@ -633,6 +638,32 @@ func TestWishForTheirs(t *testing.T) {
 		}
 		if len(tool.records) != 1 || tool.records["x"].Name != "ours" {
 			t.Errorf("the tool holds %+v", tool.records)
+		}
+	})
+}
+
+// A skill that people made and that is taken over by its name keeps the id under which it was read.
+func TestAdoptedSkillKeepsItsID(t *testing.T) {
+	runListing(t, func(t *testing.T, f *fixture, tool *catalogue, _ store.Integration) {
+		in, err := f.store.CreateIntegration(t.Context(), store.Integration{
+			EnvironmentID: f.env, Tool: "listing", Settings: []byte(`{}`), Policy: store.Policy{Adopt: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool.byHand(func(all map[string]connector.Record) { all["x"] = connector.Record{RemoteID: "x", Name: "theirs", Active: true} })
+		f.sync(in, true)
+		before := f.read(in)["x"]
+		task := f.ended(in, f.submit(in, skill.Item{OriginID: "ours", Name: "theirs", Status: skill.Active}, skill.Item{OriginID: "new", Name: "new", Status: skill.Active}))
+		task.want(t, "COMPLETED", "", "")
+		for range 2 {
+			if got := f.read(in); len(got) != 2 || got["ours"].ID != before.ID || got["ours"].RemoteID != "x" || task.Items[0].ID != before.ID {
+				t.Errorf("read %+v, the task says %s, before %+v", got, task.Items[0].ID, before)
+			}
+			f.sync(in, true)
+		}
+		if got := f.ended(in, f.submit(in, skill.Item{OriginID: "ours", Name: "theirs", Status: skill.Active})); got.Items[0].ID != before.ID || tool.written("ours") != 1 {
+			t.Errorf("again: %+v, written %d times", got, tool.written("ours"))
 		}
 	})
 }

@@ -66,6 +66,9 @@ func gather[T any](ctx context.Context, db querier, scan pgx.RowToFunc[T], sql s
 // ofSkills names an integration as the index by id does.
 const ofSkills = "integration + 0 = $1"
 
+// notManaged leaves out what was taken over since the last sync: it stands in skills, under the same id.
+const notManaged = "NOT EXISTS (SELECT 1 FROM skills s WHERE s.integration + 0 = remote_skills.integration AND s.id = remote_skills.id)"
+
 // windowRows is how many rows are looked at in one statement.
 const windowRows = 20_000
 
@@ -133,7 +136,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	if !q.ChangedAfter.IsZero() {
 		remote = append(remote, "changed_at >= "+arg(q.ChangedAfter))
 	}
-	w.Remote, err = gather(ctx, s.pool, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE `+strings.Join(remote, " AND ")+order, args...)
+	w.Remote, err = gather(ctx, s.pool, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE `+strings.Join(append(remote, notManaged), " AND ")+order, args...)
 	return w, err
 }
 

@@ -71,6 +71,9 @@ func list(texts []string) string {
 	return string(b)
 }
 
+// notManaged leaves out what was taken over since the last sync: it stands in skills, under the same id.
+const notManaged = "NOT EXISTS (SELECT 1 FROM skills s WHERE s.integration = remote_skills.integration AND s.id = remote_skills.id)"
+
 // windowRows is how many rows are looked at in one statement.
 const windowRows = 20_000
 
@@ -131,7 +134,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	if w.Rows, err = gather(ctx, s.read, scanSkill, `SELECT `+skillColumns+` FROM skills WHERE `+strings.Join(own, " AND ")+order, append(ownArgs, q.Limit+1)...); err != nil {
 		return w, err
 	}
-	w.Remote, err = gather(ctx, s.read, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE `+strings.Join(remote, " AND ")+order, append(remoteArgs, q.Limit+1)...)
+	w.Remote, err = gather(ctx, s.read, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE `+strings.Join(append(remote, notManaged), " AND ")+order, append(remoteArgs, q.Limit+1)...)
 	return w, err
 }
 
