@@ -41,11 +41,11 @@ type dueSyncs struct {
 	known map[string]bool // true while its turn runs
 }
 
-// note returns false if it is known.
+// note returns false while its turn runs.
 func (s *dueSyncs) note(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.known[id]; known {
+	if s.known[id] {
 		return false
 	}
 	if s.known == nil {
@@ -128,12 +128,14 @@ func (e *Engine) attend(ctx context.Context, integrationID string, force bool) a
 	if !e.syncs.begin(integrationID) {
 		return then
 	}
-	defer e.syncs.end(integrationID)
-	if then.in > 0 || ctx.Err() != nil {
-		return then // the tool is to be left alone
+	wanted := false
+	if then.in == 0 && ctx.Err() == nil { // else the tool is to be left alone
+		wanted = e.sync(ctx, integrationID, then.more)
 	}
-	if e.sync(ctx, integrationID, then.more) {
+	e.syncs.end(integrationID)
+	if wanted {
 		then.more = true
+		e.syncs.note(integrationID) // it goes on behind the tasks
 	}
 	return then
 }
