@@ -651,7 +651,9 @@ func TestAdoptedSkillKeepsItsID(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tool.byHand(func(all map[string]connector.Record) { all["x"] = connector.Record{RemoteID: "x", Name: "theirs", Active: true} })
+		tool.byHand(func(all map[string]connector.Record) {
+			all["x"] = connector.Record{RemoteID: "x", Name: "theirs", Active: true}
+		})
 		f.sync(in, true)
 		before := f.read(in)["x"]
 		task := f.ended(in, f.submit(in, skill.Item{OriginID: "ours", Name: "theirs", Status: skill.Active}, skill.Item{OriginID: "new", Name: "new", Status: skill.Active}))
