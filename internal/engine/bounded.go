@@ -68,6 +68,12 @@ func (b bounded) Outcomes(ctx context.Context, task int64) ([]store.Run, error) 
 	return b.Store.Outcomes(ctx, task)
 }
 
+func (b bounded) Jobs(ctx context.Context, lease store.Lease, task int64) ([]store.Job, error) {
+	ctx, cancel := within(ctx, storeMost)
+	defer cancel()
+	return b.Store.Jobs(ctx, lease, task)
+}
+
 func (b bounded) Skills(ctx context.Context, lease store.Lease, originIDs []string) ([]store.SkillState, error) {
 	ctx, cancel := within(ctx, storeMost)
 	defer cancel()

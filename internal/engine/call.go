@@ -15,6 +15,25 @@ type answer struct {
 	chunk   *chunk
 	results []*connector.Result
 	err     *connector.Error
+	job     *asked // of a session that writes by jobs
+}
+
+// skills are what the work asks for, with a function that takes results down.
+func (a *answer) skills(of []*work, adopt bool) (skills []connector.Skill, note func([]connector.Result)) {
+	skills = make([]connector.Skill, len(of))
+	where := make(map[string]int, len(of))
+	for i, w := range of {
+		skills[i] = w.skill(adopt)
+		where[w.item.OriginID] = i
+	}
+	return skills, func(results []connector.Result) {
+		for _, r := range results {
+			// A result for a skill that was not sent, or a second one, is the connector's mistake and changes nothing.
+			if i, sent := where[r.OriginID]; sent && a.results[i] == nil {
+				a.results[i] = &r
+			}
+		}
+	}
 }
 
 // call sends a chunk. It returns whatever happens, soon after ctx ends.
@@ -23,18 +42,8 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 	defer trail.End()
 	work := c.sent()
 	a := answer{chunk: c, results: make([]*connector.Result, len(work))}
-	skills := make([]connector.Skill, len(work))
-	where := make(map[string]int, len(work))
-	for i, w := range work {
-		skills[i] = w.skill(d.adopt)
-		where[w.item.OriginID] = i
-	}
-	a.err = d.send(ctx, skills, func(r connector.Result) {
-		// A result for a skill that was not sent, or a second one, is the connector's mistake and changes nothing.
-		if i, sent := where[r.OriginID]; sent && a.results[i] == nil {
-			a.results[i] = &r
-		}
-	})
+	skills, note := a.skills(work, d.adopt)
+	a.err = d.send(ctx, skills, note)
 	if a.err != nil && !errors.Is(a.err, errNotSent) {
 		a.err = blame(ctx, nil, a.err)
 	}
@@ -45,14 +54,16 @@ func (d *drain) call(ctx context.Context, c *chunk) answer {
 }
 
 // send writes skills in as many calls as it takes to find those that a tool refuses only as a whole batch.
-func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(connector.Result)) *connector.Error {
+func (d *drain) send(ctx context.Context, skills []connector.Skill, got func([]connector.Result)) *connector.Error {
 	if err := d.lease.check(); err != nil {
 		return notSent(err)
 	}
-	results, err := d.attempt(ctx, skills)
+	results, err := attempt(ctx, d, skills, func(ctx context.Context) ([]connector.Result, error) {
+		return d.session.Write(ctx, skills)
+	}, func(results []connector.Result) []connector.Result { return results })
 	answered := make(map[string]bool, len(results))
+	got(results)
 	for _, r := range results {
-		got(r)
 		answered[r.OriginID] = true
 	}
 	if err == nil {
@@ -71,7 +82,7 @@ func (d *drain) send(ctx context.Context, skills []connector.Skill, got func(con
 		}
 	}
 	if len(rest) == 1 {
-		got(connector.Result{OriginID: rest[0].OriginID, Err: err})
+		got([]connector.Result{{OriginID: rest[0].OriginID, Err: err}})
 		return nil
 	}
 	for _, half := range [][]connector.Skill{rest[:len(rest)/2], rest[len(rest)/2:]} {
@@ -95,10 +106,12 @@ func notSent(err error) *connector.Error {
 const lateAnswer = 5 * time.Second
 
 // attempt is one call of the connector. It returns in time even if the connector does not.
-func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connector.Result, *connector.Error) {
+func attempt[T any](
+	ctx context.Context, d *drain, skills []connector.Skill, call func(context.Context) (T, error), resultsOf func(T) []connector.Result,
+) (T, *connector.Error) {
 	type outcome struct {
-		results []connector.Result
-		err     *connector.Error
+		answer T
+		err    *connector.Error
 	}
 	ctx, cancel := context.WithTimeout(connector.WithSendCheck(ctx, d.lease.check), d.e.set.CallTimeout)
 	defer cancel()
@@ -114,8 +127,8 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 			}
 			done <- o
 		}()
-		results, err := d.session.Write(ctx, skills)
-		o = outcome{results, connector.AsError(err)}
+		answer, err := call(ctx)
+		o = outcome{answer, connector.AsError(err)}
 	}()
 	var o outcome
 	select {
@@ -127,15 +140,16 @@ func (d *drain) attempt(ctx context.Context, skills []connector.Skill) ([]connec
 			o.err = &connector.Error{Kind: connector.Ambiguous, Message: "the tool did not answer in time", Err: context.Cause(ctx)}
 		}
 	}
+	results := resultsOf(o.answer)
 	if trail.Last() == before { // it made no request, or none that is recorded
-		d.tell(ctx, began, skills, o.results, o.err)
+		d.tell(ctx, began, skills, results, o.err)
 	}
-	o.err = blame(ctx, o.results, o.err)
+	o.err = blame(ctx, results, o.err)
 	kind := "ok"
 	if o.err != nil {
 		kind = o.err.Kind.String()
 		d.log.Info("call failed", "kind", kind, "skills", len(skills), "error", o.err)
 	}
 	ended(kind)
-	return o.results, o.err
+	return o.answer, o.err
 }

@@ -21,6 +21,7 @@ type drain struct {
 	began time.Time
 
 	session   connector.Session
+	jobs      connector.Jobs // the session, if its tool takes jobs
 	limits    connector.Limits
 	rendering string
 	adopt     bool // skills of the same name are taken over
@@ -195,15 +196,16 @@ func (d *drain) open() error {
 	}
 	d.adopt = in.Policy.Adopt && about.Can(connector.CanAdopt)
 	d.session, d.limits = session, session.Limits()
+	d.jobs, _ = session.(connector.Jobs)
 	d.pace.declare(d.limits)
 	d.e.batches.Store(in.ID, d.openUpTo())
 	return nil
 }
 
 // openUpTo is the size of a task whose intent the store may open together with the step before. Where a rate is declared
-// none may: the step that opens an intent has to keep the pace.
+// none may: the step that opens an intent has to keep the pace. Nor may that of a job.
 func (d *drain) openUpTo() int {
-	if d.limits.Calls > 0 {
+	if d.limits.Calls > 0 || d.jobs != nil {
 		return 0
 	}
 	return d.limits.Batch

@@ -63,6 +63,8 @@ type Settings struct {
 	Patience time.Duration
 	// CallTimeout bounds one call of a tool. 2 min.
 	CallTimeout time.Duration
+	// JobTimeout is how long a tool may work on a job of its own before nobody asks after it any more. 1 h.
+	JobTimeout time.Duration
 	// Grace is how long calls may go on once the engine is told to stop. 8 s.
 	Grace time.Duration
 	// SyncEvery is how often each integration's tool is read back; 0 is only when somebody asks for it.
@@ -88,6 +90,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.BackoffMost, time.Minute},
 		{&s.Patience, 2 * time.Second},
 		{&s.CallTimeout, 2 * time.Minute},
+		{&s.JobTimeout, time.Hour},
 		{&s.Grace, 8 * time.Second},
 		{&s.KeepTasks, 30 * 24 * time.Hour},
 		{&s.KeepTombstones, 365 * 24 * time.Hour},

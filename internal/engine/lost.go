@@ -85,8 +85,19 @@ func (d *drain) loose() []string {
 	for _, w := range t.step.Written {
 		add(w.Item.OriginID)
 	}
-	for _, w := range t.unsure() {
-		add(w.item.OriginID)
+	for _, c := range t.waiting {
+		for _, w := range c.work {
+			if w.unsure {
+				add(w.item.OriginID)
+			}
+		}
+	}
+	for _, c := range t.jobs { // whoever knows the receipt goes on from there
+		for _, w := range c.work {
+			if !c.job.kept || c.job.receipt == "" {
+				add(w.item.OriginID)
+			}
+		}
 	}
 	for ; t.flying > 0; t.flying-- {
 		a := <-t.answers // soon: see attempt
@@ -101,6 +112,9 @@ func (d *drain) loose() []string {
 
 // mayBeThere reports whether the tool may have taken a skill of the call.
 func (a answer) mayBeThere(i int) bool {
+	if a.job != nil && a.job.what != toStart { // a question
+		return false
+	}
 	r := a.results[i]
 	if r == nil {
 		return a.err == nil || a.err.Kind == connector.Ambiguous

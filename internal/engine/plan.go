@@ -36,6 +36,10 @@ type chunk struct {
 	opened bool
 	// sends is how many of work the call under way holds: all of it, or one while the tool is away.
 	sends int
+	// began: the call that is under way, or the one that started the job, was about to leave.
+	began time.Time
+	// job is the tool's, nil if it has none for the chunk.
+	job *job
 }
 
 // sent is the work of the call under way.
@@ -54,6 +58,7 @@ type plan struct {
 	task     *store.DrainTask
 	outcomes []skill.Outcome // of the whole task, by position; the plan sets the unchanged ones
 	first    []skill.Item    // the items from the beginning on that are at hand
+	held     []store.Range   // positions that are in chunks of jobs already, in order
 
 	at    int     // next position to look at
 	ahead []*work // looked up, not yet in a chunk
@@ -67,17 +72,33 @@ func (p *plan) next(ctx context.Context) (*chunk, error) {
 			return nil, err
 		}
 	}
+	var stop int
+	p.begin, stop = p.free(p.begin)
 	if len(p.ahead) == 0 && p.begin >= p.task.Items {
 		return nil, nil
 	}
-	n := min(p.batch, len(p.ahead))
-	c := &chunk{work: p.ahead[:n:n], span: store.Range{Start: p.begin, Stop: p.task.Items}}
+	n := 0
+	for n < min(p.batch, len(p.ahead)) && p.ahead[n].at < stop {
+		n++
+	}
+	c := &chunk{work: p.ahead[:n:n], span: store.Range{Start: p.begin, Stop: stop}}
 	p.ahead = p.ahead[n:]
-	if len(p.ahead) > 0 || p.at < p.task.Items {
+	if len(p.ahead) > 0 && p.ahead[0].at < stop || len(p.ahead) == 0 && p.at < stop {
 		c.span.Stop = c.work[n-1].at + 1
 	}
 	p.begin = c.span.Stop
 	return c, nil
+}
+
+// free returns the first position from at on that is not held, and where the next held ones begin.
+func (p *plan) free(at int) (from, stop int) {
+	for _, r := range p.held {
+		if at < r.Start {
+			return at, r.Start
+		}
+		at = max(at, r.Stop)
+	}
+	return at, p.task.Items
 }
 
 // items returns the task's from a position on, as many as there are in a block. Those of a task of one block are read once.
@@ -99,27 +120,47 @@ func (p *plan) items(ctx context.Context, at int) (items []skill.Item, err error
 
 // lookUp reads on by one block.
 func (p *plan) lookUp(ctx context.Context) error {
-	items, err := p.items(ctx, p.at)
+	from, stop := p.free(p.at)
+	if p.at = from; from >= stop {
+		return nil
+	}
+	some, n, err := p.look(ctx, from, stop)
 	if err != nil {
 		return err
 	}
+	for _, w := range some {
+		if !p.refuse(w) {
+			p.ahead = append(p.ahead, w)
+		}
+	}
+	p.at = from + n
+	return nil
+}
+
+// look reads from a position on, not beyond another one, and returns what must be written of that and how many items it was.
+func (p *plan) look(ctx context.Context, from, stop int) (must []*work, n int, err error) {
+	items, err := p.items(ctx, from)
+	if err != nil {
+		return nil, 0, err
+	}
+	items = items[:min(len(items), stop-from)]
 	ids := make([]string, 0, len(items))
 	open := make([]int, 0, len(items))
 	for i, it := range items {
-		if p.outcomes[p.at+i].Kind == 0 {
+		if p.outcomes[from+i].Kind == 0 {
 			ids = append(ids, it.OriginID)
 			open = append(open, i)
 		}
 	}
 	states, err := p.store.Skills(ctx, p.lease, ids)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	if p.task.Rewrite {
 		// What the task was made with may be older than what was written since.
 		contents, err := p.store.Contents(ctx, p.lease, ids)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 		for n, i := range open {
 			items[i] = contents[n]
@@ -128,7 +169,7 @@ func (p *plan) lookUp(ctx context.Context) error {
 	block := make([]work, 0, len(open))
 	fresh := 0
 	for n, i := range open {
-		w := work{at: p.at + i, item: items[i], state: states[n], hash: skill.ContentHash(p.rendering, items[i])}
+		w := work{at: from + i, item: items[i], state: states[n], hash: skill.ContentHash(p.rendering, items[i])}
 		unchanged := w.state.Known && !w.state.Unsure && w.state.Hash == w.hash
 		if p.task.Rewrite {
 			unchanged = w.item.Name == "" // nothing was ever confirmed, so there is nothing to restore: it stays unsure
@@ -151,10 +192,7 @@ func (p *plan) lookUp(ctx context.Context) error {
 		if w.state.ID == "" {
 			w.state.ID, newIDs = newIDs[0], newIDs[1:]
 		}
-		if !p.refuse(w) {
-			p.ahead = append(p.ahead, w)
-		}
+		must = append(must, w)
 	}
-	p.at += len(items)
-	return nil
+	return must, len(items), nil
 }

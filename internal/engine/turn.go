@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,6 +29,7 @@ type turn struct {
 	step    store.Step // what is not written down yet
 	flying  int        // calls under way
 	waiting []*chunk   // to be sent again, or for the first time
+	jobs    []*chunk   // with the tool, to be asked after
 	answers chan answer
 	attempt int       // failed calls in a row
 	notYet  time.Time // no call before that: the tool asked for patience, or deserves some
@@ -68,6 +70,11 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 		task: task, outcomes: t.outcomes, first: next.Items, refuse: t.refuses,
 	}
 	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
+	if task.Started {
+		if err := t.adopt(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return t, nil
 }
 
@@ -81,8 +88,11 @@ func (d *drain) work(ctx context.Context, next store.Next) (store.Next, again, e
 	if err != nil {
 		return next, again{}, err
 	}
-	first.opened = next.Opened
-	t.waiting = append(t.waiting, first)
+	if first != nil {
+		first.opened = next.Opened
+		t.waiting = append(t.waiting, first)
+	}
+	t.disown()
 	// A call ends with the task's time, at the latest.
 	calls, cancel := context.WithTimeout(ctx, next.Task.TimeLeft)
 	defer cancel()
@@ -102,7 +112,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			after, err := t.finish(ctx)
 			return after, again{}, err
 		}
-		if t.flying == 0 && len(ready) == 0 && (leaving || t.code == "" && t.rest() > t.d.e.set.Patience) {
+		if t.flying == 0 && len(ready) == 0 && (leaving || t.code == "" && t.idle() > t.d.e.set.Patience) {
 			return t.leave(ctx)
 		}
 		if dirty(t.step) {
@@ -115,14 +125,18 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			}
 			if stale(t.d.lease.Lease, after.State) {
 				leaving = true
-				t.waiting = append(ready, t.waiting...)
+				for _, c := range slices.Backward(ready) {
+					t.line(c)
+				}
 				ready = nil
 			}
 		}
 		for _, c := range ready {
-			t.d.pace.leaves()
+			if c.job == nil {
+				t.d.pace.leaves()
+			}
 			t.flying++
-			go func() { t.answers <- t.d.call(calls, c) }()
+			go func() { t.answers <- t.d.ask(calls, c) }()
 		}
 		// While the tool works, the next chunk is looked up.
 		if len(t.waiting) == 0 && t.code == "" && !leaving {
@@ -132,7 +146,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			}
 			if c != nil {
 				t.waiting = append(t.waiting, c)
-				if t.flying < t.room() {
+				if t.busy() < t.room() {
 					continue
 				}
 			}
@@ -147,9 +161,9 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 }
 
 // ready takes chunks off the line, up to what the tool takes at once and as fast as it takes them, and adds their intents
-// to the step. Chunks with nothing to send are settled here.
+// to the step. Chunks with nothing to send are settled here. Jobs that are to be asked after come with them.
 func (t *turn) ready() []*chunk {
-	var ready []*chunk
+	ready := t.due()
 	for len(t.waiting) > 0 {
 		c := t.waiting[0]
 		if len(c.work) == 0 {
@@ -157,8 +171,13 @@ func (t *turn) ready() []*chunk {
 			t.settle(c)
 			continue
 		}
-		if t.flying+len(ready) >= t.room() || t.rest() > 0 {
+		if t.busy()+len(ready) >= t.room() || t.rest() > 0 {
 			break
+		}
+		if t.d.jobs != nil && t.d.away() && len(c.work) > 1 { // the one that is tried is a job of its own
+			t.waiting = t.waiting[1:]
+			t.split(c, 1, len(c.work))
+			continue
 		}
 		every, taken := t.d.pace.take()
 		if !taken {
@@ -172,6 +191,9 @@ func (t *turn) ready() []*chunk {
 		c.sends = len(c.work)
 		if t.d.away() {
 			c.sends = 1
+		}
+		if c.began = time.Now(); t.d.jobs != nil {
+			t.step.Receipts = append(t.step.Receipts, store.Receipt{Start: c.span.Start})
 		}
 		ready = append(ready, c)
 	}
@@ -200,17 +222,20 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 	if err == nil {
 		t.step = store.Step{Task: t.task.Ref}
 		t.d.failures = next.Failures // a person may have set them back
+		for _, c := range t.jobs {
+			c.job.kept = true
+		}
 	}
 	return next, err
 }
 
 // more reports whether anything is left to be sent.
 func (t *turn) more() bool {
-	return t.code == "" && (len(t.waiting) > 0 || t.plan.begin < t.task.Items)
+	return t.code == "" && (len(t.waiting)+len(t.jobs) > 0 || t.plan.begin < t.task.Items)
 }
 
 func dirty(step store.Step) bool {
-	return len(step.Open)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 ||
+	return len(step.Open)+len(step.Receipts)+len(step.Close)+len(step.Outcomes)+len(step.Written)+len(step.Refused)+len(step.Unsure) > 0 ||
 		step.Hold > 0 || step.Pace > 0 || step.Invalid != "" || step.Answered || step.Failures > 0
 }
 
@@ -226,8 +251,8 @@ func (t *turn) wait(ctx, calls context.Context, leaving bool) error {
 		deadline = calls.Done()
 	}
 	// The next call waits for the tool, not for an answer.
-	if t.flying == 0 || !leaving && t.code == "" && len(t.waiting) > 0 && t.flying < t.room() {
-		timer := time.NewTimer(t.rest())
+	if t.flying == 0 || !leaving && t.code == "" && (len(t.waiting) > 0 && t.busy() < t.room() || len(t.jobs) > 0) {
+		timer := time.NewTimer(t.idle())
 		defer timer.Stop()
 		patience = timer.C
 	}
@@ -273,23 +298,24 @@ func (t *turn) cut(ctx context.Context) error {
 // take sorts an answer into outcomes. What may still succeed goes back in line.
 func (t *turn) take(a answer) {
 	t.flying--
+	if a.job != nil && t.goesOn(&a) {
+		return
+	}
 	c := a.chunk
 	progress := false
-	var rest []*work
+	var rest, apart []*work
 	failure := a.err
 	sent := c.sent()
 	c.work = c.work[c.sends:]
 	for i, w := range sent {
 		r := a.results[i]
 		switch {
+		case t.sorted(w, r):
+			progress = true
+		case r == nil && a.leftOut(w):
+			apart = append(apart, w)
 		case r == nil:
 			rest = append(rest, w)
-		case r.Err == nil:
-			t.written(w, r.RemoteID)
-			progress = true
-		case isFinal(r.Err.Kind):
-			t.refused(w, r.Err)
-			progress = true
 		default:
 			// Something is wrong beyond this item; the tool told it item by item.
 			failure = r.Err
@@ -299,13 +325,23 @@ func (t *turn) take(a answer) {
 	if progress {
 		t.attempt = 0
 		t.answered()
+	} else if len(apart) == len(sent) { // it would never end
+		rest, apart = apart, nil
 	}
+	c.work = append(apart, c.work...)
 	if len(rest) == 0 {
 		t.proceed(c)
 		return
 	}
 	if failure == nil {
 		failure = connector.Errorf(connector.Ambiguous, "the tool's answer says nothing of this item")
+	}
+	if a.job != nil && failure.Kind == connector.Refused && len(rest) > 1 {
+		// A call halves by itself; the halves of a job are jobs of their own.
+		c.work = append(rest, c.work...)
+		half := (len(c.work) + 1) / 2
+		t.split(c, half, half)
+		return
 	}
 	t.failed(c, rest, failure)
 }
@@ -317,7 +353,22 @@ func (t *turn) proceed(c *chunk) {
 		return
 	}
 	t.save(c.span)
-	t.waiting = append([]*chunk{c}, t.waiting...)
+	t.line(c)
+}
+
+// sorted makes an outcome of a result that is one.
+func (t *turn) sorted(w *work, r *connector.Result) bool {
+	switch {
+	case r == nil:
+		return false
+	case r.Err == nil:
+		t.written(w, r.RemoteID)
+	case isFinal(r.Err.Kind):
+		t.refused(w, r.Err)
+	default:
+		return false
+	}
+	return true
 }
 
 // isFinal: the tool's word on one item, which no repetition would change.
@@ -357,7 +408,7 @@ func (t *turn) refuses(w *work) bool {
 	return true
 }
 
-// unsure returns what is in line and may have reached the tool already.
+// unsure returns what is in line and may have reached the tool already. Jobs are not among it: they go on.
 func (t *turn) unsure() []*work {
 	var unsure []*work
 	for _, c := range t.waiting {
@@ -375,7 +426,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	if errors.Is(e, errNotSent) || errors.Is(e, errLeaseOver) { // no fault of the tool's
 		t.lapsed = true
 		c.work = append(rest, c.work...)
-		t.waiting = append([]*chunk{c}, t.waiting...)
+		t.line(c)
 		return
 	}
 	if t.code == "" && e.Exchange != "" {
@@ -418,7 +469,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 		t.d.e.metrics.Held(t.d.lease.Integration.Tool, e.Kind.String())
 	}
 	c.work = append(rest, c.work...)
-	t.waiting = append([]*chunk{c}, t.waiting...)
+	t.line(c)
 }
 
 // away reports whether the tool has left so many calls in a row without an answer that it is tried with single skills only,
@@ -522,8 +573,11 @@ func (t *turn) leave(ctx context.Context) (store.Next, again, error) {
 	for _, c := range t.waiting {
 		t.settle(c)
 	}
+	for _, c := range t.jobs { // their intents stay
+		t.save(c.span)
+	}
 	// Not past the deadline: somebody has to be there to end the task.
-	in := max(0, min(t.rest(), t.timeLeft()))
+	in := max(0, min(t.idle(), t.timeLeft()))
 	t.step.Then, t.step.ResumeIn, t.step.Pace = store.Leave, in, t.d.pace.left()
 	after, err := t.advance(ctx)
 	after.Task = nil
@@ -537,7 +591,11 @@ func (t *turn) leave(ctx context.Context) (store.Next, again, error) {
 // finish ends the task: of an item that has no outcome yet either nobody can say whether the tool has it, or it was not
 // attempted.
 func (t *turn) finish(ctx context.Context) (store.Next, error) {
-	for _, w := range t.unsure() {
+	unsure := t.unsure()
+	for _, c := range t.jobs {
+		unsure = append(unsure, c.work...)
+	}
+	for _, w := range unsure {
 		t.outcomes[w.at] = t.unknown()
 		t.step.Unsure = append(t.step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 	}
