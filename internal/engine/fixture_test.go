@@ -53,6 +53,8 @@ type fixture struct {
 
 	engine *engine.Engine
 	stop   func()
+	// rest waits for what still uses the store; may be nil.
+	rest func()
 }
 
 // quiet settings: no waiting in real life, and few enough wake-ups that hours pass quickly.
@@ -117,6 +119,9 @@ func runBy(t *testing.T, now func() time.Time, set *engine.Settings, test func(t
 		defer func() {
 			if f.stop != nil {
 				f.stop()
+			}
+			if f.rest != nil {
+				f.rest()
 			}
 			if err := f.store.Close(); err != nil {
 				t.Error(err)

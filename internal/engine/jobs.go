@@ -44,6 +44,9 @@ const (
 	toPoll
 )
 
+// rounding is what a database may leave off a moment, and some more.
+const rounding = 100 * time.Millisecond
+
 // ask makes the call that a chunk needs next.
 func (d *drain) ask(ctx context.Context, c *chunk) answer {
 	if d.jobs == nil {
@@ -68,7 +71,7 @@ func (d *drain) ask(ctx context.Context, c *chunk) answer {
 	case c.job.receipt == "":
 		a.job.what = toRecover
 		a.job.receipt, a.err = attempt(ctx, d, skills, func(ctx context.Context) (string, error) {
-			return d.jobs.Recover(ctx, skills, time.Since(c.job.since))
+			return d.jobs.Recover(ctx, skills, time.Since(c.job.since)+rounding)
 		}, func(string) []connector.Result { return nil })
 		if !storable(a.job.receipt) {
 			a.job.receipt = ""
@@ -177,7 +180,7 @@ func (t *turn) split(c *chunk, first, most int) {
 // returns false when the answer is like that of a call: results, and an error for the rest.
 func (t *turn) goesOn(a *answer) bool {
 	c := a.chunk
-	if errors.Is(a.err, errNotSent) || errors.Is(a.err, errLeaseOver) {
+	if a.err != nil && (errors.Is(a.err, errNotSent) || errors.Is(a.err, errLeaseOver)) {
 		return false
 	}
 	switch a.job.what {

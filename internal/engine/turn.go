@@ -92,6 +92,10 @@ func (d *drain) work(ctx context.Context, next store.Next) (store.Next, again, e
 		first.opened = next.Opened
 		t.waiting = append(t.waiting, first)
 	}
+	if next.Opened && d.jobs != nil { // by a claim that did not know of jobs: over the whole task
+		t.step.Close = append(t.step.Close, store.Range{Start: 0, Stop: t.task.Items})
+		first.opened = false
+	}
 	t.disown()
 	// A call ends with the task's time, at the latest.
 	calls, cancel := context.WithTimeout(ctx, next.Task.TimeLeft)
