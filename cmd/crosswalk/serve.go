@@ -36,6 +36,7 @@ type serveCommand struct {
 	Backoff           time.Duration `help:"Wait after the first failed call; it doubles, up to --backoff-most." default:"500ms" env:"CROSSWALK_BACKOFF"`
 	BackoffMost       time.Duration `help:"Longest wait between two calls, unless the tool asks for more." default:"1m" env:"CROSSWALK_BACKOFF_MOST"`
 	CallTimeout       time.Duration `help:"Longest call of a tool." default:"2m" env:"CROSSWALK_CALL_TIMEOUT"`
+	JobTimeout        time.Duration `help:"How long a tool may work on a job of its own." default:"1h" env:"CROSSWALK_JOB_TIMEOUT"`
 	AllowPrivateTools bool          `help:"Let tools be at private and loopback addresses, on one's own network." env:"CROSSWALK_ALLOW_PRIVATE_TOOLS"`
 	SyncEvery         time.Duration `help:"How often each tool's skills are read back; 0 is only when somebody asks for it." default:"24h" env:"CROSSWALK_SYNC_EVERY"`
 	KeepTasks         time.Duration `help:"How long a task is kept after its end." default:"720h" env:"CROSSWALK_KEEP_TASKS"`
@@ -70,6 +71,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--backoff must be above 0, and --backoff-most not below it")
 	case c.CallTimeout <= 0:
 		return errors.New("--call-timeout must be above 0")
+	case c.JobTimeout <= 0:
+		return errors.New("--job-timeout must be above 0")
 	case c.SyncEvery != 0 && c.SyncEvery < time.Minute:
 		return errors.New("--sync-every must be at least 1m, or 0")
 	case c.KeepTasks < time.Minute || c.KeepTombstones < time.Minute:
@@ -88,7 +91,7 @@ func (c *serveCommand) Run(a *app) error {
 		Dashboard: c.Dashboard, Version: version(),
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
-			CallTimeout: c.CallTimeout, SyncEvery: c.SyncEvery, MostWaiting: c.MaxWaiting, KeepTasks: c.KeepTasks, KeepTombstones: c.KeepTombstones,
+			CallTimeout: c.CallTimeout, JobTimeout: c.JobTimeout, SyncEvery: c.SyncEvery, MostWaiting: c.MaxWaiting, KeepTasks: c.KeepTasks, KeepTombstones: c.KeepTombstones,
 			KeepLogs: c.KeepLogs,
 		},
 		Interactions: interactions.Mode(c.LogInteractions),

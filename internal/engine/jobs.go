@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -52,8 +51,14 @@ func (d *drain) ask(ctx context.Context, c *chunk) answer {
 	if d.jobs == nil {
 		return d.call(ctx, c)
 	}
+	ctx, trail := d.e.interactions.Follow(ctx, d.turn.task.ID, c.span)
+	defer trail.End()
 	a := answer{chunk: c, results: make([]*connector.Result, len(c.work)), job: &asked{}}
-	skills, note := a.skills(c.work, d.adopt)
+	skills, take := a.skills(c.work, d.adopt)
+	note := func(results []connector.Result) {
+		blame(ctx, results, nil) //nolint:errcheck // there is none
+		take(results)
+	}
 	if err := d.lease.check(); err != nil {
 		a.err = notSent(err)
 		return a
@@ -83,7 +88,7 @@ func (d *drain) ask(ctx context.Context, c *chunk) answer {
 		}, func(s connector.JobState) []connector.Result { return s.Results })
 		if a.err == nil && a.job.state.Ended {
 			note(a.job.state.Results)
-			a.err = a.job.state.Err
+			a.err = blame(ctx, nil, a.job.state.Err)
 			a.job.apart = make(map[string]bool, len(a.job.state.Apart))
 			for _, id := range a.job.state.Apart {
 				a.job.apart[id] = true
@@ -264,7 +269,7 @@ func (t *turn) unanswered(a *answer) {
 		c.job = nil
 		a.err = &connector.Error{
 			Kind: connector.Ambiguous, Err: a.cause(),
-			Message: fmt.Sprintf("the tool's job did not end within %s", readable(t.d.e.set.JobTimeout)),
+			Message: "the tool's job did not end within " + readable(t.d.e.set.JobTimeout),
 		}
 	case a.err.Kind == connector.Refused || a.err.Kind == connector.Unsupported || a.err.Kind == connector.Unexpected:
 		// It was a question: no word on the skills.

@@ -288,7 +288,7 @@ func TestJobsOutliveTheirProcess(t *testing.T) {
 						stop := f.stop
 						defer stop()
 						var seen atomic.Int32
-						kill := func(at string) bool { return at == op && seen.Add(1) > int32(nth) } //nolint:gosec // a few
+						kill := func(at string) bool { return at == op && seen.Add(1) > int32(nth) }
 						if when == "before" {
 							first.before.Store(&kill)
 						} else {

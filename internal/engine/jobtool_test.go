@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -282,8 +281,6 @@ func fails(kind string, from, so int, f fate) func(string, int) fate {
 		return fate{}
 	}
 }
-
-var errLostStart = &connector.Error{Kind: connector.Ambiguous, Message: "the connection was cut", Err: errors.New("EOF")}
 
 func (j *jobTool) onceEach(t *testing.T, n int) {
 	t.Helper()
