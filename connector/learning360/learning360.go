@@ -195,4 +195,3 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	}
 	return page, nil
 }
-
