@@ -42,6 +42,12 @@ const (
 	LosesAnswer     Situation = "carries the first call out, and its answer is lost"
 	Hangs           Situation = "does not answer the first call"
 	UnexpectedReply Situation = "answers the first call in a way nobody described"
+
+	// Of a tool that takes jobs (connector.Jobs):
+	JobFails        Situation = "ends the first job with an error"
+	JobNeverEnds    Situation = "does not end any job"
+	JobLosesResults Situation = "has no results of the first job"
+	JobForgotten    Situation = "does not know the first job any more"
 )
 
 // RefusedName is the name that RefusesOne and RefusesBatch refuse.
@@ -118,6 +124,13 @@ func Run(t *testing.T, h Harness) {
 		{"list", list, false},
 		{"find", find, false},
 		{"10,000 skills", tenThousand, false},
+		{"a job", job, false},
+		{"a job that fails", badJob(JobFails), false},
+		{"a job that loses its results", badJob(JobLosesResults), false},
+		{"a job that is forgotten", badJob(JobForgotten), false},
+		{"a job that never ends", endlessJob, false},
+		{"a job whose receipt is lost", lostReceipt, false},
+		{"faults of jobs", jobFaults, true},
 		{"faults", faultMatrix, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -230,6 +230,9 @@ func faultMatrix(t *testing.T, h Harness) {
 
 // asksBeforeItChanges watches that MaySend was asked before each request that changed something.
 func (s *scene) asksBeforeItChanges(t *testing.T) {
+	if _, ok := s.open(t).(connector.Jobs); ok {
+		return // a job changes something when nothing is sent
+	}
 	before := s.Records(t)
 	s.wire.carried = func(n int, changes bool) {
 		after := s.Records(t)

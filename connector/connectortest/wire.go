@@ -71,6 +71,20 @@ func (w *wire) set(faulty func(n int, changes bool) *fault) {
 	w.requests, w.dead, w.faulty = 0, false, faulty
 }
 
+// died reports whether the process has been killed.
+func (w *wire) died() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dead
+}
+
+// revive is the start of another process.
+func (w *wire) revive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = false
+}
+
 func (w *wire) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
+	"github.com/crosswalk-hr/crosswalk/connector/learning360/learning360test"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
 	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
@@ -22,6 +23,7 @@ import (
 func tools() []connectortest.Harness {
 	return []connectortest.Harness{
 		hibobtest.Harness(func(c *hibobtest.Company) { c.PerMinute = 50 }),
+		learning360test.Harness(func(*learning360test.Company) {}),
 		moodletest.Harness(func(*moodletest.Site) {}),
 		odootest.Harness(19, func(*odootest.Server) {}),
 		odootest.Harness(17, func(s *odootest.Server) { s.May.ReadExternalIDs = false }),

@@ -20,6 +20,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob"
+	"github.com/crosswalk-hr/crosswalk/connector/learning360"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
@@ -43,6 +44,7 @@ func Connectors(catalogue sandbox.Catalogue) *connector.Registry {
 	return connector.NewRegistry(
 		sandbox.New(catalogue),
 		hibob.New(),
+		learning360.New(),
 		moodle.New(),
 		odoo.New(),
 		workday.New(),
