@@ -281,15 +281,9 @@ func jobFaults(t *testing.T, h Harness) {
 }
 
 // drive writes what is wanted by jobs, whatever happens, and returns how many requests that change something the tool has
-// carried out.
+// taken.
 func (s *scene) drive(t *testing.T, faulty func(int, bool) *fault) int {
 	t.Helper()
-	sent := 0
-	s.wire.carried = func(_ int, changes bool) {
-		if changes {
-			sent++
-		}
-	}
 	s.wire.set(faulty)
 	rest, before := s.wanted, s.byOrigin(t)
 	receipt, lost := "", false
@@ -346,5 +340,7 @@ func (s *scene) drive(t *testing.T, faulty func(int, bool) *fault) int {
 		}
 		time.Sleep(patience)
 	}
-	return sent
+	s.wire.mu.Lock()
+	defer s.wire.mu.Unlock()
+	return s.wire.taken
 }

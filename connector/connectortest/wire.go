@@ -38,6 +38,7 @@ type wire struct {
 	asks            int // of MaySend
 	heard           int // asks when the last request left
 	dead            bool
+	taken           int // requests that change something, and that the tool has not refused
 	// faulty chooses the fault that a request meets, nil for none.
 	faulty func(n int, changes bool) *fault
 	// carried is called after each request that the tool has worked off.
@@ -68,7 +69,7 @@ func (w *wire) watched(ctx context.Context) context.Context {
 func (w *wire) set(faulty func(n int, changes bool) *fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.requests, w.dead, w.faulty = 0, false, faulty
+	w.requests, w.taken, w.dead, w.faulty = 0, 0, false, faulty
 }
 
 // died reports whether the process has been killed.
@@ -176,6 +177,9 @@ func (w *wire) serve(r *http.Request, body []byte, n int, changes bool) *http.Re
 	}
 	w.mu.Lock()
 	w.largestAnswer = max(w.largestAnswer, recorder.Body.Len())
+	if changes && recorder.Code < http.StatusMultipleChoices {
+		w.taken++
+	}
 	w.mu.Unlock()
 	answer := recorder.Result()
 	answer.Request = r

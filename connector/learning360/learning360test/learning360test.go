@@ -66,14 +66,14 @@ type Fate int
 
 // The possibilities.
 const (
-	Completes     Fate = iota
-	Fails              // it ends with an error, and has done nothing
-	FailsHalfway       // it ends with an error, and has done the first half
-	NeverEnds          // it runs for ever
-	LosesResults       // it has no results
-	LosesSome          // its results lack the first skill
-	IsForgotten        // it is not known any more
-	NeverRuns          // it ends with an error without having run
+	Completes    Fate = iota
+	Fails             // it ends with an error, and has done nothing
+	FailsHalfway      // it ends with an error, and has done the first half
+	NeverEnds         // it runs for ever
+	LosesResults      // it has no results
+	LosesSome         // its results lack the first skill
+	IsForgotten       // it is not known any more
+	NeverRuns         // it ends with an error without having run
 )
 
 // Skill is one skill of the catalogue.
@@ -189,16 +189,16 @@ func Harness(change func(*Company)) connectortest.Harness {
 			return account, true
 		},
 		BadSettings: map[string]string{
-			`{}`: "client_id is required",
-			`{"client_id":"a","client_secret":"b"}`:                                                          "parents is required",
-			`{"client_id":"a","client_secret":"b","parents":" , "}`:                                          "parents",
-			`{"client_id":"a","client_secret":"b","parents":"1,2,3,4,5,6,7,8,9,10,11"}`:                      "parents",
-			`{"client_id":"a","client_secret":"b","parents":"l","operations_at_once":4}`:                     "operations_at_once",
-			`{"client_id":"a","client_secret":"b","parents":"l","operations_at_once":0}`:                     "operations_at_once",
-			`{"client_id":"a","client_secret":"b","parents":"l","inactive":"archive"}`:                       "inactive",
-			`{"client_id":"a","client_secret":"b","parents":"l","address":"app.360learning.com"}`:            "address",
+			`{}`:                                    "client_id is required",
+			`{"client_id":"a","client_secret":"b"}`: "parents is required",
+			`{"client_id":"a","client_secret":"b","parents":" , "}`:                                           "parents",
+			`{"client_id":"a","client_secret":"b","parents":"1,2,3,4,5,6,7,8,9,10,11"}`:                       "parents",
+			`{"client_id":"a","client_secret":"b","parents":"l","operations_at_once":4}`:                      "operations_at_once",
+			`{"client_id":"a","client_secret":"b","parents":"l","operations_at_once":0}`:                      "operations_at_once",
+			`{"client_id":"a","client_secret":"b","parents":"l","inactive":"archive"}`:                        "inactive",
+			`{"client_id":"a","client_secret":"b","parents":"l","address":"app.360learning.com"}`:             "address",
 			`{"client_id":"a","client_secret":"b","parents":"l","address":"https://u:p@app.360learning.com"}`: "address",
-			`{"client_id":"a","client_secret":4711,"parents":"l"}`:                                           "client_secret",
+			`{"client_id":"a","client_secret":4711,"parents":"l"}`:                                            "client_secret",
 		},
 	}
 }
