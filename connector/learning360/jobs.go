@@ -318,7 +318,7 @@ func (s *session) Recover(ctx context.Context, skills []connector.Skill, ago tim
 		}
 		date, err := http.ParseTime(answer.Header.Get("Date"))
 		if err != nil {
-			return "", nil // nothing can be certain
+			return "", nil //nolint:nilerr // when an operation was made cannot be told, so none is certainly the one
 		}
 		var ops []operation
 		if err := answer.JSON(&ops); err != nil {

@@ -57,7 +57,7 @@ func describe(t testing.TB) *description {
 	return d
 }
 
-var ids = regexp.MustCompile(`/[0-9a-fA-F]{24}(/|$)`) //nolint:gochecknoglobals // a constant
+var ids = regexp.MustCompile(`/[0-9a-fA-F]{24}(/|$)`)
 
 // request holds a request against the description, and returns its path as it stands there.
 func (d *description) request(r *http.Request) string {
@@ -123,12 +123,13 @@ func (d *description) answer(method, path string, answer *httptest.ResponseRecor
 func (d *description) holds(what string, body []byte, at ...string) {
 	schema := d.schemas[what]
 	if schema == nil {
-		pointer := ""
-		for _, part := range at {
-			pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part)
+		escaped := make([]string, len(at))
+		for i, part := range at {
+			escaped[i] = strings.NewReplacer("~", "~0", "/", "~1").Replace(part)
 		}
+		pointer := &url.URL{Path: "/" + strings.Join(escaped, "/")}
 		var err error
-		if schema, err = d.compiler.Compile(resource + "#" + (&url.URL{Path: pointer}).EscapedPath()); err != nil {
+		if schema, err = d.compiler.Compile(resource + "#" + pointer.EscapedPath()); err != nil {
 			d.t.Fatalf("%s: %v", what, err)
 		}
 		d.schemas[what] = schema

@@ -57,7 +57,6 @@ type Company struct {
 	made       int
 	operations []*operation
 	tokens     map[string]*token
-	byHand     int
 	asked      map[string]int
 }
 
@@ -188,7 +187,7 @@ func Harness(change func(*Company)) connectortest.Harness {
 			}
 			return account, true
 		},
-		BadSettings: map[string]string{
+		BadSettings: map[string]string{ //nolint:gosec // no credentials
 			`{}`:                                    "client_id is required",
 			`{"client_id":"a","client_secret":"b"}`: "parents is required",
 			`{"client_id":"a","client_secret":"b","parents":" , "}`:                                           "parents",
