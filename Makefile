@@ -21,7 +21,7 @@ FUZZTIME  = 3m
 BENCH     =
 
 FUZZ = connector/moodle:FuzzAnswers connector/odoo:FuzzExternalID connector/odoo:FuzzJudge connector/rest:FuzzRetryAfter \
-       connector/workday:FuzzAnswers internal/api:FuzzCursor internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/redact:FuzzText \
+       connector/learning360:FuzzAnswers connector/workday:FuzzAnswers internal/api:FuzzCursor internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/redact:FuzzText \
        internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead internal/store:FuzzUnpackExchange
 
 .DEFAULT_GOAL = help

@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
+	"github.com/crosswalk-hr/crosswalk/connector/learning360/learning360test"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 func jobSettings() engine.Settings {
@@ -505,4 +508,49 @@ func (f *fixture) set(integrationID string, enabled bool) {
 	if _, err := f.store.SetEnabled(f.t.Context(), integrationID, enabled); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// As many skills as three operations of 360Learning take, in three operations, at 100 skills a second.
+func TestJobsInTheFewestOperations(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		var company *learning360test.Company
+		h := learning360test.Harness(func(c *learning360test.Company) {
+			company = c
+			c.Takes = func(skills int) time.Duration { return time.Duration(skills) * 10 * time.Millisecond }
+		})
+		account, _ := h.Given(t, connectortest.Normal)
+		f.tools = []connector.Connector{h.Connector}
+		f.account = func(in store.Integration) (connector.Account, error) {
+			return connector.Account{ID: in.ID, Settings: account.Settings, HTTP: account.HTTP}, nil
+		}
+		f.start(jobSettings())
+		in := f.integrationWith("360learning", `{}`)
+		for _, n := range []int{10_000, 30_000} {
+			before, began := company.Operations(), time.Now()
+			items := many(n)
+			for i := range items {
+				items[i].Name = fmt.Sprint(items[i].Name, " of ", n)
+			}
+			r := f.ended(in, f.submit(in, items...))
+			r.want(t, "COMPLETED", make([]string, n)...)
+			if ops := company.Operations() - before; ops != n/10_000 {
+				t.Errorf("%d skills took %d operations", n, ops)
+			}
+			if took := time.Since(began); took > 2*time.Minute+30*time.Second {
+				t.Errorf("%d skills took %v", n, took)
+			}
+			t.Logf("%d skills: %d operations, %v", n, company.Operations()-before, r.Took)
+		}
+		requests := 0
+		for _, kind := range []string{
+			"POST /api/v2/oauth2/token", "PUT /api/v2/bulk/skills", "GET /api/v2/bulk/operations/{bulkOperationId}",
+			"GET /api/v2/bulk/operations/{bulkOperationId}/results", "GET /api/v2/bulk/operations",
+		} {
+			t.Logf("%s: %d", kind, company.Asked(kind))
+			requests += company.Asked(kind)
+		}
+		if requests > 60 {
+			t.Errorf("%d requests", requests)
+		}
+	})
 }

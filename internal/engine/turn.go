@@ -530,12 +530,19 @@ func (t *turn) hold(pause time.Duration) {
 	}
 }
 
+// leastThrottled is what to begin with after a tool has said that it is too much, and not for how long.
+const leastThrottled = time.Second
+
 // pause is how long to leave the tool alone after a failed call.
 func (t *turn) pause(e *connector.Error) time.Duration {
 	if e.RetryAfter > 0 {
 		return e.RetryAfter
 	}
-	wait := t.d.e.set.Backoff << min(max(t.attempt, t.d.failures)-1, 20)
+	first := t.d.e.set.Backoff
+	if e.Kind == connector.Throttled {
+		first = max(first, leastThrottled)
+	}
+	wait := first << min(max(t.attempt, t.d.failures)-1, 20)
 	if wait <= 0 || wait > t.d.e.set.BackoffMost {
 		wait = t.d.e.set.BackoffMost
 	}
