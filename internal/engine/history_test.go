@@ -31,7 +31,12 @@ import (
 //   - once all is well again, an upload of everything makes the tool equal to it.
 //
 // On PostgreSQL, where each needs a database of its own, there are few unless -rapid.checks says how many.
-func TestHistories(t *testing.T) {
+func TestHistories(t *testing.T) { histories(t, false) }
+
+// The same with a tool that takes jobs, which are lost, forgotten and without an end now and then.
+func TestHistoriesOfJobs(t *testing.T) { histories(t, true) }
+
+func histories(t *testing.T, byJobs bool) {
 	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
 		most := math.MaxInt
 		if f := flag.Lookup("rapid.checks"); strings.HasSuffix(t.Name(), "/postgres") && f.Value.String() == f.DefValue {
@@ -42,9 +47,16 @@ func TestHistories(t *testing.T) {
 				return
 			}
 			h := &history{r: r, store: open(t, time.Now), ids: map[string]string{}, written: map[string]map[string]bool{}}
+			if byJobs {
+				inner := sandbox.New(&reach{h.store.Sandbox(), &mortal{}, h.told})
+				h.jobs = &jobTool{inner: inner, takes: 3 * time.Second, asked: map[string]int{}, inOrder: true}
+			}
 			defer func() {
 				for _, p := range h.all {
 					p.stop()
+				}
+				if byJobs {
+					h.jobs.group.Wait()
 				}
 				if err := h.store.Close(); err != nil {
 					t.Error(err)
@@ -68,6 +80,7 @@ type history struct {
 	current *process
 	tasks   []submitted
 	ids     map[string]string // of each origin_id
+	jobs    *jobTool          // nil: the tool takes calls
 
 	mu      sync.Mutex
 	written map[string]map[string]bool // what the tool was ever told, by origin_id
@@ -113,11 +126,15 @@ func (h *history) begin() {
 // start starts a process beside or after the others.
 func (h *history) start() {
 	m := &mortal{Store: deaf{h.store}}
+	var tool connector.Connector = sandbox.New(&reach{h.store.Sandbox(), m, h.told})
+	if h.jobs != nil {
+		tool = h.jobs.as(m)
+	}
 	e := engine.New(engine.Config{
-		Store: m, Connectors: connector.NewRegistry(sandbox.New(&reach{h.store.Sandbox(), m, h.told})),
+		Store: m, Connectors: connector.NewRegistry(tool),
 		Settings: engine.Settings{
 			TaskTimeout: 20 * time.Minute, Sweep: 3 * time.Second, Attempts: 3, Backoff: time.Second, BackoffMost: 4 * time.Second,
-			CallTimeout: 30 * time.Second, Slice: 7 * time.Second,
+			CallTimeout: 30 * time.Second, Slice: 7 * time.Second, JobTimeout: 3 * time.Minute,
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -187,7 +204,11 @@ func (h *history) run() {
 			h.start()
 		},
 		"die later": func(r *rapid.T) {
-			op := rapid.SampledFrom([]string{"claim", "advance", "write", "items", "skills", "extend", "claim sync", "advance sync"}).Draw(r, "at")
+			ops := []string{"claim", "advance", "write", "items", "skills", "extend", "claim sync", "advance sync"}
+			if h.jobs != nil {
+				ops = []string{"claim", "advance", "start", "poll", "recover", "items", "skills", "extend"}
+			}
+			op := rapid.SampledFrom(ops).Draw(r, "at")
 			left := rapid.IntRange(1, 4).Draw(r, "nth")
 			hit := func(at string) bool {
 				h.mu.Lock()
@@ -219,7 +240,7 @@ func (h *history) run() {
 			h.mood(rapid.SampledFrom([]string{`{}`, `{"batch_limit":2}`, `{"lose_answers":1}`, `{"lose_answers":1,"batch_limit":2}`}).Draw(r, "mood"))
 			synctest.Wait()
 			if rapid.Bool().Draw(r, "die") {
-				atWrite := func(op string) bool { return op == "write" }
+				atWrite := func(op string) bool { return op == "write" || op == "start" }
 				h.current.mortal.after.Store(&atWrite)
 			}
 			h.submit(r)
@@ -229,7 +250,8 @@ func (h *history) run() {
 			wait(rapid.SampledFrom([]time.Duration{time.Second, time.Minute}).Draw(r, "and"))
 			h.mood(`{}`)
 		},
-		"": func(*rapid.T) { synctest.Wait() },
+		"fate of jobs": func(r *rapid.T) { h.fate(r) },
+		"":             func(*rapid.T) { synctest.Wait() },
 	})
 }
 
@@ -254,6 +276,32 @@ func (h *history) submit(r *rapid.T) {
 	}
 }
 
+// fate lets some of the requests about jobs end badly from now on, and some of the jobs.
+func (h *history) fate(r *rapid.T) {
+	if h.jobs == nil {
+		r.Skip("no jobs")
+	}
+	fates := []fate{
+		{}, {mute: true}, {forgotten: true}, {endless: true}, {err: connector.Errorf(connector.Ambiguous, "lost")},
+		{err: connector.Errorf(connector.Ambiguous, "lost before"), undone: true},
+	}
+	start := rapid.SampledFrom(fates).Draw(r, "start")
+	polls := rapid.SampledFrom([]fate{{}, {}, {err: connector.Errorf(connector.Away, "down")}}).Draw(r, "polls")
+	every := rapid.IntRange(1, 3).Draw(r, "every")
+	h.jobs.mu.Lock()
+	defer h.jobs.mu.Unlock()
+	h.jobs.fate = func(op string, n int) fate {
+		switch {
+		case n%every > 0:
+		case op == "start":
+			return start
+		case op == "poll" || op == "recover":
+			return polls
+		}
+		return fate{}
+	}
+}
+
 func (h *history) mood(settings string) {
 	if _, err := h.store.SetSettings(context.Background(), h.in.ID, []byte(settings)); err != nil {
 		h.r.Fatal(err)
@@ -263,6 +311,11 @@ func (h *history) mood(settings string) {
 func (h *history) check() {
 	ctx := context.Background()
 	h.calm()
+	if h.jobs != nil {
+		h.jobs.mu.Lock()
+		h.jobs.fate, h.jobs.running = nil, 0 // those that never end do
+		h.jobs.mu.Unlock()
+	}
 	for _, p := range h.all {
 		p.mortal.resume()
 	}
@@ -272,6 +325,9 @@ func (h *history) check() {
 		results[i] = h.ended(task)
 	}
 	h.settled()
+	if h.jobs != nil {
+		h.jobs.group.Wait()
+	}
 	tool := h.tool()
 	for i := range 10 {
 		origin := fmt.Sprint("s", i)

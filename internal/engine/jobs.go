@@ -157,13 +157,19 @@ func (t *turn) line(c *chunk) {
 	}
 }
 
-// split cuts a chunk into one of so many skills and others of at most so many.
-func (t *turn) split(c *chunk, first, most int) {
+// doubt writes down which skills an earlier job may have written, or an earlier call: the intent tells of the next job alone.
+func (t *turn) doubt(c *chunk) {
 	for _, w := range c.work {
-		if w.unsure { // its intent ends here
+		if w.unsure && !w.state.Unsure {
+			w.state.Unsure = true
 			t.step.Unsure = append(t.step.Unsure, store.SkillUnsure{ID: w.state.ID, Item: w.item})
 		}
 	}
+}
+
+// split cuts a chunk into one of so many skills and others of at most so many.
+func (t *turn) split(c *chunk, first, most int) {
+	t.doubt(c) // its intent ends here
 	t.settle(c)
 	slices.SortFunc(c.work, func(a, b *work) int { return cmp.Compare(a.at, b.at) })
 	var parts []*chunk
@@ -203,7 +209,7 @@ func (t *turn) goesOn(a *answer) bool {
 			return false
 		}
 		if a.job.receipt == "" { // there is none, as far as anybody can tell
-			c.job = nil
+			c.job, t.touched = nil, true
 			for _, w := range c.work {
 				w.unsure = true
 			}
@@ -313,7 +319,7 @@ func (t *turn) disown() {
 	jobs := t.jobs
 	t.jobs = nil
 	for _, c := range jobs {
-		c.job = nil
+		c.job, t.touched = nil, true
 		for _, w := range c.work {
 			w.unsure = true
 		}

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -21,8 +22,8 @@ type jobTool struct {
 	takes time.Duration
 	// fate has a say in what becomes of a request, by its number among those of its kind, from 1 on; nil: nothing special.
 	fate func(op string, n int) fate
-	// told is told what jobs have written.
-	told func(skills []connector.Skill)
+	// inOrder: jobs are carried out one after another.
+	inOrder bool
 	// polled is told of every question.
 	polled func(receipt string)
 
@@ -44,6 +45,8 @@ type remoteJob struct {
 	results []connector.Result
 	err     *connector.Error
 	fate    fate
+
+	before, over chan struct{} // the end of the job before, and its own
 }
 
 // fate is what becomes of a request.
@@ -90,13 +93,21 @@ type jobConnector struct {
 
 func (c jobConnector) Open(account connector.Account) (connector.Session, error) {
 	s, err := c.Connector.Open(account)
-	return &jobSession{s, c.tool, c.m}, err
+	var set struct {
+		RefuseCredentials bool `json:"refuse_credentials"`
+	}
+	if err == nil {
+		err = json.Unmarshal(account.Settings, &set)
+	}
+	return &jobSession{s, c.tool, c.m, set.RefuseCredentials}, err
 }
 
 type jobSession struct {
 	connector.Session
 	tool *jobTool
 	m    *mortal
+	// stranger: the tool does not accept the credentials, and takes no job.
+	stranger bool
 }
 
 var _ connector.Jobs = (*jobSession)(nil)
@@ -116,10 +127,10 @@ func (s *jobSession) reach(op string) (f fate, done func(error) error, err error
 	}
 	s.tool.mu.Lock()
 	s.tool.asked[op]++
-	n := s.tool.asked[op]
+	n, fated := s.tool.asked[op], s.tool.fate
 	s.tool.mu.Unlock()
-	if s.tool.fate != nil {
-		f = s.tool.fate(op, n)
+	if fated != nil {
+		f = fated(op, n)
 	}
 	return f, done, nil
 }
@@ -137,6 +148,9 @@ func (s *jobSession) Start(ctx context.Context, skills []connector.Skill) (conne
 	f, done, err := s.reach("start")
 	if err != nil {
 		return connector.Started{}, err
+	}
+	if s.stranger {
+		return connector.Started{}, done(connector.Errorf(connector.Credentials, "Invalid token"))
 	}
 	if f.undone {
 		return connector.Started{}, done(f.err)
@@ -169,6 +183,14 @@ func (j *jobTool) start(inner connector.Session, skills []connector.Skill, f fat
 			}
 		}
 	}
+	if job.over = make(chan struct{}); j.inOrder {
+		for _, b := range slices.Backward(j.jobs) {
+			if !b.fate.endless {
+				job.before = b.over
+				break
+			}
+		}
+	}
 	j.jobs = append(j.jobs, job)
 	j.running++
 	j.most = max(j.most, j.running)
@@ -178,12 +200,13 @@ func (j *jobTool) start(inner connector.Session, skills []connector.Skill, f fat
 	takes := j.takes
 	j.group.Go(func() {
 		wait(takes)
+		if job.before != nil {
+			<-job.before
+		}
+		defer close(job.over)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		results, err := inner.Write(ctx, job.skills)
-		if j.told != nil {
-			j.told(job.skills)
-		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		job.results, job.err, job.ended = results, connector.AsError(err), true

@@ -32,6 +32,7 @@ type turn struct {
 	jobs    []*chunk   // with the tool, to be asked after
 	answers chan answer
 	attempt int       // failed calls in a row
+	touched bool      // a call was not answered, or a job: the tool may have taken something, even if it refused it later
 	notYet  time.Time // no call before that: the tool asked for patience, or deserves some
 	lapsed  bool      // a call was not sent, and not for the tool's sake
 
@@ -198,6 +199,7 @@ func (t *turn) ready() []*chunk {
 		}
 		if c.began = time.Now(); t.d.jobs != nil {
 			t.step.Receipts = append(t.step.Receipts, store.Receipt{Start: c.span.Start})
+			t.doubt(c)
 		}
 		ready = append(ready, c)
 	}
@@ -220,7 +222,7 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 	if t.step.Hold > 0 { // some of it has passed
 		t.step.Hold = max(0, time.Until(t.notYet))
 	}
-	t.step.Attempt = t.attempt
+	t.step.Attempt, t.step.Touched = t.attempt, t.touched
 	t.d.e.recent.stale(t.task.ID)
 	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
@@ -451,6 +453,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	case connector.Permission:
 		t.end(skill.CodeToolPermission, "The tool's user may not write skills: "+words(e, "no permission"))
 	case connector.Ambiguous:
+		t.touched = true
 		for _, w := range rest {
 			w.unsure = true
 		}
@@ -615,7 +618,7 @@ func (t *turn) finish(ctx context.Context) (store.Next, error) {
 			return store.Next{}, err
 		}
 	}
-	written := t.task.Touched // by an earlier drain
+	written := t.task.Touched || t.touched
 	for i := range t.outcomes {
 		switch o := &t.outcomes[i]; o.Kind {
 		case 0:

@@ -306,6 +306,8 @@ type Step struct {
 	// Pace is how far from now the next call may come at the tool's rate, for whoever drains then. 0 leaves what is kept.
 	Pace time.Duration
 
+	// Touched: the tool may have taken something of the task, whatever is said of it later.
+	Touched bool
 	// Attempt is kept for the next drain of the task.
 	Attempt int
 

@@ -377,7 +377,7 @@ func (h *held) checkpoint(ctx context.Context, q *dbq.Queries, step store.Step, 
 		return err
 	}
 	p := dbq.CheckpointTaskParams{
-		Task: step.Task, Integration: h.lease.Ref, Attempt: int32(step.Attempt), Blocks: blocks, Touched: len(step.Unsure) > 0,
+		Task: step.Task, Integration: h.lease.Ref, Attempt: int32(step.Attempt), Blocks: blocks, Touched: step.Touched || len(step.Unsure) > 0,
 	}
 	for _, r := range step.Close {
 		p.Closed = append(p.Closed, int32(r.Start))

@@ -364,7 +364,7 @@ func (tx *transaction) checkpoint(ctx context.Context, lease store.Lease, step s
 		return tx.finish(ctx, lease, step.Task, f, encoded.document)
 	}
 	var counts skill.Counts
-	touched := len(step.Unsure) > 0
+	touched := step.Touched || len(step.Unsure) > 0
 	for _, run := range step.Outcomes {
 		for _, o := range run.Outcomes {
 			counts.Add(o)

@@ -503,7 +503,7 @@ func (s *side) progress(l *heldLease, step store.Step) {
 		task.open, task.jobs, task.noted, l.calls = nil, nil, nil, nil
 		return
 	}
-	task.started, task.attempt = true, step.Attempt
+	task.started, task.attempt, task.touched = true, step.Attempt, task.touched || step.Touched
 	for _, run := range step.Outcomes {
 		for i, o := range run.Outcomes {
 			task.outcomes[run.Start+i] = o
@@ -723,7 +723,7 @@ func (s *side) handBack() {
 	r := s.r
 	l := s.lease(func(l *heldLease) bool { return l.task != nil && len(l.task.open) == len(l.task.jobs) })
 	s.advance(l, store.Step{
-		Task: l.task.ref, Attempt: rapid.IntRange(0, 3).Draw(r, "attempt"),
+		Task: l.task.ref, Attempt: rapid.IntRange(0, 3).Draw(r, "attempt"), Touched: rapid.IntRange(0, 3).Draw(r, "touched") == 0,
 		Then:     rapid.SampledFrom([]store.Then{store.Leave, store.Proceed}).Draw(r, "then"),
 		OpenUpTo: rapid.SampledFrom([]int{0, 10}).Draw(r, "open up to"),
 		ResumeIn: rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute}).Draw(r, "resume in"),
