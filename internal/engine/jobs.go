@@ -54,11 +54,7 @@ func (d *drain) ask(ctx context.Context, c *chunk) answer {
 	ctx, trail := d.e.interactions.Follow(ctx, d.turn.task.ID, c.span)
 	defer trail.End()
 	a := answer{chunk: c, results: make([]*connector.Result, len(c.work)), job: &asked{}}
-	skills, take := a.skills(c.work, d.adopt)
-	note := func(results []connector.Result) {
-		blame(ctx, results, nil) //nolint:errcheck // there is none
-		take(results)
-	}
+	skills, note := a.skills(c.work, d.adopt)
 	if err := d.lease.check(); err != nil {
 		a.err = notSent(err)
 		return a
