@@ -126,7 +126,7 @@ func (h *history) begin() {
 // start starts a process beside or after the others.
 func (h *history) start() {
 	m := &mortal{Store: deaf{h.store}}
-	var tool connector.Connector = sandbox.New(&reach{h.store.Sandbox(), m, h.told})
+	tool := sandbox.New(&reach{h.store.Sandbox(), m, h.told})
 	if h.jobs != nil {
 		tool = h.jobs.as(m)
 	}
@@ -282,7 +282,11 @@ func (h *history) fate(r *rapid.T) {
 		r.Skip("no jobs")
 	}
 	fates := []fate{
-		{}, {mute: true}, {forgotten: true}, {endless: true}, {err: connector.Errorf(connector.Ambiguous, "lost")},
+		{},
+		{mute: true},
+		{forgotten: true},
+		{endless: true},
+		{err: connector.Errorf(connector.Ambiguous, "lost")},
 		{err: connector.Errorf(connector.Ambiguous, "lost before"), undone: true},
 	}
 	start := rapid.SampledFrom(fates).Draw(r, "start")
