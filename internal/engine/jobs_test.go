@@ -526,7 +526,7 @@ func TestJobsInTheFewestOperations(t *testing.T) {
 		f.start(jobSettings())
 		in := f.integrationWith("360learning", `{}`)
 		for _, n := range []int{10_000, 30_000} {
-			before, began := company.Operations(), time.Now()
+			before := company.Operations()
 			items := many(n)
 			for i := range items {
 				items[i].Name = fmt.Sprint(items[i].Name, " of ", n)
@@ -536,8 +536,8 @@ func TestJobsInTheFewestOperations(t *testing.T) {
 			if ops := company.Operations() - before; ops != n/10_000 {
 				t.Errorf("%d skills took %d operations", n, ops)
 			}
-			if took := time.Since(began); took > 2*time.Minute+30*time.Second {
-				t.Errorf("%d skills took %v", n, took)
+			if r.Took > 2*time.Minute+30*time.Second {
+				t.Errorf("%d skills took %v", n, r.Took)
 			}
 			t.Logf("%d skills: %d operations, %v", n, company.Operations()-before, r.Took)
 		}
