@@ -23,6 +23,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/moodle"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/connect"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -163,6 +164,8 @@ func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	for pattern, h := range connect.New(f.config).Routes() {
 		mux.Handle(pattern, h)
 	}
+	// The drawings of tools are the API's.
+	mux.Handle("GET /assets/tools/", api.New(api.Config{Engine: struct{ api.Submitter }{}, Connectors: f.config.Connectors}))
 	f.server = httptest.NewServer(mux)
 	t.Cleanup(f.server.Close)
 	return f

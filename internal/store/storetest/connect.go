@@ -100,6 +100,19 @@ func links(t *testing.T, f *fixture) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// An environment takes its links along.
+	if _, err := f.CreateLink(ctx, store.Link{EnvironmentID: other.ID, Purpose: store.Connect}, [32]byte{4}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.SetConnectSettings(ctx, other.ID, store.ConnectSettings{Redirect: "https://a.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.DeleteEnvironment(ctx, other.ID); err != nil {
+		t.Errorf("delete an environment with links: %v", err)
+	}
+	_, err = f.Link(ctx, [32]byte{4})
+	wantError(t, err, store.ErrNotFound)
+
 	f.clock.advance(24*time.Hour - time.Millisecond)
 	if _, err := f.IntegrationByToken(ctx, f.env, [32]byte{9}); err != nil {
 		t.Errorf("right before the token ends: %v", err)
