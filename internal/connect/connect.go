@@ -14,6 +14,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type Store interface {
 	store.Links
 	Environment(ctx context.Context, nameOrID string) (store.Environment, error)
 	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
+	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
 }
 
 // Config is what the page is made of.
@@ -508,8 +510,24 @@ func (p *Pages) submit(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.Logger.Info("connected", "integration", made.ID, "environment", v.link.EnvironmentID, "purpose", int(v.link.Purpose))
+	p.record(ctx, from, v, c.Describe(), made.ID)
 	return p.finish(w, r, v, c.Describe(), connect)
+}
+
+// record notes in the audit log that a customer has connected. It is done already: a log that cannot be written ends nothing.
+func (p *Pages) record(ctx context.Context, from netip.Addr, v *visit, d connector.Description, id string) {
+	entry := store.AuditEntry{
+		EnvironmentID: v.link.EnvironmentID, UserName: "the customer, by a link", Target: id,
+		Action: map[store.Purpose]string{
+			store.Connect: "integration.create", store.Relink: "integration.settings", store.Setup: "integration.settings",
+		}[v.link.Purpose],
+		Detail: d.Label + " of " + v.link.EndUser.OrganisationName + ", by a link for " + v.link.EndUser.CreatorEmail,
+	}
+	if from.IsValid() {
+		entry.Address = from.String()
+	}
+	_, err := p.Store.Record(ctx, entry)
+	p.Logger.Info("a customer has connected", "integration", id, "environment", v.link.EnvironmentID, "action", entry.Action, "audit_error", err)
 }
 
 // again answers a form of a used link: the one that it was used by ends where it ended.

@@ -83,6 +83,11 @@ func TestConnect(t *testing.T) {
 	if err != nil || string(values["token"]) != fmt.Sprintf("%q", f.company.Token) {
 		t.Errorf("the token is not sealed with it: %s, %v", values["token"], err)
 	}
+	entries, err := f.store.AuditLog(t.Context(), store.AuditFilter{EnvironmentID: f.env.ID, Limit: 10})
+	if err != nil || len(entries) != 1 || entries[0].Action != "integration.create" || entries[0].Target != in.ID || entries[0].Address != "127.0.0.1" ||
+		entries[0].Detail != "HiBob of Acme GmbH, by a link for anna@acme.example" {
+		t.Errorf("the audit log: %+v, %v", entries, err)
+	}
 	for _, secret := range []string{f.company.Token, token, done.token()} {
 		if strings.Contains(f.log.String(), secret) {
 			t.Errorf("the log holds a secret: %s", f.log)

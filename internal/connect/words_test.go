@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"os"
 	"reflect"
 	"regexp"
 	"testing"
@@ -60,6 +61,32 @@ func TestToolsAreComplete(t *testing.T) {
 			if _, ok := known[name]; !ok {
 				t.Errorf("%s has no setting %s", d.Slug, name)
 			}
+		}
+	}
+}
+
+// The page and the dashboard have one look: what the page takes of the dashboard's tokens has the same values.
+func TestTokensAreTheDashboards(t *testing.T) {
+	t.Parallel()
+	token := regexp.MustCompile(`(--[a-z0-9-]+): ([^;]+);`)
+	read := func(name string) map[string][]string {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string][]string{} // those that differ by theme are there twice
+		for _, m := range token.FindAllStringSubmatch(string(content), -1) {
+			all[m[1]] = append(all[m[1]], m[2])
+		}
+		return all
+	}
+	theirs, ours := read("../dashboard/static/app.css"), read("static/connect.css")
+	if len(ours) < 20 {
+		t.Fatalf("the page has %d tokens", len(ours))
+	}
+	for name, values := range ours {
+		if diff := cmp.Diff(theirs[name], values); diff != "" {
+			t.Errorf("%s (-dashboard +page):\n%s", name, diff)
 		}
 	}
 }
