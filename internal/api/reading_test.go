@@ -132,6 +132,7 @@ func TestListOfSkills(t *testing.T) {
 		"ids=" + ids["COBOL"]:                                               {},
 		"ids=" + ids["COBOL"] + "&include_deleted=true":                     {"COBOL"},
 		"remote_ids=" + remotes["Überblick 100%"] + ",nonsense":             {"Überblick 100%"},
+
 		"remote_ids=1":                                        {},
 		"updated_after=" + since:                              {},
 		"updated_after=2026-01-01":                            {"TypeScript", "Überblick 100%", "type design", "a_b"},
