@@ -27,10 +27,12 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
+	"github.com/crosswalk-hr/crosswalk/connector/learning360/learning360test"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
 	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
 	"github.com/crosswalk-hr/crosswalk/examples"
+	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
@@ -50,6 +52,7 @@ type realTool struct {
 
 func realTools() []realTool {
 	return []realTool{
+		{name: "360learning", fake: learning360test.Harness(func(*learning360test.Company) {}), words: "not allowed"},
 		{name: "hibob", fake: hibobtest.Harness(func(*hibobtest.Company) {}), words: "not allowed", quick: map[string]any{"requests_per_minute": 6000}, unseen: true},
 		{name: "moodle", fake: moodletest.Harness(func(*moodletest.Site) {}), words: "Invalid parameter value detected"},
 		{name: "odoo 19", fake: odootest.Harness(19, func(*odootest.Server) {}), words: "not allowed", quick: map[string]any{"batch_size": 40}, onPostgreSQL: true},
@@ -63,7 +66,9 @@ func realTools() []realTool {
 // catalogue is read back, and servers are killed in the midst of it all. The tool holds what was sent, each skill once.
 func TestRealTools(t *testing.T) {
 	t.Parallel()
+	tried := map[string]bool{"sandbox": true}
 	for _, tool := range realTools() {
+		tried[tool.fake.Connector.Describe().Slug] = true
 		t.Run(tool.name, func(t *testing.T) {
 			t.Parallel()
 			tool.test(t, newSite(t), 3)
@@ -74,6 +79,11 @@ func TestRealTools(t *testing.T) {
 				url := pgtest.Database(t)
 				tool.test(t, newSiteOn(t, url, url), 1) // the lease of who was killed has to run out
 			})
+		}
+	}
+	for _, d := range server.Connectors(nil).All() {
+		if !tried[d.Slug] {
+			t.Errorf("%s is not tried", d.Slug)
 		}
 	}
 }
