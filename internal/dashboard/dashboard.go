@@ -31,6 +31,8 @@ type Store interface {
 	store.Admin
 	store.Access
 	store.Pages
+	Interactions(ctx context.Context, q store.InteractionQuery) ([]store.Interaction, error)
+	Interaction(ctx context.Context, environmentID, id string) (store.Interaction, error)
 	Health(ctx context.Context) (store.Health, error)
 	MasterKey(ctx context.Context) (store.MasterKey, error)
 }
@@ -148,6 +150,7 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	user("POST /account/password", d.changePassword)
 	user("POST /account/sign-out-everywhere", d.signOutEverywhere)
 	user("GET /tasks/{task}", d.taskAnywhere)
+	user("GET /logs/{log}", d.logAnywhere)
 
 	in := func(role store.Role, method, path string, h handler) {
 		mux.Handle(method+" /e/{env}"+path, d.wrap(d.signedIn(role, d.inEnvironment(h))))
@@ -174,6 +177,8 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Viewer, "GET", "/secrets/{key}", d.key)
 	in(store.Member, "POST", "/secrets/{key}/rotate", d.rotateKey)
 	in(store.Member, "POST", "/secrets/{key}/revoke", d.revokeKey)
+	in(store.Viewer, "GET", "/logs", d.logs)
+	in(store.Viewer, "GET", "/logs/{log}", d.log)
 	in(store.Viewer, "GET", "/settings", d.settings)
 	in(store.Viewer, "GET", "/audit", d.audit)
 	in(store.Owner, "POST", "/settings/environments", d.createEnvironment)
@@ -278,7 +283,9 @@ type view struct {
 	Assets  map[string]asset
 	Path    string
 	Now     time.Time
-	Data    any
+	// PublicURL is where clients reach the server.
+	PublicURL string
+	Data      any
 }
 
 // Base is the beginning of the environment's addresses.
@@ -296,7 +303,7 @@ func (v view) May(role string) bool {
 }
 
 func (d *Dashboard) view(r *http.Request, title string) view {
-	v := view{Title: title, Assets: d.assets, Path: r.URL.Path, Now: d.Now().UTC()}
+	v := view{Title: title, Assets: d.assets, Path: r.URL.Path, Now: d.Now().UTC(), PublicURL: d.PublicURL}
 	if s, ok := r.Context().Value(sessionKey{}).(*session); ok {
 		v.Session = s
 		v.Notice = d.takeNotice(r)

@@ -68,6 +68,9 @@ func open(t *testing.T, change ...func(*server.Config)) *site {
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)

@@ -53,6 +53,7 @@ func (d *Dashboard) funcs() template.FuncMap {
 		"describe": describe,
 		"lower":    strings.ToLower,
 		"short":    func(text string) string { return shorten(text, 80) },
+		"first":    func(position int) int { return position + 1 },
 		"caps":     func(c connector.Capability) string { return c.Meaning() },
 	}
 }

@@ -190,6 +190,17 @@ type item struct {
 	Why string // of the group of its failure
 }
 
+// Log is where the exchange is that decided it. The address in the result may be one that the server had before.
+func (i item) Log() string {
+	if i.Failure == nil || i.LogURL == "" {
+		return ""
+	}
+	if id := i.LogURL[strings.LastIndexByte(i.LogURL, '/')+1:]; skill.IsID(id) {
+		return "/logs/" + id
+	}
+	return ""
+}
+
 // group is failures that read alike.
 type group struct {
 	skill.Failure
@@ -265,7 +276,11 @@ func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (who
 				} else if o.Succeeded() {
 					t.Lines[at].Outcome, t.Lines[at].Word, t.Lines[at].SkillID = "ok", o.Kind.String(), o.SkillID
 				} else {
-					fail(at, &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}, "failed")
+					f := &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}
+					if o.Interaction != "" {
+						f.LogURL = "/logs/" + o.Interaction
+					}
+					fail(at, f, "failed")
 				}
 			}
 		}

@@ -1,0 +1,180 @@
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+const logsTogether = 50
+
+type logLine struct {
+	store.Interaction
+	Mark mark
+}
+
+// logLine says how an interaction went.
+func lineOf(i store.Interaction) logLine {
+	word := "no answer"
+	if i.Status != 0 {
+		word = strconv.Itoa(i.Status)
+	}
+	kind := "ok"
+	if i.Failed {
+		kind = "failed"
+	}
+	return logLine{i, markOf(kind, word)}
+}
+
+type logFilter struct{ Integration, Task, Item, Way, Status, Within, Before string }
+
+// Filtered reports whether the list is limited at all.
+func (f logFilter) Filtered() bool {
+	return f.Integration != "" || f.Task != "" || f.Way != "" || f.Status != "" || f.Within != ""
+}
+
+func ways() []choice {
+	return []choice{{"", "Both ways"}, {"in", "To this server"}, {"out", "To the tools"}}
+}
+
+func answers() []choice {
+	return []choice{{"", "All answers"}, {"failed", "Failed"}, {"2", "2xx"}, {"4", "4xx"}, {"5", "5xx"}}
+}
+
+func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	f := logFilter{
+		Integration: clean(r.FormValue("integration")), Task: clean(r.FormValue("task")), Item: r.FormValue("item"), Way: r.FormValue("way"),
+		Status: r.FormValue("status"), Within: r.FormValue("within"), Before: clean(r.FormValue("before")),
+	}
+	if skill.IsID(f.Task) { // the id of an interaction
+		return redirect(w, r, base(r)+"/logs/"+f.Task)
+	}
+	q := store.InteractionQuery{
+		EnvironmentID: env(r).ID, IntegrationID: f.Integration, TaskID: f.Task, Inbound: f.Way == "in", Outbound: f.Way == "out",
+		Failed: f.Status == "failed", Before: f.Before, Limit: logsTogether + 1,
+	}
+	q.Status, _ = strconv.Atoi(f.Status) // all, if it is no number
+	if n, err := strconv.Atoi(f.Item); err == nil && f.Task != "" && n > 0 {
+		n--
+		q.Position = &n
+	} else {
+		f.Item = ""
+	}
+	if within, err := time.ParseDuration(f.Within); err == nil && within > 0 {
+		q.From = d.Now().Add(-within)
+	}
+	page := struct {
+		Lines        []logLine
+		Filter       logFilter
+		Integrations []store.IntegrationState
+		Ways         []choice
+		Answers      []choice
+		Times        []choice
+		Next         string
+		First        bool
+	}{Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.Before == ""}
+	list, err := d.Store.Interactions(ctx, q)
+	if err != nil {
+		return err
+	}
+	for i, one := range list {
+		if i == logsTogether {
+			page.Next = list[i-1].ID
+			break
+		}
+		page.Lines = append(page.Lines, lineOf(one))
+	}
+	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
+		return err
+	}
+	v := d.view(r, "Logs")
+	v.Nav, v.Data = "logs", page
+	d.show(w, r, http.StatusOK, "logs", v)
+	return nil
+}
+
+// header is a line of a request's or an answer's header.
+type header struct{ Name, Value string }
+
+type logPage struct {
+	logLine
+	Customer                     string
+	RequestHeaders, AnswerHeader []header
+	Request, Answer              string
+	RequestNote, AnswerNote      string
+}
+
+func headers(h http.Header) []header {
+	var all []header
+	for name, values := range h {
+		for _, value := range values {
+			all = append(all, header{name, value})
+		}
+	}
+	slices.SortFunc(all, func(a, b header) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// readable is a body as people read it, and what there is to say about it.
+func readable(body []byte, cut bool) (text, note string) {
+	switch {
+	case len(body) == 0:
+		return "", "empty"
+	case cut:
+		note = "the first " + store.Bytes(int64(len(body)))
+	}
+	if !utf8.Valid(body) && !cut {
+		return "", store.Bytes(int64(len(body))) + " that are no text"
+	}
+	var pretty bytes.Buffer
+	if !cut && json.Indent(&pretty, body, "", "  ") == nil {
+		return pretty.String(), note
+	}
+	return strings.ToValidUTF8(string(body), "�"), note
+}
+
+func (d *Dashboard) log(w http.ResponseWriter, r *http.Request) error {
+	one, err := d.Store.Interaction(r.Context(), env(r).ID, r.PathValue("log"))
+	if err != nil {
+		return err
+	}
+	return d.showLog(w, r, one)
+}
+
+func (d *Dashboard) showLog(w http.ResponseWriter, r *http.Request, one store.Interaction) error {
+	page := logPage{logLine: lineOf(one), RequestHeaders: headers(one.RequestHeader), AnswerHeader: headers(one.AnswerHeader)}
+	page.Request, page.RequestNote = readable(one.RequestBody, one.RequestCut)
+	page.Answer, page.AnswerNote = readable(one.AnswerBody, one.AnswerCut)
+	if one.IntegrationID != "" && one.EnvironmentID != "" {
+		if in, err := d.Store.Integration(r.Context(), one.EnvironmentID, one.IntegrationID); err == nil {
+			page.Customer = d.label(in)
+		}
+	}
+	v := d.view(r, one.Method+" "+shorten(one.URL, 60))
+	v.Nav, v.Data = "logs", page
+	d.show(w, r, http.StatusOK, "log", v)
+	return nil
+}
+
+// logAnywhere leads to an interaction whatever environment it is in: where log_url of an error points.
+func (d *Dashboard) logAnywhere(w http.ResponseWriter, r *http.Request) error {
+	one, err := d.Store.Interaction(r.Context(), "", r.PathValue("log"))
+	if err != nil {
+		p := nowhere()
+		p.title, p.text = "This exchange is not in the log", "It is too old, or the server was too busy to keep it: the log is kept for some days, and nothing waits for it."
+		return p
+	}
+	if one.EnvironmentID == "" {
+		return d.showLog(w, r, one) // nobody knows whose it is
+	}
+	return redirect(w, r, "/e/"+one.EnvironmentID+"/logs/"+one.ID)
+}

@@ -1,0 +1,81 @@
+package dashboard_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	b.get(s.at("/logs")).want(http.StatusOK, in(".empty", "log_url"), not("table"))
+	secret, _ := s.apiKey("nightly")
+	acme := s.connect("Acme GmbH", `{}`)
+
+	// An error of the API names the page with its own exchange.
+	r := b.request(http.MethodPost, "/v1/hris/skills/bulk", nil)
+	r.Body = io.NopCloser(strings.NewReader(`{"items":[{"origin_id":"","name":"<script>alert(1)</script>"}]}`))
+	r.ContentLength = -1
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+secret)
+	r.Header.Set("X-Integration-Id", acme.ID)
+	refused := b.do(r)
+	var answer struct {
+		Error struct {
+			LogURL string `json:"log_url"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(refused.body), &answer); err != nil || !strings.HasPrefix(answer.Error.LogURL, s.srv.URL+"/logs/") {
+		t.Fatalf("%v: %s", err, refused.body)
+	}
+	id := strings.TrimPrefix(answer.Error.LogURL, s.srv.URL+"/logs/")
+	for limit := time.Now().Add(10 * time.Second); ; { // the log is written beside the requests
+		if _, err := s.srv.Store.Interaction(t.Context(), "", id); err == nil {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("the exchange is not logged")
+		}
+	}
+	p := b.get("/logs/"+id).want(http.StatusOK, in("h1", "POST /v1/hris/skills/bulk"), in("dl", "■", "400", "Sandbox of Acme GmbH", "cw_live_"), in(".lede", "from 127.0.0.1"),
+		in("pre", "<script>alert(1)</script>", "PLATFORM.INPUT_INVALID"), count("script", 1), not("body", secret))
+	if p.path != s.at("/logs/"+id) {
+		t.Errorf("the address leads to %s", p.path)
+	}
+	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr", "400", "to us", "/v1/hris/skills/bulk"), link("tbody a", s.at("/logs/"+id)))
+	b.get(s.at("/logs?status=failed&way=in&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 1))
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, in("main", "Nothing matches"))
+	if p := b.get(s.at("/logs?task=" + id)); p.path != s.at("/logs/"+id) {
+		t.Errorf("an id leads to %s", p.path)
+	}
+	other, err := s.srv.Store.CreateEnvironment(t.Context(), "staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.get("/e/"+other.ID+"/logs/"+id).want(http.StatusNotFound)
+	b.get("/e/"+other.ID+"/logs").want(http.StatusOK, not("tbody"))
+	b.get("/logs/"+skill.NewID(time.Now())).want(http.StatusNotFound, in("h1", "not in the log"))
+	s.visitor().get("/logs/"+id).want(http.StatusOK, in("h1", "Sign in"), not("pre"))
+
+	// From a failed item to the exchange with the tool.
+	at := time.Now()
+	exchange := skill.NewID(at)
+	if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{{
+		ID: exchange, Outbound: true, EnvironmentID: s.env.ID, IntegrationID: acme.ID, TaskID: skill.NewTaskID(at), Items: store.Range{Start: 0, Stop: 2},
+		Method: "PUT", URL: "https://tool.example/<b>skills</b>", Took: time.Second, Failed: true,
+		Exchange: store.Exchange{Error: "the connection broke", RequestHeader: http.Header{"X-Evil": {"<img src=x onerror=alert(1)>"}}, RequestBody: []byte("{\"a\":1}"), AnswerBody: []byte{0xff, 0}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 1 to 2"), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
+		in("section", "2 B that are no text"))
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer"))
+}
