@@ -60,7 +60,7 @@ func TestLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.get("/e/"+other.ID+"/logs/"+id).want(http.StatusNotFound)
+	b.get("/e/" + other.ID + "/logs/" + id).want(http.StatusNotFound)
 	b.get("/e/"+other.ID+"/logs").want(http.StatusOK, not("tbody"))
 	b.get("/logs/"+skill.NewID(time.Now())).want(http.StatusNotFound, in("h1", "not in the log"))
 	s.visitor().get("/logs/"+id).want(http.StatusOK, in("h1", "Sign in"), not("pre"))

@@ -1,0 +1,346 @@
+package dashboard_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+)
+
+// chromium starts a real browser. It is installed by scripts/test-needs.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Fatal("there is no Chromium: run scripts/test-needs")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
+		chromedp.WSURLReadTimeout(time.Minute),
+	)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	ctx, end := context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(func() { end(); cancel(); stop() })
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever the browser objects to is a fault: a script that fails, a style that the policy forbids.
+	if err := chromedp.Listen(ctx, func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("the script failed: %+v", e.ExceptionDetails)
+		case *cdplog.EventEntryAdded:
+			if e.Entry.Source == cdplog.EntrySourceSecurity {
+				t.Errorf("the browser objects: %s", e.Entry.Text)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// step is something that is done in a browser.
+type step = chromedp.Action[chromedp.Void]
+
+func run(t *testing.T, ctx context.Context, steps ...step) {
+	t.Helper()
+	for i, one := range steps {
+		err := chromedp.Do(ctx, one)
+		if err == nil {
+			continue
+		}
+		at, _ := chromedp.Run(ctx, chromedp.Location()) // for the message alone
+		text, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
+		t.Fatalf("step %d: %v, at %s: %.1200s", i, err, at, text)
+	}
+}
+
+// into keeps what an action returns.
+func into[T any](to *T, a chromedp.Action[T]) step {
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		v, err := a(ctx, target)
+		*to = v
+		return chromedp.Void{}, err
+	}
+}
+
+// call sends a command of the protocol.
+func call[P, R any](command cdp.Command[P, R], params P) step {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, command, params)
+		return err
+	})
+}
+
+// says waits for a text in an element.
+func says(selector, text string) step {
+	ask := chromedp.Evaluate[bool](fmt.Sprintf("[...document.querySelectorAll(%q)].some(e => e.textContent.includes(%q))", selector, text))
+	return func(ctx context.Context, target *chromedp.Target) (none chromedp.Void, err error) {
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); <-ticker.C {
+			// Between two pages there is nobody to ask.
+			if there, err := ask(ctx, target); err == nil && there {
+				return none, nil
+			}
+			if ctx.Err() != nil {
+				return none, ctx.Err()
+			}
+		}
+		return none, fmt.Errorf("%s does not say %q", selector, text)
+	}
+}
+
+// click clicks what bears a text.
+func click(element, text string) step {
+	return chromedp.Click(chromedp.Search(fmt.Sprintf("//%s[contains(normalize-space(.), %q)]", element, text)))
+}
+
+// The outcome that the dashboard is for: from the address that the server printed to a repaired skill.
+func TestStory(t *testing.T) {
+	s := open(t)
+	ctx := chromium(t)
+	var key, check, integration string
+	run(t, ctx,
+		chromedp.Navigate(s.srv.SetupLink),
+		chromedp.SendKeys(chromedp.CSS("#name"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Set up"),
+		says("h1", "Overview"), says(".empty", "Make an API key"),
+
+		// A key, shown once.
+		click("a", "Make an API key"), says("h1", "Make an API key"),
+		chromedp.SendKeys(chromedp.CSS("#name"), "nightly"), click("button", "Make the key"),
+		says("h1", "Your new API key"), into(&key, chromedp.Text(chromedp.CSS("#key"))), into(&check, chromedp.Text(chromedp.CSS("#check"))),
+		chromedp.Click(chromedp.CSS(".once .copy")), says(".once .copy", "copied"), click("a", "I have copied it"), says("tbody", "nightly"),
+
+		// A tool, tested before it is connected: what was typed stays.
+		click("a", "Integrations"), click("a", "Connect a tool"), says("h1", "Connect a tool"), click("a", "Sandbox"), says("h1", "Connect Sandbox"),
+		chromedp.SendKeys(chromedp.CSS("#customer"), "Acme GmbH"), chromedp.SendKeys(chromedp.CSS("#set-api_key"), "wrong"), click("button", "Test the connection"),
+		says("#trial", "Sandbox does not accept the credentials"),
+		chromedp.SetValue(chromedp.CSS("#set-api_key"), "good"), click("button", "Test the connection"), says("#trial", "It works"),
+		chromedp.SendKeys(chromedp.CSS("#set-refuse_names"), "^Weld"),
+		click("button", "Connect"), says("h1", "Acme GmbH"), says(".notice", "is connected"), into(&integration, chromedp.Text(chromedp.CSS(".lede .id"))),
+	)
+	// The curl line works as pasted.
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", check).CombinedOutput(); err != nil || !strings.Contains(string(out), `"environment_id":"`+s.env.ID) {
+		t.Errorf("%s: %v %s", check, err, out)
+	}
+	in, err := s.srv.Store.Integration(t.Context(), s.env.ID, integration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := s.push(in, items("TypeScript", "Welding", "Go", "Welding aluminium")...)
+	s.ended(id)
+	run(t, ctx,
+		// Which skills failed, and why.
+		click("a", "Overview"), says(".legend", "2 failed"), click("a", "2 failed"), says("tbody", id), click("a", id),
+		says("h2", "Why 2 failed"), says(".groups", "REMOTE.INPUT_INVALID"), click("a", "show these"), says(".said", "2 items of 4"),
+		// Repaired, and sent again.
+		click("a", "Sandbox, Acme GmbH"), chromedp.Clear(chromedp.CSS("#set-refuse_names")), click("button", "Save"), says(".notice", "are changed"),
+		chromedp.Navigate(s.srv.URL+s.at("/tasks/"+id)), click("button", "Retry 2 failed"), says(".notice", "2 skills are sent again"),
+		says("#progress", "2 written"), click("a", "Skills"), says("tbody", "Welding aluminium"),
+		click("a", "Settings"), click("a", "Audit log"), says("tbody", "sent failed skills again"),
+		click("button", "Sign out"), says("h1", "Sign in"),
+	)
+}
+
+// A page that is watched follows its task, and shows the results when it ends.
+func TestLivePage(t *testing.T) {
+	s := open(t)
+	s.addUser("ada", store.Viewer)
+	slow := s.connect("Slow Inc.", `{"batch_limit":5,"latency":"40ms"}`)
+	names := make([]string, 400)
+	for i := range names {
+		names[i] = fmt.Sprint("Skill ", i)
+	}
+	id := s.push(slow, items(names...)...)
+	ctx := chromium(t)
+	run(t, ctx,
+		chromedp.Navigate(s.srv.URL+s.at("/tasks/"+id)),
+		chromedp.SendKeys(chromedp.CSS("#name"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"),
+		says("#progress", "a second"), says("#progress", "400 written"), says("#items tbody", "in step"),
+	)
+}
+
+// Everything that counts works without a script. With scripts off, what drives the page is the protocol alone.
+func TestWithoutAScript(t *testing.T) {
+	s := open(t)
+	ctx := chromium(t)
+	set := func(selector, text string) step {
+		return into(new(string), chromedp.Evaluate[string](fmt.Sprintf("document.querySelector(%q).value = %q", selector, text)))
+	}
+	press := func(element, text string) step {
+		return into(new(bool), chromedp.Evaluate[bool](fmt.Sprintf("[...document.querySelectorAll(%q)].find(e => e.textContent.includes(%q)).click() === undefined", element, text)))
+	}
+	var copies int
+	run(t, ctx,
+		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}),
+		chromedp.Navigate(s.srv.SetupLink),
+		set("#name", "ada"), set("#password", password), press("button", "Set up"), says(".empty", "Make an API key"),
+		press("a", "Make an API key"), says("h1", "Make an API key"), set("#name", "nightly"), press("button", "Make the key"), says("#key", "cw_live_"),
+		into(&copies, chromedp.Evaluate[int](`[...document.querySelectorAll(".copy")].filter(e => e.checkVisibility()).length`)),
+		press("nav a", "Integrations"), says("h1", "Integrations"), press("a", "Connect a tool"), says("h1", "Connect a tool"), press("a", "Sandbox"), says("h1", "Connect Sandbox"),
+		set("#customer", "Acme GmbH"), press("button", "Test the connection"), says(".trial.good", "It works"),
+		set("#set-refuse_names", "Weld"), press("button.primary", "Connect"), says(".notice", "is connected"),
+	)
+	if copies != 0 {
+		t.Errorf("%d buttons that do nothing are shown", copies)
+	}
+	list, err := s.srv.Store.Integrations(t.Context(), s.env.ID)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	id := s.push(list[0], items("Go", "Welding")...)
+	s.ended(id)
+	run(t, ctx,
+		press("nav a", "Tasks"), says("h1", "Tasks"), press("a", id), says(".groups", "REMOTE.INPUT_INVALID"), press("button", "Retry 1 failed"), says(".notice", "1 skill is sent again"),
+		press("nav a", "Secrets"), says("h1", "Secrets"), press("a", "nightly"), says("h1", "nightly"), set("#name", "nightly"), press("button", "Revoke"), says(".notice", "is revoked"),
+		press("button", "Sign out"), says("h1", "Sign in"),
+	)
+}
+
+// The keyboard alone is enough, and one sees where one is.
+func TestKeyboard(t *testing.T) {
+	s := open(t)
+	s.addUser("ada", store.Owner)
+	s.connect("Acme GmbH", `{}`)
+	ctx := chromium(t)
+	var focused string
+	want := func(text string) step {
+		return func(ctx context.Context, target *chromedp.Target) (none chromedp.Void, err error) {
+			if focused, err = chromedp.Evaluate[string](`(e => e.textContent.trim() || e.id || e.tagName)(document.activeElement)`)(ctx, target); err == nil && focused != text {
+				err = fmt.Errorf("the focus is on %q, want %q", focused, text)
+			}
+			return none, err
+		}
+	}
+	tab := chromedp.KeyEvent(kb.Tab)
+	enter := chromedp.KeyEvent(kb.Enter)
+	run(t, ctx,
+		chromedp.Navigate(s.srv.URL+"/sign-in"), want("name"), chromedp.KeyEvent("ada"), tab, want("password"), chromedp.KeyEvent(password), enter, says("h1", "Overview"),
+		tab, want("Skip to the content"), enter, chromedp.Navigate(s.srv.URL+s.at("/integrations")),
+		tab, tab, want("Crosswalk"), tab, want("Environment: default"), enter, chromedp.WaitVisible(chromedp.CSS("details.switch[open]")), tab, want("default"),
+		chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(chromedp.CSS("details.switch[open]")), want("Environment: default"), tab, want("Overview"), tab, want("Tasks"),
+		chromedp.KeyEvent("/"), want("q"), chromedp.KeyEvent(kb.Backspace), chromedp.KeyEvent("acme"), enter, says(".said", "With “acme”"), says("tbody", "Acme GmbH"),
+	)
+	var outline string
+	run(t, ctx, chromedp.Focus(chromedp.CSS("main a.primary")), chromedp.KeyEvent(kb.Tab), into(&outline, chromedp.Evaluate[string](`getComputedStyle(document.activeElement).outlineStyle`)))
+	if outline == "none" {
+		t.Error("the focus cannot be seen")
+	}
+}
+
+// No page is wider than a phone, or lets the browser complain. With CROSSWALK_SCREENSHOTS=DIR they are kept there.
+func TestPagesOnScreens(t *testing.T) {
+	s := open(t)
+	s.addUser("ada@example.com", store.Owner)
+	_, key := s.apiKey("nightly upload")
+	s.apiKey("reporting")
+	acme := s.connect("Acme GmbH", `{"refuse_names":"(?i)^test","batch_limit":100}`)
+	globex := s.connect("Globex Corporation", `{"refuse_credentials":true}`)
+	slow := s.connect("Initech", `{"batch_limit":10,"latency":"1s"}`)
+	list := make([]skill.Item, 240)
+	words := []string{"TypeScript", "Negotiation", "Welding", "Forklift licence", "Python", "Project management", "Test, please ignore", "German, C1", "Data modelling", "First aid"}
+	for i := range list {
+		list[i] = skill.Item{OriginID: fmt.Sprintf("skill-%04d", i+1), Name: words[i%len(words)], Status: skill.Active}
+		if i >= len(words) {
+			list[i].Name = fmt.Sprintf("%s, level %d", words[i%len(words)], i/len(words))
+		}
+	}
+	task := s.push(acme, list...)
+	s.ended(task)
+	s.ended(s.push(acme, list[:40]...))
+	s.ended(s.push(globex, list[:5]...))
+	running := s.push(slow, list...)
+	exchange := skill.NewID(time.Now())
+	if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{
+		{
+			ID: exchange, Outbound: true, EnvironmentID: s.env.ID, IntegrationID: acme.ID, TaskID: task, Items: store.Range{Start: 0, Stop: 100}, Method: "POST",
+			URL: "https://api.acme.example/v1/skills/batch", Status: 422, Took: 231 * time.Millisecond, Failed: true,
+			Exchange: store.Exchange{
+				RequestHeader: map[string][]string{"Content-Type": {"application/json"}, "Authorization": {"[secret]"}}, RequestBody: []byte(`{"skills":[{"id":"skill-0007","name":"Test, please ignore"}]}`),
+				AnswerHeader: map[string][]string{"Content-Type": {"application/json"}}, AnswerBody: []byte(`{"error":"A skill with this name already exists","field":"name"}`),
+			},
+		},
+		{ID: skill.NewID(time.Now()), EnvironmentID: s.env.ID, IntegrationID: acme.ID, Method: "POST", URL: "/v1/hris/skills/bulk", Peer: "192.0.2.44", Status: 200, Took: 12 * time.Millisecond, Key: key.Prefix},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ctx := chromium(t)
+	run(t, ctx, chromedp.Navigate(s.srv.URL+"/sign-in"), chromedp.SendKeys(chromedp.CSS("#name"), "ada@example.com"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"), says("h1", "Overview"))
+	dir := os.Getenv("CROSSWALK_SCREENSHOTS")
+	pages := []struct{ name, path string }{
+		{"overview", s.at("/")},
+		{"tasks", s.at("/tasks")},
+		{"task", s.at("/tasks/" + task)},
+		{"task-running", s.at("/tasks/" + running)},
+		{"skills", s.at("/skills")},
+		{"skill", s.at("/skills/one?integration=" + acme.ID + "&origin_id=skill-0007")},
+		{"integrations", s.at("/integrations")},
+		{"integration", s.at("/integrations/" + globex.ID)},
+		{"connect", s.at("/integrations/new?tool=hibob")},
+		{"tools", s.at("/integrations/new")},
+		{"logs", s.at("/logs")},
+		{"log", s.at("/logs/" + exchange)},
+		{"secrets", s.at("/secrets")},
+		{"key", s.at("/secrets/" + key.ID)},
+		{"key-new", s.at("/secrets/new")},
+		{"settings", s.at("/settings")},
+		{"audit", s.at("/audit")},
+		{"account", "/account/"},
+	}
+	for _, width := range []int64{390, 1440} {
+		for _, theme := range []string{"light", "dark"} {
+			run(t, ctx, chromedp.EmulateViewport(width, 900), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}))
+			for _, p := range pages {
+				var wide int64
+				var broken []string
+				run(t, ctx, chromedp.Navigate(s.srv.URL+p.path), chromedp.WaitReady(chromedp.CSS("h1")), into(&wide, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)), into(&broken, chromedp.Evaluate[[]string](nameless)))
+				if wide > width {
+					t.Errorf("%s is %d wide on a screen of %d", p.name, wide, width)
+				}
+				if len(broken) > 0 {
+					t.Errorf("%s: without a name: %s", p.name, strings.Join(broken, "; "))
+				}
+				if dir == "" {
+					continue
+				}
+				var picture []byte
+				run(t, ctx, into(&picture, chromedp.CaptureScreenshot()))
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", p.name, width, theme)), picture, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// nameless lists what can be used and has no name that a screen reader could say.
+const nameless = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")].filter(e => {
+	if (!e.checkVisibility()) return false;
+	const labels = e.labels ? [...e.labels].map(l => l.textContent).join("") : "";
+	return !(e.textContent.trim() || e.getAttribute("aria-label") || labels.trim());
+}).map(e => e.outerHTML.slice(0, 120))`
