@@ -66,7 +66,7 @@ func chromium(t *testing.T) context.Context {
 // step is something that is done in a browser.
 type step = chromedp.Action[chromedp.Void]
 
-func run(t *testing.T, ctx context.Context, steps ...step) {
+func run(ctx context.Context, t *testing.T, steps ...step) {
 	t.Helper()
 	for i, one := range steps {
 		err := chromedp.Do(ctx, one)
@@ -125,7 +125,7 @@ func TestStory(t *testing.T) {
 	s := open(t)
 	ctx := chromium(t)
 	var key, check, integration string
-	run(t, ctx,
+	run(ctx, t,
 		chromedp.Navigate(s.srv.SetupLink),
 		chromedp.SendKeys(chromedp.CSS("#name"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Set up"),
 		says("h1", "Overview"), says(".empty", "Make an API key"),
@@ -154,7 +154,7 @@ func TestStory(t *testing.T) {
 	}
 	id := s.push(in, items("TypeScript", "Welding", "Go", "Welding aluminium")...)
 	s.ended(id)
-	run(t, ctx,
+	run(ctx, t,
 		// Which skills failed, and why.
 		click("a", "Overview"), says(".legend", "2 failed"), click("a", "2 failed"), says("tbody", id), click("a", id),
 		says("h2", "Why 2 failed"), says(".groups", "REMOTE.INPUT_INVALID"), click("a", "show these"), says(".said", "2 items of 4"),
@@ -178,7 +178,7 @@ func TestLivePage(t *testing.T) {
 	}
 	id := s.push(slow, items(names...)...)
 	ctx := chromium(t)
-	run(t, ctx,
+	run(ctx, t,
 		chromedp.Navigate(s.srv.URL+s.at("/tasks/"+id)),
 		chromedp.SendKeys(chromedp.CSS("#name"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"),
 		says("#progress", "a second"), says("#progress", "400 written"), says("#items tbody", "in step"),
@@ -196,7 +196,7 @@ func TestWithoutAScript(t *testing.T) {
 		return into(new(bool), chromedp.Evaluate[bool](fmt.Sprintf("[...document.querySelectorAll(%q)].find(e => e.textContent.includes(%q)).click() === undefined", element, text)))
 	}
 	var copies int
-	run(t, ctx,
+	run(ctx, t,
 		call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}),
 		chromedp.Navigate(s.srv.SetupLink),
 		set("#name", "ada"), set("#password", password), press("button", "Set up"), says(".empty", "Make an API key"),
@@ -215,7 +215,7 @@ func TestWithoutAScript(t *testing.T) {
 	}
 	id := s.push(list[0], items("Go", "Welding")...)
 	s.ended(id)
-	run(t, ctx,
+	run(ctx, t,
 		press("nav a", "Tasks"), says("h1", "Tasks"), press("a", id), says(".groups", "REMOTE.INPUT_INVALID"), press("button", "Retry 1 failed"), says(".notice", "1 skill is sent again"),
 		press("nav a", "Secrets"), says("h1", "Secrets"), press("a", "nightly"), says("h1", "nightly"), set("#name", "nightly"), press("button", "Revoke"), says(".notice", "is revoked"),
 		press("button", "Sign out"), says("h1", "Sign in"),
@@ -239,7 +239,7 @@ func TestKeyboard(t *testing.T) {
 	}
 	tab := chromedp.KeyEvent(kb.Tab)
 	enter := chromedp.KeyEvent(kb.Enter)
-	run(t, ctx,
+	run(ctx, t,
 		chromedp.Navigate(s.srv.URL+"/sign-in"), want("name"), chromedp.KeyEvent("ada"), tab, want("password"), chromedp.KeyEvent(password), enter, says("h1", "Overview"),
 		tab, want("Skip to the content"), enter, chromedp.Navigate(s.srv.URL+s.at("/integrations")),
 		tab, tab, want("Crosswalk"), tab, want("Environment: default"), enter, chromedp.WaitVisible(chromedp.CSS("details.switch[open]")), tab, want("default"),
@@ -247,7 +247,7 @@ func TestKeyboard(t *testing.T) {
 		chromedp.KeyEvent("/"), want("q"), chromedp.KeyEvent(kb.Backspace), chromedp.KeyEvent("acme"), enter, says(".said", "With “acme”"), says("tbody", "Acme GmbH"),
 	)
 	var outline string
-	run(t, ctx, chromedp.Focus(chromedp.CSS("main a.primary")), chromedp.KeyEvent(kb.Tab), into(&outline, chromedp.Evaluate[string](`getComputedStyle(document.activeElement).outlineStyle`)))
+	run(ctx, t, chromedp.Focus(chromedp.CSS("main a.primary")), chromedp.KeyEvent(kb.Tab), into(&outline, chromedp.Evaluate[string](`getComputedStyle(document.activeElement).outlineStyle`)))
 	if outline == "none" {
 		t.Error("the focus cannot be seen")
 	}
@@ -290,7 +290,7 @@ func TestPagesOnScreens(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := chromium(t)
-	run(t, ctx, chromedp.Navigate(s.srv.URL+"/sign-in"), chromedp.SendKeys(chromedp.CSS("#name"), "ada@example.com"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"), says("h1", "Overview"))
+	run(ctx, t, chromedp.Navigate(s.srv.URL+"/sign-in"), chromedp.SendKeys(chromedp.CSS("#name"), "ada@example.com"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"), says("h1", "Overview"))
 	dir := os.Getenv("CROSSWALK_SCREENSHOTS")
 	pages := []struct{ name, path string }{
 		{"overview", s.at("/")},
@@ -314,11 +314,11 @@ func TestPagesOnScreens(t *testing.T) {
 	}
 	for _, width := range []int64{390, 1440} {
 		for _, theme := range []string{"light", "dark"} {
-			run(t, ctx, chromedp.EmulateViewport(width, 900), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}))
+			run(ctx, t, chromedp.EmulateViewport(width, 900), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}))
 			for _, p := range pages {
 				var wide int64
 				var broken []string
-				run(t, ctx, chromedp.Navigate(s.srv.URL+p.path), chromedp.WaitReady(chromedp.CSS("h1")), into(&wide, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)), into(&broken, chromedp.Evaluate[[]string](nameless)))
+				run(ctx, t, chromedp.Navigate(s.srv.URL+p.path), chromedp.WaitReady(chromedp.CSS("h1")), into(&wide, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)), into(&broken, chromedp.Evaluate[[]string](nameless)))
 				if wide > width {
 					t.Errorf("%s is %d wide on a screen of %d", p.name, wide, width)
 				}
@@ -329,7 +329,7 @@ func TestPagesOnScreens(t *testing.T) {
 					continue
 				}
 				var picture []byte
-				run(t, ctx, into(&picture, chromedp.CaptureScreenshot()))
+				run(ctx, t, into(&picture, chromedp.CaptureScreenshot()))
 				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", p.name, width, theme)), picture, 0o644); err != nil {
 					t.Fatal(err)
 				}
