@@ -21,8 +21,8 @@ FUZZTIME  = 3m
 BENCH     =
 
 FUZZ = connector/moodle:FuzzAnswers connector/odoo:FuzzExternalID connector/odoo:FuzzJudge connector/rest:FuzzRetryAfter \
-       connector/learning360:FuzzAnswers connector/workday:FuzzAnswers internal/api:FuzzCursor internal/api:FuzzDecodeBulk internal/clientaddr:FuzzClient internal/redact:FuzzText \
-       internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead internal/store:FuzzUnpackExchange
+       connector/learning360:FuzzAnswers connector/workday:FuzzAnswers internal/api:FuzzCursor internal/api:FuzzDecodeBulk internal/api:FuzzObject internal/clientaddr:FuzzClient internal/redact:FuzzText \
+       internal/store:FuzzConnectSettings internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead internal/store:FuzzUnpackExchange
 
 .DEFAULT_GOAL = help
 

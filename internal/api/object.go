@@ -30,6 +30,12 @@ func (a *API) readObject(w http.ResponseWriter, r *http.Request, mayBeAbsent boo
 		return nil, err
 	}
 	defer release()
+	return decodeSmall(body, mayBeAbsent, example)
+}
+
+// decodeSmall reads the fields of a body's object. It refuses what is not strict JSON.
+func decodeSmall(body []byte, mayBeAbsent bool, example string) (*object, error) {
+	o := &object{fields: map[string]jsontext.Value{}}
 	if len(bytes.TrimSpace(body)) == 0 {
 		if mayBeAbsent {
 			return o, nil
@@ -40,7 +46,7 @@ func (a *API) readObject(w http.ResponseWriter, r *http.Request, mayBeAbsent boo
 	if kind := d.in.PeekKind(); kind != jsontext.KindBeginObject && kind != jsontext.KindInvalid {
 		return nil, invalid("The body must be a JSON object such as %s; it is %s.", example, kindName(kind))
 	}
-	err = d.object(func(name string) error {
+	err := d.object(func(name string) error {
 		value, err := d.in.ReadValue()
 		o.fields[name] = value.Clone() // it is good until the next one is read
 		return err

@@ -34,7 +34,8 @@ func english() map[string]toolText {
 			"“Activate Pending Security Policy Changes” was run afterwards.",
 		}},
 		"360learning": {Needs: []string{
-			"An administrator of the platform makes an API client for this connection, and keeps its id and secret.",
+			"An administrator or owner of the platform makes API v2 credentials under “platform group → Settings → API v2 → Add API credentials”, with the scopes skills:bulk, skills:read and bulkOperations:read. A scope that cannot be chosen is enabled by your contact at 360Learning.",
+			"The skills solution is part of your contract, and there is a library with an external id for the skills to belong to.",
 		}},
 		"sandbox": {Needs: []string{
 			"Nothing: it is a pretend tool. An API key that begins with “wrong” is refused, to try that too.",
@@ -116,8 +117,18 @@ func german() map[string]toolText {
 			},
 		},
 		"360learning": {
+			Summary: "360Learning, eine Lernplattform, mit ihrem Katalog von Skills.",
 			Needs: []string{
-				"Eine Administratorin oder ein Administrator der Plattform legt einen API-Client für diese Verbindung an und notiert dessen ID und Secret.",
+				"Eine Administratorin oder ein Administrator der Plattform legt unter „Plattformgruppe → Settings → API v2 → Add API credentials“ Zugangsdaten an, mit den Scopes skills:bulk, skills:read und bulkOperations:read. Einen Scope, der sich nicht wählen lässt, schaltet Ihr Kontakt bei 360Learning frei.",
+				"Die Skills-Lösung gehört zu Ihrem Vertrag, und es gibt eine Bibliothek mit einer externen ID, zu der die Skills gehören sollen.",
+			},
+			Fields: map[string]fieldText{
+				"client_id":          {"Client-ID", "Von Zugangsdaten der API v2 mit den Scopes skills:bulk, skills:read und bulkOperations:read."},
+				"client_secret":      {"Client-Secret", "Das Secret dieser Zugangsdaten."},
+				"parents":            {"Gehört zu", "Die externe ID der Bibliothek, zu der die Skills gehören, oder von bis zu 10 Bibliotheken und Skills, mit Kommas dazwischen."},
+				"inactive":           {"Inaktive Skills", "Was aus ihnen wird: 360Learning kann einen Skill nur löschen, mit allem, was sich auf ihn bezieht."},
+				"operations_at_once": {"Gleichzeitige Vorgänge", "Wie viele Massenvorgänge gleichzeitig laufen dürfen, 1 bis 3. Ein Unternehmen darf insgesamt 3 haben."},
+				"address":            {"Adresse", "Wo das Unternehmen zu finden ist: in den USA ist es https://app.us.360learning.com."},
 			},
 		},
 		"sandbox": {
