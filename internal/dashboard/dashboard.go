@@ -108,7 +108,7 @@ func New(c Config) *Dashboard {
 		Config: c, assets: loadAssets(), hashing: make(chan struct{}, mostHashing), streams: make(chan struct{}, mostStreams),
 		working: make(chan struct{}, mostWorking), closing: make(chan struct{}),
 	}
-	d.counts.known = map[string]counted{}
+	d.counts.known, d.counts.activity = map[string]counted{}, map[string]seenActivity{}
 	d.sessions = d.newSessions()
 	d.pages = d.parse()
 	mux := http.NewServeMux()

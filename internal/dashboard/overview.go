@@ -187,6 +187,8 @@ type counts struct {
 
 	mu    sync.Mutex
 	known map[string]counted // by environment
+	// activity likewise.
+	activity map[string]seenActivity
 }
 
 type counted struct {

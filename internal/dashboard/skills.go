@@ -15,7 +15,7 @@ import (
 const (
 	skillsTogether = 100
 	// examined is how many skills a page may look at for those that match: some ten milliseconds of work.
-	examined = 20_000
+	examined = 10_000
 	// mostWords bounds a search.
 	mostWords = 8
 )
