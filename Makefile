@@ -84,6 +84,10 @@ fuzz: ## fuzz every parser of what comes from outside, three minutes each
 		$(GO) test -run='^$$' -fuzz="^$${target#*:}\$$" -fuzztime=$(FUZZTIME) ./$${target%:*}; \
 	done
 
+.PHONY: screenshots
+screenshots: needs ## draw the dashboard's pages anew in docs/screenshots, and hold them against axe-core
+	CROSSWALK_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run='^TestEveryPage$$' ./e2e
+
 .PHONY: upgrade-fixture
 upgrade-fixture: ## make data for the upgrade test with the program of an earlier COMMIT, under a NAME
 	scripts/upgrade-fixture $(COMMIT) $(NAME)
