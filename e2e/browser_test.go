@@ -209,6 +209,8 @@ func TestStory(t *testing.T) {
 	p.do(
 		click("a", "Tasks"), says("h1", "Tasks"), click("a", sent.TaskID), says("h2", "Why 2 failed"), says("td", "REMOTE.INPUT_INVALID"),
 		says("td", "This name is not allowed"), click("a", "show these"), says("p", "2 items of 4"), says("td", "Welding aluminium"),
+		// The very exchange with the tool.
+		chromedp.Click(chromedp.CSS("td .sub a")), says("h2", "Request"), says("pre", "Welding"), says("pre", "This name is not allowed"), click("a", sent.TaskID),
 		// What it takes to repair them is changed, and they are sent again.
 		click("a", "Sandbox, Acme GmbH"), says("h1", "Acme GmbH"), fill("set-refuse_names", ""), click("button", "Save"), says("p", "changed"),
 		click("a", "Tasks"), says("h1", "Tasks"), click("a", sent.TaskID), click("button", "Retry 2 failed"),
@@ -365,7 +367,7 @@ func TestEveryPage(t *testing.T) {
 	p.do(setUp(link))
 	look("overview-first")
 	base := get(p, chromedp.Location())
-	for _, empty := range []string{"tasks", "skills", "integrations", "secrets"} {
+	for _, empty := range []string{"tasks", "skills", "integrations", "logs", "secrets"} {
 		p.do(chromedp.Navigate(base+empty), chromedp.WaitVisible(chromedp.CSS("h1")))
 		look(empty + "-first")
 	}
@@ -388,6 +390,7 @@ func TestEveryPage(t *testing.T) {
 		{"integration-new", "integrations/new?tool=hibob"},
 		{"secrets", "secrets"},
 		{"key-new", "secrets/new"},
+		{"logs", "logs"},
 		{"settings", "settings"},
 		{"audit", "audit"},
 		{"nothing", "tasks/nothing"},
@@ -396,6 +399,9 @@ func TestEveryPage(t *testing.T) {
 		p.do(chromedp.Navigate(base+page.path), chromedp.WaitVisible(chromedp.CSS("h1")))
 		look(page.name)
 	}
+	p.see(looks[0])
+	p.do(chromedp.Navigate(base+"tasks/"+task+"?outcome=failed"), chromedp.Click(chromedp.CSS("td .sub a")), says("h2", "Request"))
+	look("log")
 	p.do(click("button", "Sign out"), says("h1", "Sign in"))
 	look("sign-in")
 }
