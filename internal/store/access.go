@@ -14,6 +14,9 @@ var ErrLastOwner = errors.New("the last owner")
 // ErrInUse: the environment holds integrations or keys.
 var ErrInUse = errors.New("in use")
 
+// ErrUserDeleted: an identity is known, but its user was deleted.
+var ErrUserDeleted = errors.New("the user was deleted")
+
 // Scopes are what an API key may do. The numbers are on disk.
 type Scopes uint8
 
@@ -106,6 +109,9 @@ type User struct {
 	SignedInAt time.Time // zero: never
 }
 
+// Identity is a person as an OpenID provider knows it.
+type Identity struct{ Issuer, Subject string }
+
 // AuditEntry is something that somebody changed, or tried to.
 type AuditEntry struct {
 	ID            string
@@ -151,6 +157,13 @@ type Access interface {
 	Users(ctx context.Context) ([]User, error)
 	User(ctx context.Context, id string) (User, error)
 	UserByName(ctx context.Context, name string) (User, error)
+	// UserByIdentity finds whose an identity is: ErrNotFound when it is nobody's, ErrUserDeleted when its user was deleted.
+	UserByIdentity(ctx context.Context, identity Identity) (User, error)
+	// LinkIdentity makes an identity the user's: ErrExists when it is another user's, or the user has another one of that issuer.
+	LinkIdentity(ctx context.Context, id string, identity Identity) error
+	// CreateUserWithIdentity is both at once. ErrNotFound where there is no user at all: the first one is made with a link, or
+	// by hand.
+	CreateUserWithIdentity(ctx context.Context, user User, identity Identity) (User, error)
 	// SetPassword ends all sessions of the user.
 	SetPassword(ctx context.Context, id, hash string) (User, error)
 	SetRole(ctx context.Context, id string, role Role) (User, error) // ErrLastOwner

@@ -96,6 +96,7 @@ func tables() []table {
 		{to: "users", id: "id", columns: []column{
 			{to: "id"}, {to: "name"}, {to: "role"}, {to: "password"}, {to: "generation"}, {to: "created_at", kind: moment}, {to: "signed_in_at", kind: moment},
 		}},
+		{to: "identities", id: "user_id", columns: []column{{to: "issuer"}, {to: "subject"}, {to: "user_id"}, {to: "linked_at", kind: moment}}},
 		{to: "audit", id: "id", columns: []column{
 			{to: "id"},
 			{to: "environment_id"},

@@ -125,15 +125,20 @@ func (s *Store) CreateFirstUser(ctx context.Context, link [32]byte, u store.User
 			return store.ErrNotFound
 		}
 		return err
-	})
+	}, nothingMore)
 }
+
+func nothingMore(context.Context, *transaction, string) error { return nil }
 
 // CreateUser implements store.Access.
 func (s *Store) CreateUser(ctx context.Context, u store.User) (store.User, error) {
-	return s.createUser(ctx, u, func(context.Context, *transaction) error { return nil })
+	return s.createUser(ctx, u, func(context.Context, *transaction) error { return nil }, nothingMore)
 }
 
-func (s *Store) createUser(ctx context.Context, u store.User, first func(context.Context, *transaction) error) (out store.User, err error) {
+// createUser makes a user between what is first asked and what belongs to it.
+func (s *Store) createUser(
+	ctx context.Context, u store.User, first func(context.Context, *transaction) error, then func(ctx context.Context, tx *transaction, id string) error,
+) (out store.User, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		if err := tx.LockUsers(ctx, usersLock); err != nil {
 			return err
@@ -148,6 +153,9 @@ func (s *Store) createUser(ctx context.Context, u store.User, first func(context
 		row, err := tx.InsertUser(ctx, dbq.InsertUserParams{ID: id, Name: u.Name, Role: int16(u.Role), Password: u.Password})
 		if err != nil {
 			return taken(err)
+		}
+		if err := then(ctx, tx, id); err != nil {
+			return err
 		}
 		out = user(row)
 		return tx.DeleteSetupLinks(ctx)
@@ -183,6 +191,55 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 		return store.User{}, fmt.Errorf("user %q: %w", name, missing(err))
 	}
 	return user(row), nil
+}
+
+// UserByIdentity implements store.Access.
+func (s *Store) UserByIdentity(ctx context.Context, identity store.Identity) (store.User, error) {
+	id, err := s.queries.IdentityUser(ctx, dbq.IdentityUserParams{Issuer: identity.Issuer, Subject: identity.Subject})
+	if err != nil {
+		return store.User{}, fmt.Errorf("identity at %s: %w", identity.Issuer, missing(err))
+	}
+	found, err := s.User(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.User{}, fmt.Errorf("identity at %s: %w", identity.Issuer, store.ErrUserDeleted)
+	}
+	return found, err
+}
+
+// LinkIdentity implements store.Access.
+func (s *Store) LinkIdentity(ctx context.Context, id string, identity store.Identity) error {
+	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.LockUsers(ctx, usersLock); err != nil {
+			return err
+		}
+		if _, err := tx.UserByID(ctx, id); err != nil {
+			return missing(err)
+		}
+		return tx.link(ctx, id, identity)
+	})
+	if err != nil {
+		return fmt.Errorf("link user %q with an identity at %s: %w", id, identity.Issuer, err)
+	}
+	return nil
+}
+
+func (tx *transaction) link(ctx context.Context, id string, identity store.Identity) error {
+	n, err := tx.LinkIdentity(ctx, dbq.LinkIdentityParams{Issuer: identity.Issuer, Subject: identity.Subject, UserID: id})
+	if err == nil && n == 0 {
+		return store.ErrExists
+	}
+	return taken(err)
+}
+
+// CreateUserWithIdentity implements store.Access.
+func (s *Store) CreateUserWithIdentity(ctx context.Context, u store.User, identity store.Identity) (store.User, error) {
+	return s.createUser(ctx, u, func(ctx context.Context, tx *transaction) error {
+		there, err := tx.AnyUser(ctx)
+		if err == nil && !there {
+			return store.ErrNotFound
+		}
+		return err
+	}, func(ctx context.Context, tx *transaction, id string) error { return tx.link(ctx, id, identity) })
 }
 
 // SetPassword implements store.Access.

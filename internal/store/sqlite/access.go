@@ -133,15 +133,20 @@ func (s *Store) CreateFirstUser(ctx context.Context, link [32]byte, user store.U
 			return refuse(store.ErrNotFound)
 		}
 		return nil
-	})
+	}, nothingMore)
 }
+
+func nothingMore(context.Context, *transaction, string) error { return nil }
 
 // CreateUser implements store.Access.
 func (s *Store) CreateUser(ctx context.Context, user store.User) (store.User, error) {
-	return s.createUser(ctx, user, func(context.Context, *transaction) error { return nil })
+	return s.createUser(ctx, user, func(context.Context, *transaction) error { return nil }, nothingMore)
 }
 
-func (s *Store) createUser(ctx context.Context, user store.User, first change) (store.User, error) {
+// createUser makes a user between what is first asked and what belongs to it.
+func (s *Store) createUser(
+	ctx context.Context, user store.User, first change, then func(ctx context.Context, tx *transaction, id string) error,
+) (store.User, error) {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		if err := first(ctx, tx); err != nil {
 			return err
@@ -150,6 +155,9 @@ func (s *Store) createUser(ctx context.Context, user store.User, first change) (
 		if err := taken(tx.InsertUser(ctx, dbq.InsertUserParams{
 			ID: user.ID, Name: user.Name, Role: int64(user.Role), Password: user.Password, CreatedAt: tx.now,
 		})); err != nil {
+			return err
+		}
+		if err := then(ctx, tx, user.ID); err != nil {
 			return err
 		}
 		return tx.DeleteSetupLinks(ctx)
@@ -185,6 +193,69 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 		return store.User{}, fmt.Errorf("user %q: %w", name, missing(err))
 	}
 	return user(row), nil
+}
+
+// UserByIdentity implements store.Access.
+func (s *Store) UserByIdentity(ctx context.Context, identity store.Identity) (store.User, error) {
+	id, err := s.queries.IdentityUser(ctx, dbq.IdentityUserParams{Issuer: identity.Issuer, Subject: identity.Subject})
+	if err != nil {
+		return store.User{}, fmt.Errorf("identity at %s: %w", identity.Issuer, missing(err))
+	}
+	found, err := s.User(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.User{}, fmt.Errorf("identity at %s: %w", identity.Issuer, store.ErrUserDeleted)
+	}
+	return found, err
+}
+
+// LinkIdentity implements store.Access.
+func (s *Store) LinkIdentity(ctx context.Context, id string, identity store.Identity) error {
+	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		if _, err := tx.UserByID(ctx, id); err != nil {
+			return absent(err)
+		}
+		return tx.link(ctx, id, identity)
+	})
+	if err != nil {
+		return fmt.Errorf("link user %q with an identity at %s: %w", id, identity.Issuer, err)
+	}
+	return nil
+}
+
+func (tx *transaction) link(ctx context.Context, id string, identity store.Identity) error {
+	n, err := tx.LinkIdentity(ctx, dbq.LinkIdentityParams{Issuer: identity.Issuer, Subject: identity.Subject, UserID: id, LinkedAt: tx.now})
+	if err == nil && n == 0 {
+		return refuse(store.ErrExists)
+	}
+	return taken(err)
+}
+
+// CreateUserWithIdentity implements store.Access.
+func (s *Store) CreateUserWithIdentity(ctx context.Context, user store.User, identity store.Identity) (store.User, error) {
+	return s.createUser(ctx, user, func(ctx context.Context, tx *transaction) error {
+		there, err := tx.AnyUser(ctx)
+		if err == nil && !there {
+			return refuse(store.ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		// What may be refused is looked at before anything is written.
+		id, err := tx.IdentityUser(ctx, dbq.IdentityUserParams{Issuer: identity.Issuer, Subject: identity.Subject})
+		if err == nil {
+			_, err = tx.UserByID(ctx, id)
+		}
+		if err == nil {
+			return refuse(store.ErrExists)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return nil
+	}, func(ctx context.Context, tx *transaction, id string) error {
+		_, err := tx.LinkIdentity(ctx, dbq.LinkIdentityParams{Issuer: identity.Issuer, Subject: identity.Subject, UserID: id, LinkedAt: tx.now})
+		return err
+	})
 }
 
 // SetPassword implements store.Access.

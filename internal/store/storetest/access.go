@@ -219,6 +219,71 @@ func users(t *testing.T, f *fixture) {
 	}
 }
 
+func identities(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	one, two := store.Identity{Issuer: "https://id.example.com", Subject: "1"}, store.Identity{Issuer: "https://id.example.com", Subject: "2"}
+	elsewhere := store.Identity{Issuer: "https://other.example.com", Subject: "1"}
+	wantError(t, second(f.UserByIdentity(ctx, one)), store.ErrNotFound)
+	// The first user is an owner that somebody made on purpose.
+	if err := f.KeepSetupLink(ctx, [32]byte{1}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, second(f.CreateUserWithIdentity(ctx, store.User{Name: "eve", Role: store.Member}, one)), store.ErrNotFound)
+	if good, err := f.SetupLink(ctx, [32]byte{1}); err != nil || !good {
+		t.Errorf("the set-up link is gone: %v, %v", good, err)
+	}
+	ada, err := f.CreateUser(ctx, store.User{Name: "ada", Role: store.Owner, Password: "hash"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := f.CreateUserWithIdentity(ctx, store.User{Name: "bob", Role: store.Viewer}, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (store.User{ID: bob.ID, Name: "bob", Role: store.Viewer, Generation: 1, CreatedAt: f.clock.Now()}); bob != want {
+		t.Errorf("created %+v, want %+v", bob, want)
+	}
+	for range 2 { // once more is refused, and changes nothing
+		_ = f.LinkIdentity(ctx, ada.ID, one)
+	}
+	if err := f.LinkIdentity(ctx, ada.ID, elsewhere); err != nil {
+		t.Errorf("an identity of another issuer: %v", err)
+	}
+	for _, err := range []error{
+		f.LinkIdentity(ctx, ada.ID, two),                                              // bob's
+		f.LinkIdentity(ctx, ada.ID, store.Identity{Issuer: one.Issuer, Subject: "3"}), // ada has one there
+		second(f.CreateUserWithIdentity(ctx, store.User{Name: "eve"}, two)),
+		second(f.CreateUserWithIdentity(ctx, store.User{Name: "bob"}, store.Identity{Issuer: one.Issuer, Subject: "4"})),
+	} {
+		wantError(t, err, store.ErrExists)
+	}
+	wantError(t, f.LinkIdentity(ctx, "nobody", store.Identity{Issuer: one.Issuer, Subject: "4"}), store.ErrNotFound)
+	// What was refused left nothing behind.
+	wantError(t, second(f.UserByName(ctx, "eve")), store.ErrNotFound)
+	wantError(t, second(f.UserByIdentity(ctx, store.Identity{Issuer: one.Issuer, Subject: "3"})), store.ErrNotFound)
+	wantError(t, second(f.UserByIdentity(ctx, store.Identity{Issuer: one.Issuer, Subject: "4"})), store.ErrNotFound)
+	for identity, want := range map[store.Identity]store.User{one: ada, two: bob, elsewhere: ada} {
+		if got, err := f.UserByIdentity(ctx, identity); err != nil || got != want {
+			t.Errorf("%v is %+v, %v; want %+v", identity, got, err, want)
+		}
+	}
+	// Whoever was deleted is remembered, until an owner makes them a user again.
+	if err := f.DeleteUser(ctx, bob.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, second(f.UserByIdentity(ctx, two)), store.ErrUserDeleted)
+	again, err := f.CreateUser(ctx, store.User{Name: "bob", Role: store.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.LinkIdentity(ctx, again.ID, two); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.UserByIdentity(ctx, two); err != nil || got != again {
+		t.Errorf("linked again: %+v, %v", got, err)
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func lastOwner(t *testing.T, f *fixture) {

@@ -80,6 +80,7 @@ func Run(t *testing.T, open Opener) {
 		{"environments are renamed and deleted", environmentsChanged},
 		{"the first user", firstUser},
 		{"users", users},
+		{"identities", identities},
 		{"somebody is left who may administer", lastOwner},
 		{"sessions", sessions},
 		{"attempts to sign in are limited", attempts},

@@ -349,6 +349,22 @@ func (q *Queries) ForgetAttempts(ctx context.Context, subject string) error {
 	return err
 }
 
+const identityUser = `-- name: IdentityUser :one
+SELECT user_id FROM identities WHERE issuer = $1 AND subject = $2
+`
+
+type IdentityUserParams struct {
+	Issuer  string
+	Subject string
+}
+
+func (q *Queries) IdentityUser(ctx context.Context, arg IdentityUserParams) (string, error) {
+	row := q.db.QueryRow(ctx, identityUser, arg.Issuer, arg.Subject)
+	var user_id string
+	err := row.Scan(&user_id)
+	return user_id, err
+}
+
 const insertAudit = `-- name: InsertAudit :one
 INSERT INTO audit (id, environment_id, at, user_id, user_name, address, action, target, detail)
 VALUES ($1, $2, clock(), $3, $4, $5, $6, $7, $8) RETURNING at
@@ -488,6 +504,27 @@ func (q *Queries) KeyByID(ctx context.Context, arg KeyByIDParams) (KeyByIDRow, e
 		&i.Expired,
 	)
 	return i, err
+}
+
+const linkIdentity = `-- name: LinkIdentity :execrows
+INSERT INTO identities (issuer, subject, user_id, linked_at) VALUES ($1, $2, $3, clock())
+ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id, linked_at = excluded.linked_at
+WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = identities.user_id)
+`
+
+type LinkIdentityParams struct {
+	Issuer  string
+	Subject string
+	UserID  string
+}
+
+// One that is a living user's stays that user's.
+func (q *Queries) LinkIdentity(ctx context.Context, arg LinkIdentityParams) (int64, error) {
+	result, err := q.db.Exec(ctx, linkIdentity, arg.Issuer, arg.Subject, arg.UserID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const lockEnvironment = `-- name: LockEnvironment :one

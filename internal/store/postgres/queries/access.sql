@@ -68,6 +68,15 @@ UPDATE users SET signed_in_at = clock() WHERE id = @id;
 -- name: DeleteUser :execrows
 DELETE FROM users WHERE id = @id;
 
+-- name: IdentityUser :one
+SELECT user_id FROM identities WHERE issuer = @issuer AND subject = @subject;
+
+-- name: LinkIdentity :execrows
+-- One that is a living user's stays that user's.
+INSERT INTO identities (issuer, subject, user_id, linked_at) VALUES (@issuer, @subject, @user_id, clock())
+ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id, linked_at = excluded.linked_at
+WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = identities.user_id);
+
 -- name: InsertSetupLink :exec
 INSERT INTO setup_links (hash, expires_at) VALUES (@hash, clock() + @lives::interval);
 

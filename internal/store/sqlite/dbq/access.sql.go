@@ -353,6 +353,22 @@ func (q *Queries) ForgetAttempts(ctx context.Context, subject string) error {
 	return err
 }
 
+const identityUser = `-- name: IdentityUser :one
+SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2
+`
+
+type IdentityUserParams struct {
+	Issuer  string
+	Subject string
+}
+
+func (q *Queries) IdentityUser(ctx context.Context, arg IdentityUserParams) (string, error) {
+	row := q.queryRow(ctx, q.identityUserStmt, identityUser, arg.Issuer, arg.Subject)
+	var user_id string
+	err := row.Scan(&user_id)
+	return user_id, err
+}
+
 const insertAudit = `-- name: InsertAudit :exec
 INSERT INTO audit (id, environment_id, at, user_id, user_name, address, action, target, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 `
@@ -480,6 +496,33 @@ func (q *Queries) KeyByID(ctx context.Context, arg KeyByIDParams) (KeyByIDRow, e
 		&i.LastUsedFrom,
 	)
 	return i, err
+}
+
+const linkIdentity = `-- name: LinkIdentity :execrows
+INSERT INTO identities (issuer, subject, user_id, linked_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id, linked_at = excluded.linked_at
+WHERE identities.user_id NOT IN (SELECT users.id FROM users)
+`
+
+type LinkIdentityParams struct {
+	Issuer   string
+	Subject  string
+	UserID   string
+	LinkedAt int64
+}
+
+// One that is a living user's stays that user's.
+func (q *Queries) LinkIdentity(ctx context.Context, arg LinkIdentityParams) (int64, error) {
+	result, err := q.exec(ctx, q.linkIdentityStmt, linkIdentity,
+		arg.Issuer,
+		arg.Subject,
+		arg.UserID,
+		arg.LinkedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const noteKeyUsed = `-- name: NoteKeyUsed :exec

@@ -201,6 +201,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.holdDrainStmt, err = db.PrepareContext(ctx, holdDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query HoldDrain: %w", err)
 	}
+	if q.identityUserStmt, err = db.PrepareContext(ctx, identityUser); err != nil {
+		return nil, fmt.Errorf("error preparing query IdentityUser: %w", err)
+	}
 	if q.insertAuditStmt, err = db.PrepareContext(ctx, insertAudit); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertAudit: %w", err)
 	}
@@ -311,6 +314,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.linkStmt, err = db.PrepareContext(ctx, link); err != nil {
 		return nil, fmt.Errorf("error preparing query Link: %w", err)
+	}
+	if q.linkIdentityStmt, err = db.PrepareContext(ctx, linkIdentity); err != nil {
+		return nil, fmt.Errorf("error preparing query LinkIdentity: %w", err)
 	}
 	if q.markIntegrationInvalidStmt, err = db.PrepareContext(ctx, markIntegrationInvalid); err != nil {
 		return nil, fmt.Errorf("error preparing query MarkIntegrationInvalid: %w", err)
@@ -831,6 +837,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing holdDrainStmt: %w", cerr)
 		}
 	}
+	if q.identityUserStmt != nil {
+		if cerr := q.identityUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing identityUserStmt: %w", cerr)
+		}
+	}
 	if q.insertAuditStmt != nil {
 		if cerr := q.insertAuditStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertAuditStmt: %w", cerr)
@@ -1014,6 +1025,11 @@ func (q *Queries) Close() error {
 	if q.linkStmt != nil {
 		if cerr := q.linkStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing linkStmt: %w", cerr)
+		}
+	}
+	if q.linkIdentityStmt != nil {
+		if cerr := q.linkIdentityStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing linkIdentityStmt: %w", cerr)
 		}
 	}
 	if q.markIntegrationInvalidStmt != nil {
@@ -1479,6 +1495,7 @@ type Queries struct {
 	forgetReceiptsStmt         *sql.Stmt
 	giveLeaseBackStmt          *sql.Stmt
 	holdDrainStmt              *sql.Stmt
+	identityUserStmt           *sql.Stmt
 	insertAuditStmt            *sql.Stmt
 	insertDrainStmt            *sql.Stmt
 	insertEnvironmentStmt      *sql.Stmt
@@ -1516,6 +1533,7 @@ type Queries struct {
 	keysStmt                   *sql.Stmt
 	leaseStateStmt             *sql.Stmt
 	linkStmt                   *sql.Stmt
+	linkIdentityStmt           *sql.Stmt
 	markIntegrationInvalidStmt *sql.Stmt
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
@@ -1654,6 +1672,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		giveLeaseBackStmt:          q.giveLeaseBackStmt,
 		holdDrainStmt:              q.holdDrainStmt,
+		identityUserStmt:           q.identityUserStmt,
 		insertAuditStmt:            q.insertAuditStmt,
 		insertDrainStmt:            q.insertDrainStmt,
 		insertEnvironmentStmt:      q.insertEnvironmentStmt,
@@ -1691,6 +1710,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		keysStmt:                   q.keysStmt,
 		leaseStateStmt:             q.leaseStateStmt,
 		linkStmt:                   q.linkStmt,
+		linkIdentityStmt:           q.linkIdentityStmt,
 		markIntegrationInvalidStmt: q.markIntegrationInvalidStmt,
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,

@@ -57,6 +57,15 @@ UPDATE users SET signed_in_at = sqlc.arg(now) WHERE id = sqlc.arg(id);
 -- name: DeleteUser :execrows
 DELETE FROM users WHERE id = sqlc.arg(id);
 
+-- name: IdentityUser :one
+SELECT user_id FROM identities WHERE issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject);
+
+-- name: LinkIdentity :execrows
+-- One that is a living user's stays that user's.
+INSERT INTO identities (issuer, subject, user_id, linked_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id, linked_at = excluded.linked_at
+WHERE identities.user_id NOT IN (SELECT users.id FROM users);
+
 -- name: InsertSetupLink :exec
 INSERT INTO setup_links (hash, expires_at) VALUES (?, ?);
 
