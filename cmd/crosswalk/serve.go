@@ -20,6 +20,7 @@ import (
 type serveCommand struct {
 	database
 	masterKey
+	openID
 	Role              string        `help:"all, api (takes requests alone) or worker (works off tasks alone)." enum:"all,api,worker" default:"all" env:"CROSSWALK_ROLE" placeholder:"ROLE"`
 	Listen            string        `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8080" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
 	PublicURL         string        `help:"Where clients reach this server; made from --listen if not given." env:"CROSSWALK_PUBLIC_URL" placeholder:"URL"`
@@ -85,10 +86,14 @@ func (c *serveCommand) Validate() error {
 
 func (c *serveCommand) Run(a *app) error {
 	log := c.logger(a.err)
+	provider, err := c.settings()
+	if err != nil {
+		return err
+	}
 	s, err := server.Start(a.ctx, server.Config{
 		Role: server.Role(c.Role), Listen: c.Listen, PublicURL: c.PublicURL, Database: c.where(), MasterKey: c.source(), MaxItems: c.MaxItems,
 		MaxConnections: c.MaxConnections, AllowPrivateTools: c.AllowPrivateTools, TLSCert: c.TLSCert, TLSKey: c.TLSKey, TrustedProxies: c.TrustedProxies, Logger: log,
-		Dashboard: c.Dashboard, Version: version(),
+		Dashboard: c.Dashboard, OpenID: provider, Version: version(),
 		Engine: engine.Settings{
 			TaskTimeout: c.TaskTimeout, Drains: c.Drains, Attempts: c.Attempts, Backoff: c.Backoff, BackoffMost: c.BackoffMost,
 			CallTimeout: c.CallTimeout, JobTimeout: c.JobTimeout, SyncEvery: c.SyncEvery, MostWaiting: c.MaxWaiting, KeepTasks: c.KeepTasks, KeepTombstones: c.KeepTombstones,

@@ -54,6 +54,7 @@ type Config struct {
 	// PublicURL is where clients reach this server, without a slash at its end. With https cookies are for TLS alone.
 	PublicURL string
 	Clients   clientaddr.Resolver
+	OpenID    *OpenID // nil: people sign in with passwords alone
 	// TaskTimeout, KeepTasks, KeepTombstones and Version are shown on the settings page.
 	TaskTimeout, KeepTasks, KeepTombstones time.Duration
 	Version                                string
@@ -77,7 +78,7 @@ type Dashboard struct {
 
 // Paths are the patterns of all that it answers.
 func Paths() []string {
-	return []string{"/{$}", "/sign-in", "/sign-out", "/setup", "/account/", "/e/", "/tasks/", "/logs/", "/static/"}
+	return []string{"/{$}", "/sign-in", "/sign-in/", "/sign-out", "/setup", "/account/", "/e/", "/tasks/", "/logs/", "/static/"}
 }
 
 const (
@@ -140,6 +141,8 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	anybody("GET /{$}", d.home)
 	anybody("GET /sign-in", d.signInPage)
 	anybody("POST /sign-in", d.signIn)
+	anybody("GET /sign-in/oidc", d.beginOpenID)
+	anybody("GET /sign-in/oidc/callback", d.endOpenID)
 	anybody("POST /sign-out", d.signOut)
 	anybody("GET /setup", d.setupPage)
 	anybody("POST /setup", d.setup)

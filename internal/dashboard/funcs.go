@@ -219,7 +219,7 @@ func describe(action string) string {
 		"task.retry":         "sent failed skills again",
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
 		"user.setup": "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
-		"user.sign-out": "signed out everywhere", "user.delete": "deleted a user",
+		"user.sign-in": "signed in", "user.link": "linked a sign-in", "user.sign-out": "signed out everywhere", "user.delete": "deleted a user",
 	}
 	if w, ok := words[action]; ok {
 		return w

@@ -177,7 +177,8 @@ func subjects(name string, addr netip.Addr) (names []string, limits []int) {
 
 type signInForm struct {
 	Name, Next, Error string
-	Setup             bool // nobody can sign in yet
+	Setup             bool   // nobody can sign in yet
+	Provider          string // through which people may sign in, too
 }
 
 func (d *Dashboard) signInPage(w http.ResponseWriter, r *http.Request) error {
@@ -193,7 +194,7 @@ func (d *Dashboard) signInPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := d.view(r, "Sign in")
-	v.Data = signInForm{Next: r.FormValue("next"), Setup: len(users) == 0}
+	v.Data = signInForm{Next: r.FormValue("next"), Setup: len(users) == 0, Provider: d.providerName()}
 	d.show(w, r, http.StatusOK, "sign-in", v)
 	return nil
 }
@@ -215,7 +216,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) error {
 	name, password := normalName(r.PostFormValue("name")), r.PostFormValue("password")
 	refuse := func(status int, why string) error {
 		v := d.view(r, "Sign in")
-		v.Data = signInForm{Name: r.PostFormValue("name"), Next: r.PostFormValue("next"), Error: why}
+		v.Data = signInForm{Name: r.PostFormValue("name"), Next: r.PostFormValue("next"), Error: why, Provider: d.providerName()}
 		d.show(w, r, status, "sign-in", v)
 		return nil
 	}

@@ -84,6 +84,8 @@ type Config struct {
 	// Dashboard serves the pages for people, where there is an API. Errors carry the address of their interaction, under
 	// PublicURL/logs/.
 	Dashboard bool
+	// OpenID lets people sign in there through a provider, too; nil: with passwords alone.
+	OpenID *dashboard.OpenIDSettings
 	// Version is shown there.
 	Version string
 	Logger  *slog.Logger
@@ -144,6 +146,12 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	clients, err := clientaddr.ParseTrusted(c.TrustedProxies)
 	if err != nil {
 		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid, "--trusted-proxies: %v", err)
+	}
+	var provider *dashboard.OpenID
+	if c.OpenID != nil {
+		if provider, err = dashboard.NewOpenID(*c.OpenID); err != nil {
+			return nil, err
+		}
 	}
 	scheme := "http://"
 	var own *certificate
@@ -224,7 +232,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	}
 	if c.Dashboard && c.Role != Worker {
 		s.pages = dashboard.New(dashboard.Config{
-			Store: s.Store, Engine: s.engine, Connectors: connectors, Account: account, Keyring: keys, PublicURL: s.URL, Clients: clients,
+			Store: s.Store, Engine: s.engine, Connectors: connectors, Account: account, Keyring: keys, PublicURL: s.URL, Clients: clients, OpenID: provider,
 			TaskTimeout: c.Engine.TaskTimeout, KeepTasks: c.Engine.KeepTasks, KeepTombstones: c.Engine.KeepTombstones, Version: c.Version, Logger: c.Logger,
 		})
 		for _, pattern := range dashboard.Paths() {
