@@ -10,7 +10,7 @@ import (
 )
 
 // openIDSecretVariable holds the client secret: it is no flag, since other users of the machine can see flags.
-const openIDSecretVariable = "CROSSWALK_OIDC_CLIENT_SECRET"
+const openIDSecretVariable = "CROSSWALK_OIDC_CLIENT_SECRET" //nolint:gosec // its name, not the secret
 
 // openID is embedded in what serves the dashboard.
 type openID struct {

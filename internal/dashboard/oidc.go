@@ -182,7 +182,9 @@ func (d *Dashboard) flightCookie(value string, age time.Duration) *http.Cookie {
 	if d.secure() {
 		name = "__Host-crosswalk-oidc"
 	}
-	c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: d.secure(), SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{ //nolint:gosec // without TLS it cannot be Secure
+		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: d.secure(), SameSite: http.SameSiteLaxMode,
+	}
 	if value == "" {
 		c.MaxAge = -1
 	}
@@ -419,7 +421,8 @@ func (d *Dashboard) exchange(ctx context.Context, f flight, code string) (person
 		}
 		claims.Email, claims.Verified = info.Email, yes(info.EmailVerified)
 	}
-	if claims.Email == "" || !claims.Verified {
+	// A user's name that is no address is nothing that a provider can vouch for.
+	if !strings.Contains(claims.Email, "@") || !claims.Verified {
 		return person{}, &refusal{http.StatusForbidden, o.Name + " does not say that your e-mail address is verified. Verify it there, or sign in with a password."}
 	}
 	return person{store.Identity{Issuer: o.Issuer, Subject: token.Subject}, normalName(claims.Email)}, nil

@@ -195,12 +195,13 @@ func TestOpenIDRefuses(t *testing.T) {
 	}{
 		"an unverified address":      {user: &mockoidc.MockUser{Subject: "1", Email: "ada@example.com"}, status: 403, text: "verified"},
 		"unverified, of a user":      {user: &mockoidc.MockUser{Subject: "1", Email: "root"}, status: 403, text: "verified"},
+		"a name that is no address":  {user: verified("1", "root"), status: 403, text: "verified"},
 		"no address":                 {user: &mockoidc.MockUser{Subject: "1", EmailVerified: true}, status: 403, text: "verified"},
 		"a foreign domain":           {user: verified("1", "ada@evil.example"), status: 403, text: "An owner can make one"},
 		"a domain beneath":           {user: verified("1", "ada@sub.example.com"), status: 403, text: "An owner can make one"},
 		"a domain that begins so":    {user: verified("1", "ada@example.com.evil.example"), status: 403, text: "An owner can make one"},
 		"two domains":                {user: verified("1", "ada@example.com@evil.example"), status: 403, text: "An owner can make one"},
-		"a domain alone":             {user: verified("1", "evil.example"), status: 403, text: "An owner can make one"},
+		"a domain alone":             {user: verified("1", "example.com"), status: 403, text: "verified"},
 		"an address that is no name": {user: verified("1", "a b@example.com"), status: 403, text: "no name"},
 		"another nonce":              {user: bent(func(c *mockoidc.IDTokenClaims) { c.Nonce = "another" }), status: 502, text: bad},
 		"no nonce":                   {user: bent(func(c *mockoidc.IDTokenClaims) { c.Nonce = "" }), status: 502, text: bad},
@@ -282,6 +283,43 @@ func TestOpenIDRefuses(t *testing.T) {
 				t.Errorf("users are %+v, %v", after, err)
 			}
 			s.stranger(b)
+		})
+	}
+}
+
+// Some providers tell the address at their userinfo endpoint alone.
+func TestOpenIDUserinfo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		info   string
+		status int
+		text   string
+	}{
+		"verified":       {`{"sub":"1","email":"ada@example.com","email_verified":"true"}`, 200, ""},
+		"not verified":   {`{"sub":"1","email":"ada@example.com","email_verified":false}`, 403, "verified"},
+		"somebody else":  {`{"sub":"2","email":"ada@example.com","email_verified":true}`, 502, "does not answer as it should"},
+		"nobody":         {`{"email":"ada@example.com","email_verified":true}`, 502, "does not answer as it should"},
+		"no good answer": {`[`, 502, "does not answer as it should"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := openIDP(t)
+			p.bend(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == mockoidc.UserinfoEndpoint {
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = w.Write([]byte(test.info))
+					return true
+				}
+				return false
+			})
+			s := openWith(t, p)
+			p.QueueUser(&mockoidc.MockUser{Subject: "1"})
+			page := s.visitor().get("/sign-in/oidc")
+			if test.status == http.StatusOK {
+				page.want(http.StatusOK, in(".who", "ada@example.com"))
+			} else {
+				page.want(test.status, in(".wrong", test.text))
+			}
 		})
 	}
 }
