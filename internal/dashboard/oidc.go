@@ -422,7 +422,7 @@ func (d *Dashboard) exchange(ctx context.Context, f flight, code string) (person
 		claims.Email, claims.Verified = info.Email, yes(info.EmailVerified)
 	}
 	// A user's name that is no address is nothing that a provider can vouch for.
-	if !strings.Contains(claims.Email, "@") || !claims.Verified {
+	if !strings.Contains(claims.Email, "@") || !bool(claims.Verified) {
 		return person{}, &refusal{http.StatusForbidden, o.Name + " does not say that your e-mail address is verified. Verify it there, or sign in with a password."}
 	}
 	return person{store.Identity{Issuer: o.Issuer, Subject: token.Subject}, normalName(claims.Email)}, nil
