@@ -266,7 +266,7 @@ func (d *Dashboard) beginOpenID(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s != nil {
-		return redirect(w, r, next)
+		return redirect(w, r, local(r.FormValue("next")))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), openIDTime)
 	defer cancel()
@@ -274,13 +274,13 @@ func (d *Dashboard) beginOpenID(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.refused(w, r, next, d.away(err))
 	}
-	f := flight{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, At: d.Now().Unix()}
-	text, err := json.Marshal(f)
+	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
+	text, err := json.Marshal(flight{State: state, Nonce: nonce, Verifier: verifier, Next: next, At: d.Now().Unix()})
 	if err != nil {
 		return err
 	}
 	http.SetCookie(w, d.flightCookie(base64.RawURLEncoding.EncodeToString(text), flightTime))
-	return redirect(w, r, d.oauth(p).AuthCodeURL(f.State, oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier)))
+	return redirect(w, r, d.oauth(p).AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)))
 }
 
 func (d *Dashboard) oauth(p *provider) *oauth2.Config {
@@ -314,7 +314,7 @@ func (d *Dashboard) endOpenID(w http.ResponseWriter, r *http.Request) error {
 	if err := d.begin(r, user); err != nil {
 		return err
 	}
-	return redirect(w, r, next)
+	return redirect(w, r, local(f.Next))
 }
 
 // vouched is the user that the provider vouches for.
