@@ -58,6 +58,8 @@ func runScripts(t *testing.T, dir, on string) {
 		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CROSSWALK_DATA", filepath.Join(env.WorkDir, "data"))
+			// A program under the race detector sleeps for a second before it ends.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Values[serverKey{}] = &process{}
 			env.Values[testKey{}] = env.T()
 			if on == "postgres" {
@@ -222,7 +224,7 @@ func lookPath(ts *testscript.TestScript, program string) string {
 
 func environment(ts *testscript.TestScript) []string {
 	env := []string{}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "CROSSWALK_DATA", "CROSSWALK_DATABASE", "CROSSWALK_DATABASE_CONNECTIONS", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY", "CROSSWALK_MASTER_KEY_FILE"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "GORACE", "CROSSWALK_DATA", "CROSSWALK_DATABASE", "CROSSWALK_DATABASE_CONNECTIONS", "CROSSWALK_URL", "CROSSWALK_API_KEY", "CROSSWALK_INTEGRATION", "CROSSWALK_MASTER_KEY", "CROSSWALK_MASTER_KEY_FILE"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

@@ -62,6 +62,8 @@ const (
 	fewestConns = 2
 	// connectTime bounds the way to a new connection.
 	connectTime = 3 * time.Second
+	// closeTime bounds the wait for connections that are to end.
+	closeTime = 2 * time.Second
 	// changeTime bounds a transaction as a whole, for callers that brought no bound of their own.
 	changeTime = 30 * time.Second
 	// What the database allows a statement, the wait for a lock, and a transaction in which nothing happens. The last is less
@@ -197,10 +199,23 @@ func (s *Store) Work(ctx context.Context, jobs store.Jobs) error {
 	return s.queue.Run(ctx, queue.Jobs{Drain: wake, Retain: jobs.Retain, RetainEvery: jobs.RetainEvery})
 }
 
-// Close implements store.Store.
+// Close implements store.Store. A connection whose query was given up may wait for the database to hang up, for up to 15 s:
+// whoever stops does not wait for that.
 func (s *Store) Close() error {
-	if s.pool != nil {
+	if s.pool == nil {
+		return nil
+	}
+	closed := make(chan struct{})
+	go func() {
 		s.pool.Close()
+		close(closed)
+	}()
+	timer := time.NewTimer(closeTime)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		s.log.Debug("a connection did not end in time; it ends with the process")
 	}
 	return nil
 }

@@ -669,3 +669,26 @@ func TestVersions(t *testing.T) {
 		t.Error("looking made the table")
 	}
 }
+
+// A database that does not hang up holds up nobody who stops.
+func TestCloseIsBounded(t *testing.T) {
+	t.Parallel()
+	p := pgtest.NewProxy(t, pgtest.Database(t))
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: p.URL(), Conns: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Hold(pgtest.Requests, pgtest.Answers)
+	asked, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Ping(asked); err == nil {
+		t.Fatal("an answer came through")
+	}
+	began := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("to close took %v", took)
+	}
+}
