@@ -74,6 +74,9 @@ const (
 	readers = 4
 	// busyTimeout bounds the wait for another process's transaction.
 	busyTimeout = 5 * time.Second
+	// A command beside a server looks for its turn anew after besideTimeout, and gives up after besidePatience.
+	besideTimeout  = 20 * time.Millisecond
+	besidePatience = busyTimeout
 	// queuePoll is how often wake-ups of other processes are looked for. Within this process they are not needed.
 	queuePoll = time.Second
 )
@@ -184,6 +187,11 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	if !s.opts.Serve {
+		if _, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout(%d)", besideTimeout.Milliseconds())); err != nil {
+			return err
+		}
+	}
 	if s.read, err = sql.Open("sqlite", DSN(s.opts.Path, "query_only(1)", "cache_size(-2048)")); err != nil {
 		return err
 	}
@@ -211,6 +219,9 @@ func (s *Store) open(ctx context.Context) error {
 		s.wal.nudge()
 		s.opts.Committed(changes)
 	})
+	if !s.opts.Serve {
+		s.writer.patience = besidePatience
+	}
 	return s.begin(ctx)
 }
 
@@ -332,6 +343,11 @@ func fault(err error) error {
 		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: 2 * time.Second,
 		Message: "The database is not available: " + why + ". Nothing of this request was kept.", Err: err,
 	}
+}
+
+func busy(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func isUnique(err error) bool {

@@ -1,8 +1,10 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -72,6 +74,46 @@ func TestCommandsWriteBesideAServer(t *testing.T) {
 	}
 	if got, err := server.Environment(t.Context(), "made by a command"); err != nil || got != env {
 		t.Errorf("the server sees %+v, %v", got, err)
+	}
+}
+
+// A server that writes without a pause leaves a command its turn.
+func TestCommandsWriteBesideABusyServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	server := open(t, sqlite.Options{Path: path, Serve: true})
+	command := open(t, sqlite.Options{Path: path})
+	env, err := server.Environment(t.Context(), store.DefaultEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := server.CreateIntegration(t.Context(), store.Integration{EnvironmentID: env.ID, Tool: "sandbox", Settings: []byte("{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := make([]skill.Item, 5000)
+	for i := range items {
+		items[i] = skill.Item{OriginID: fmt.Sprint("skill-", i), Name: fmt.Sprint("Skill ", i), Status: skill.Active}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	for range 4 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := server.Submit(ctx, store.Submission{
+					EnvironmentID: env.ID, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: items, Timeout: time.Hour,
+				}); err != nil && ctx.Err() == nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		if _, err := command.CreateEnvironment(t.Context(), fmt.Sprint("command ", i)); err != nil {
+			t.Fatalf("command %d: %v", i, err)
+		}
 	}
 }
 

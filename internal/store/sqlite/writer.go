@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/dbq"
 )
@@ -32,6 +33,8 @@ type writer struct {
 	now     func() int64
 	// committed is called after each commit, with the number of changes in it. It must not block.
 	committed func(changes int)
+	// patience is how long a turn beside another process is waited for, beyond SQLite's own timeout.
+	patience time.Duration
 
 	requests chan *request
 	closing  chan struct{}
@@ -155,12 +158,23 @@ func (w *writer) run(batch []*request) {
 	}
 }
 
+// begin begins a transaction. SQLite has no line for those who wait: it looks again after 100 ms at most times, and beside a
+// server that writes all the time might never find it free. Whoever is beside one looks more often.
+func (w *writer) begin(ctx context.Context) (*sql.Tx, error) {
+	for until := time.Now().Add(w.patience); ; {
+		tx, err := w.db.BeginTx(ctx, nil)
+		if !busy(err) || !time.Now().Before(until) {
+			return tx, err
+		}
+	}
+}
+
 // together runs changes in one transaction. A change that refuses with a clean error (nothing of it was done) does not
 // disturb the others; any other error undoes all.
 func (w *writer) together(batch []*request) (errs []error, err error) {
 	// Statements run without a context that can end: the driver would start a goroutine to watch it, for each.
 	ctx := context.Background()
-	tx, err := w.db.BeginTx(ctx, nil)
+	tx, err := w.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBegin, fault(err))
 	}
