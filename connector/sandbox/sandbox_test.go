@@ -75,11 +75,11 @@ func TestLate(t *testing.T) {
 		}
 	})
 	catalogue := s.Sandbox()
-	session, err := sandbox.New(catalogue).Open(connector.Account{ID: "sandbox:1", Settings: []byte(`{"scripts":{"a":["late: 200ms"]}}`)})
+	session, err := sandbox.New(catalogue).Open(connector.Account{ID: "sandbox:1", Settings: []byte(`{"scripts":{"a":["late: 2s"]}}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err = session.Write(ctx, []connector.Skill{{OriginID: "a", Name: "Welding", Active: true}})
 	if e := connector.AsError(err); e == nil || e.Kind != connector.Ambiguous {
@@ -92,6 +92,7 @@ func TestLate(t *testing.T) {
 		if time.Now().After(limit) {
 			t.Fatal("it never arrives")
 		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 

@@ -86,13 +86,26 @@ func (c *crowd) leave(m *member) {
 
 type memberKey struct{}
 
-// context notes the connection in the context of its requests.
-func (*crowd) context(ctx context.Context, conn net.Conn) context.Context {
+// memberOf is nil for a connection of another kind.
+func memberOf(conn net.Conn) *member {
 	if over, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
 		conn = over.NetConn()
 	}
 	m, _ := conn.(*member)
-	return context.WithValue(ctx, memberKey{}, m)
+	return m
+}
+
+// context notes the connection in the context of its requests.
+func (*crowd) context(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, memberKey{}, memberOf(conn))
+}
+
+// state is the server's ConnState. A handler that has returned may have left the end of its answer in a buffer; only the
+// server knows when that is sent.
+func (*crowd) state(conn net.Conn, state http.ConnState) {
+	if m := memberOf(conn); m != nil && state == http.StateIdle {
+		m.answered()
+	}
 }
 
 // handler notes when a connection has requests under way.
@@ -111,8 +124,9 @@ type member struct {
 	net.Conn
 	crowd *crowd
 	// Under crowd.mu:
-	requests int           // under way; HTTP/2 has several
-	place    *list.Element // in crowd.idle; nil while there are requests, or it has left
+	requests int           // handlers at work; HTTP/2 has several
+	open     bool          // a request has begun since all answers were sent
+	place    *list.Element // in crowd.idle; nil while a request is under way, or it has left
 	left     bool
 }
 
@@ -121,6 +135,7 @@ func (m *member) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.requests++
+	m.open = true
 	if m.place != nil {
 		c.idle.Remove(m.place)
 		m.place = nil
@@ -128,13 +143,24 @@ func (m *member) begin() {
 }
 
 func (m *member) end() {
-	c := m.crowd
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	m.crowd.mu.Lock()
+	defer m.crowd.mu.Unlock()
 	m.requests--
-	if m.requests == 0 && !m.left {
-		m.place = c.idle.PushBack(m)
-		c.change.Signal()
+	m.rest()
+}
+
+func (m *member) answered() {
+	m.crowd.mu.Lock()
+	defer m.crowd.mu.Unlock()
+	m.open = false
+	m.rest()
+}
+
+// rest notes that nothing is under way, if so. A client of HTTP/2 may give up a request whose handler goes on.
+func (m *member) rest() {
+	if m.requests == 0 && !m.open && !m.left && m.place == nil {
+		m.place = m.crowd.idle.PushBack(m)
+		m.crowd.change.Signal()
 	}
 }
 

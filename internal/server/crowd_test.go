@@ -21,7 +21,7 @@ func crowded(t *testing.T) (address string, release chan struct{}) {
 	}
 	c := newCrowd(l, 3)
 	release = make(chan struct{})
-	s := &http.Server{ConnContext: c.context, Handler: c.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{ConnContext: c.context, ConnState: c.state, Handler: c.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush() // the client sees that it has begun

@@ -246,7 +246,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	s.api.Handle("GET /readyz", plain(s.readiness))
 	s.api.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	s.http = &http.Server{
-		Handler: crowd.handler(s.api), ConnContext: crowd.context, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
+		Handler: crowd.handler(s.api), ConnContext: crowd.context, ConnState: crowd.state, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, WriteTimeout: answerTime,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: streams, MaxReceiveBufferPerConnection: streamMemory, MaxReceiveBufferPerStream: streamMemory,
