@@ -87,6 +87,9 @@ type Account struct {
 	// HTTP is the client for all requests to the tool: bounded, guarded and recorded. A connector makes none of its own. Nil
 	// where only the settings are checked.
 	HTTP *http.Client
+	// Knows reports which of some origin ids are those of skills that this account was ever sent, in their order. So a tool
+	// that keeps one external id for a record can tell ours from those that people gave. Nil: nobody can tell.
+	Knows func(ctx context.Context, originIDs []string) ([]bool, error)
 }
 
 // Category is the kind of system a tool is, in the contract's words.

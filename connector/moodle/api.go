@@ -381,14 +381,18 @@ func (s *session) create(ctx context.Context, framework int64, name, number, des
 	return made, x, err
 }
 
-// update changes the name and the ID number, if they are to change.
-func (s *session) update(ctx context.Context, c competency, name, idnumber string) (*exception, error) {
+// update changes the name and the ID number, if they are to change. An ID number that does not tell the origin id leaves that in
+// the description, unless people wrote one.
+func (s *session) update(ctx context.Context, c competency, sk connector.Skill, idnumber string) (*exception, error) {
 	arguments := url.Values{"competency[id]": {number(c.ID)}}
-	if c.Name != name {
-		arguments.Set("competency[shortname]", name)
+	if c.Name != sk.Name {
+		arguments.Set("competency[shortname]", sk.Name)
 	}
 	if c.Number != idnumber {
 		arguments.Set("competency[idnumber]", idnumber)
+		if text := description(sk.OriginID, idnumber); text != "" && c.Description == "" {
+			arguments.Set("competency[description]", text)
+		}
 	}
 	return s.change(ctx, fnUpdate, arguments)
 }

@@ -25,8 +25,8 @@ type catalogue struct {
 	asked int
 
 	byNumber map[string]competency
-	// unclaimed are the names of those without an ID number.
-	unclaimed map[string]bool
+	// names are those that there are.
+	names map[string]bool
 	// doubted are ID numbers of which it is not known what became of them, so Moodle is asked.
 	doubted map[string]bool
 	// taken are the ids of those among them that a skill is about to take over.
@@ -36,15 +36,15 @@ type catalogue struct {
 }
 
 func newCatalogue() *catalogue {
-	return &catalogue{byNumber: map[string]competency{}, unclaimed: map[string]bool{}, doubted: map[string]bool{}, taken: map[int64]bool{}}
+	return &catalogue{byNumber: map[string]competency{}, names: map[string]bool{}, doubted: map[string]bool{}, taken: map[int64]bool{}}
 }
 
 // keep notes a competency.
 func (k *catalogue) keep(c competency) {
 	c.Description = "" // it may be long, and says nothing that is needed again
+	k.names[c.Name] = true
 	switch c.Number {
 	case "":
-		k.unclaimed[c.Name] = true
 		return
 	case archiveNumber:
 		k.archive = c.ID
@@ -212,18 +212,62 @@ func (s *session) look(ctx context.Context, framework int64, n string) (c compet
 	return found[at], false, nil
 }
 
-// unclaimed returns the competencies of a name that have no ID number, so no skill of anybody's. Unless it
-// shall ask anyhow, it does not when the list had none.
+// unclaimed returns the competencies of a name that belong to no skill: one without an ID number, of which a framework can have
+// one, then those with an ID number that is no skill's. Unless it shall ask anyhow, it does not when the list had none.
 func (s *session) unclaimed(ctx context.Context, framework int64, name string, ask bool) ([]competency, error) {
 	s.mu.Lock()
-	none := !ask && s.known.complete && !s.known.unclaimed[name]
+	none := !ask && s.known.complete && !s.known.names[name]
 	s.mu.Unlock()
 	if none || strings.Contains(name, "<") { // which no look-up takes, and no name has
 		return nil, nil
 	}
-	// Somebody may have given it an ID number since it was listed.
-	found, err := s.query(ctx, framework, 0, 0, filter{"shortname", name}, filter{"idnumber", ""})
-	return slices.DeleteFunc(found, func(c competency) bool { return c.Number != "" || c.Name != name }), err
+	filters := []filter{{"shortname", name}}
+	if s.knows == nil { // then every ID number may be a skill's
+		filters = append(filters, filter{"idnumber", ""})
+	}
+	// Somebody may have given it another name or ID number since it was listed.
+	found, err := s.query(ctx, framework, 0, 0, filters...)
+	if err != nil {
+		return nil, err
+	}
+	var free, numbered []competency
+	var numbers []string
+	s.mu.Lock()
+	for _, c := range found {
+		switch {
+		case c.Name != name || strings.HasPrefix(c.Number, reserved) || s.sent[c.Number]:
+		case c.Number == "":
+			free = append(free, c)
+		case s.knows != nil:
+			numbered, numbers = append(numbered, c), append(numbers, c.Number)
+		}
+	}
+	s.mu.Unlock()
+	if len(numbers) == 0 {
+		return free, nil
+	}
+	ours, err := s.knows(ctx, numbers)
+	if err != nil {
+		return nil, &connector.Error{Kind: connector.Away, Message: "it could not be looked up which competencies belong to skills", Err: err}
+	}
+	for i, c := range numbered {
+		if !ours[i] {
+			free = append(free, c)
+		}
+	}
+	return free, nil
+}
+
+// send notes which ID numbers are about to be those of skills.
+func (s *session) send(skills []connector.Skill) {
+	if s.knows == nil || !slices.ContainsFunc(skills, func(sk connector.Skill) bool { return sk.Adopt }) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sk := range skills {
+		s.sent[idNumber(sk.OriginID)] = true
+	}
 }
 
 // claim takes one of some unclaimed competencies for a skill; false if others have them.

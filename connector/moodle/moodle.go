@@ -32,6 +32,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,20 +130,26 @@ func (m moodle) Open(account connector.Account) (connector.Session, error) {
 		api: &rest.API{
 			HTTP: account.HTTP, Base: strings.TrimSuffix(strings.TrimRight(set.Address, "/"), path), Secrets: []string{set.Token},
 		},
+		knows:     account.Knows,
 		preparing: make(chan struct{}, 1),
 		known:     newCatalogue(),
+		sent:      map[string]bool{},
 	}, nil
 }
 
 type session struct {
 	set settings
 	api *rest.API
+	// knows is connector.Account.Knows.
+	knows func(ctx context.Context, originIDs []string) ([]bool, error)
 
 	// preparing is held by the call that looks for the framework, lists it, or makes what is missing.
 	preparing chan struct{}
 
 	mu    sync.Mutex
 	known *catalogue
+	// sent are the ID numbers of skills that were to be written, while some may be taken over. Not all of them are known yet.
+	sent map[string]bool
 }
 
 // Besides writing, the session can do this.
@@ -197,6 +204,15 @@ func (s *session) Check(ctx context.Context) error {
 		if e := s.general(x); e != nil {
 			return e
 		}
+	}
+	if err != nil || !slices.Contains(functions, fnScaleValues) {
+		return err
+	}
+	// Of a scale that there is not, Moodle has an error of PHP's, which has no code.
+	x, err = s.call(ctx, fnScaleValues, url.Values{"scaleid": {number(s.set.Scale)}}, false, &[]struct{}{})
+	if err == nil && x != nil && (x.Code == "" || x.missing()) {
+		return x.error(connector.Unexpected, fmt.Sprintf("The competency framework %q has to be made, and this Moodle seems to have no scale %d (scale_id): %s",
+			s.set.Framework, s.set.Scale, s.api.Words(x.words())))
 	}
 	return err
 }

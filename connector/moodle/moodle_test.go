@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -51,6 +52,25 @@ func newSession(settings json.RawMessage, handler http.Handler) (connector.Sessi
 func open(t *testing.T, s *moodletest.Site, handler http.Handler) connector.Session {
 	t.Helper()
 	session, err := newSession(s.Settings(connectortest.Base), handler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session
+}
+
+// openKnowing is open for an account that was sent the skills of some origin ids before.
+func openKnowing(t *testing.T, s *moodletest.Site, handler http.Handler, known ...string) connector.Session {
+	t.Helper()
+	session, err := moodle.New().Open(connector.Account{
+		ID: "moodle:1", Settings: s.Settings(connectortest.Base), HTTP: &http.Client{Transport: direct{handler}},
+		Knows: func(_ context.Context, originIDs []string) ([]bool, error) {
+			are := make([]bool, len(originIDs))
+			for i, id := range originIDs {
+				are[i] = slices.Contains(known, id)
+			}
+			return are, nil
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

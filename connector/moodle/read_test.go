@@ -42,8 +42,16 @@ func TestCheck(t *testing.T) {
 		"the token's time is over":   {func(s *moodletest.Site) { s.Expires = true }, connector.Credentials, "Invalid token"},
 		"may not manage":             {func(s *moodletest.Site) { s.MayManage = false }, connector.Permission, "moodle/competency:competencymanage"},
 		"may not make the framework": {func(s *moodletest.Site) { s.RemoveFramework(); s.MayManage = false }, connector.Permission, "permissions"},
-		"may make the framework":     {func(s *moodletest.Site) { s.RemoveFramework() }, 0, ""},
-		"no such context":            {func(s *moodletest.Site) { s.Extra = map[string]any{"context_id": 4711} }, connector.Unexpected, "context 4711 (context_id)"},
+		"no such scale": {func(s *moodletest.Site) {
+			s.RemoveFramework()
+			s.Extra = map[string]any{"scale_id": 77}
+		}, connector.Unexpected, "no scale 77 (scale_id)"},
+		"a service that does not tell of scales": {func(s *moodletest.Site) {
+			s.RemoveFramework()
+			s.Lacks = []string{"core_competency_get_scale_values"}
+		}, 0, ""},
+		"may make the framework": {func(s *moodletest.Site) { s.RemoveFramework() }, 0, ""},
+		"no such context":        {func(s *moodletest.Site) { s.Extra = map[string]any{"context_id": 4711} }, connector.Unexpected, "context 4711 (context_id)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -30,6 +30,7 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 	if err != nil {
 		return results, err
 	}
+	s.send(skills)
 	for _, sk := range rest {
 		w := &work{Skill: sk, s: s, framework: framework, number: idNumber(sk.OriginID)}
 		r, err := w.do(ctx)
@@ -109,7 +110,7 @@ func (w *work) do(ctx context.Context) (connector.Result, error) {
 	}
 }
 
-// adopt takes over a competency of the same name that has no ID number, or makes one.
+// adopt takes over a competency of the same name that belongs to no skill, or makes one.
 func (w *work) adopt(ctx context.Context) (connector.Result, error) {
 	free, err := w.s.unclaimed(ctx, w.framework, w.Name, false)
 	if err != nil {
@@ -150,12 +151,18 @@ func (w *work) settle(ctx context.Context, c competency) (connector.Result, erro
 	}
 	renamed := c.Name != w.Name || c.Number != w.number
 	if renamed {
-		x, err := w.s.update(ctx, c, w.Name, w.number)
+		x, err := w.s.update(ctx, c, w.Skill, w.number)
 		switch {
 		case err != nil:
+			if c.Number != w.number {
+				w.s.doubt(c.Number)
+			}
 			return connector.Result{}, err
 		case x != nil:
 			return w.again(ctx, c, x)
+		}
+		if c.Number != w.number {
+			w.s.drop(c)
 		}
 		c.Name, c.Number = w.Name, w.number
 		w.s.keep(c)
@@ -239,7 +246,7 @@ func (w *work) refused(x *exception) connector.Result {
 	case "invalidparameter":
 		kind = connector.Refused
 		if strings.Contains(w.Name, "<") {
-			words += ". Moodle takes no markup in a name, and takes a \"<\" before a letter for it"
+			words += ". Moodle takes no markup in a name, and a \"<\" for its beginning unless a blank follows"
 		}
 	case "invalidpersistenterror", "dmlwriteexception":
 		kind = connector.Refused

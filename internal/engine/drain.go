@@ -186,6 +186,7 @@ func (d *drain) open() error {
 	if err != nil {
 		return err
 	}
+	account.Knows = d.knows
 	about := c.Describe()
 	if d.rendering, err = about.Rendering(account.Settings); err != nil {
 		return err
@@ -200,6 +201,19 @@ func (d *drain) open() error {
 	d.pace.declare(d.limits)
 	d.e.batches.Store(in.ID, d.openUpTo())
 	return nil
+}
+
+// knows is connector.Account.Knows.
+func (d *drain) knows(ctx context.Context, originIDs []string) ([]bool, error) {
+	states, err := d.e.store.Skills(ctx, d.lease.Lease, originIDs)
+	if err != nil {
+		return nil, fmt.Errorf("look up which skills are known: %w", err)
+	}
+	known := make([]bool, len(states))
+	for i := range states {
+		known[i] = states[i].Ref != 0
+	}
+	return known, nil
 }
 
 // openUpTo is the size of a task whose intent the store may open together with the step before. Where a rate is declared

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -94,6 +96,55 @@ func TestAdopt(t *testing.T) {
 		other := f.integrationWith("odd", `{}`)
 		f.policy(other, store.Policy{Adopt: true})
 		f.ended(other, f.submit(other, active("z")...)).want(t, "COMPLETED", ok)
+	})
+}
+
+// knowing is a tool that asks whose skills are known, right before it writes.
+type knowing struct {
+	*shy
+	asks []string
+	told map[string][]bool // by the integration
+}
+
+// knower is a session of it.
+type knower struct {
+	*knowing
+	account connector.Account
+}
+
+func (k *knowing) Open(a connector.Account) (connector.Session, error) { return knower{k, a}, nil }
+
+func (k knower) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
+	known, err := k.account.Knows(ctx, k.asks)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	k.told[k.account.ID] = known
+	k.mu.Unlock()
+	return k.knowing.Write(ctx, skills)
+}
+
+// A connector can ask which external ids are those of skills that the integration was sent, whatever became of them. What is read
+// from the tool, or belongs to another integration, is none.
+func TestKnows(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := &knowing{shy: &shy{}, asks: []string{"id-c", "id-a", "COMP-1", "id-b"}, told: map[string][]bool{}}
+		f.tools = []connector.Connector{tool}
+		f.start(settings())
+		in, other := f.integrationWith("shy", `{}`), f.integrationWith("shy", `{}`)
+		refused := active("a", "b")
+		tool.set(func([]connector.Skill) error { return connector.Errorf(connector.Unexpected, "no") })
+		f.ended(in, f.submit(in, refused...))
+		tool.set(nil)
+		f.ended(in, f.submit(in, active("c")...)).want(t, "COMPLETED", ok)
+		f.ended(other, f.submit(other, active("c")...)).want(t, "COMPLETED", ok)
+		tool.mu.Lock()
+		defer tool.mu.Unlock()
+		want := map[string][]bool{in.ID: {false, true, false, true}, other.ID: {false, false, false, false}}
+		if diff := cmp.Diff(want, tool.told); diff != "" {
+			t.Errorf("what the tool was told (-want +got):\n%s", diff)
+		}
 	})
 }
 

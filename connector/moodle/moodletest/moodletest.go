@@ -225,7 +225,8 @@ func (s *Site) Records() []connector.Record {
 	return records
 }
 
-// Make makes a competency as people do in Moodle's pages or by a file. They must give it an ID number there; a file need not.
+// Make makes a competency as people do in Moodle's pages or by a file. They must give it an ID number there; a file need not, but
+// no two of a framework have the same one, and be it empty.
 func (s *Site) Make(number, name string) *Competency {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -786,6 +787,9 @@ func (s *Site) update(p parameters) (any, *exception) {
 	}
 	delete(s.numbers, s.key(c.Framework, c.IDNumber))
 	c.Name, c.IDNumber, c.modified = name, number, time.Now().Unix()
+	if p.has("competency[description]") {
+		c.Description = p.text("competency[description]")
+	}
 	s.numbers[s.key(c.Framework, number)] = c
 	return true, nil
 }
