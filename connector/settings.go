@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -216,7 +217,7 @@ func (f Field) check(value json.RawMessage) error {
 	case Address:
 		u, err := url.Parse(text)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("it is not an address such as %q", "https://api.example.com/v1") // it may hold a password
+			return fmt.Errorf("it is not an address such as %q", cmp.Or(f.Example, "https://api.example.com/v1")) // it may hold a password
 		}
 	default:
 	}

@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,9 @@ func (moodle) Describe() connector.Description {
 	}
 }
 
+// page is where the address of a site goes on to one of its pages, as copied from a browser, or to its web services.
+var page = regexp.MustCompile(`([^/])(?:(?:/(?:login|my|admin|course|user|webservice)(?:/[^/]+)*)?/[a-z_]+\.php|/my)$`)
+
 // Open implements connector.Connector.
 func (m moodle) Open(account connector.Account) (connector.Session, error) {
 	var set settings
@@ -128,7 +132,7 @@ func (m moodle) Open(account connector.Account) (connector.Session, error) {
 	return &session{
 		set: set,
 		api: &rest.API{
-			HTTP: account.HTTP, Base: strings.TrimSuffix(strings.TrimRight(set.Address, "/"), path), Secrets: []string{set.Token},
+			HTTP: account.HTTP, Base: page.ReplaceAllString(strings.TrimRight(set.Address, "/"), "$1"), Secrets: []string{set.Token},
 		},
 		knows:     account.Knows,
 		preparing: make(chan struct{}, 1),

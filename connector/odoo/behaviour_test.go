@@ -2,6 +2,7 @@ package odoo_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -66,6 +67,7 @@ func TestCalls(t *testing.T) {
 	t.Parallel()
 	const find, ids, load, makeType = "hr.skill.search_read", "hr.skill.get_external_id", "hr.skill.load", "hr.skill.type.load"
 	const findType, typeIDs, table = "hr.skill.type.search_read", "hr.skill.type.get_external_id", "ir.model.data.search_read"
+	const language = "res.users.context_get"
 	for version, signIn := range map[int][]string{17: {"common.authenticate"}, 19: nil} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +89,8 @@ func TestCalls(t *testing.T) {
 			list[1].Name, list[1].Adopt = "changed once more", true
 			expect("one has changed, and needs no other record", list, findType, typeIDs, find, load)
 			list[2].Active = false
-			expect("one is retired", list, findType, typeIDs, find, find, ids, findType, makeType, load)
+			// There are other skill types by now, of which one might be meant.
+			expect("one is retired", list, findType, typeIDs, find, find, ids, findType, typeIDs, language, makeType, load)
 			expect("nothing has changed since", list, findType, typeIDs, find, find, ids, findType, typeIDs)
 			unknown := skills("nobody")
 			unknown[0].Active = false
@@ -286,6 +289,127 @@ func TestTypesOfOneName(t *testing.T) {
 		s, _ = open(t, fake, fake)
 		if got := fake.TypeOf(write(t, s, skills("c"))["id/c"].RemoteID); got != older {
 			t.Errorf("c is of the type %d, want %d", got, older)
+		}
+	})
+}
+
+// People may rename the skill type that we made, or may know one by its name in their own language: it stays the one, by the name
+// that they gave it.
+func TestRenamedType(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		s, _ := open(t, fake, fake)
+		write(t, s, skills("a"))
+		ours := fake.TypeOf(records(fake)["id/a"].RemoteID)
+		fake.RenameType(ours, "Competences")
+		fake.AddType("Languages")
+		s, _ = open(t, fake, fake)
+		if got := fake.TypeOf(write(t, s, skills("b"))["id/b"].RemoteID); got != ours || len(fake.Types()) != 2 || fake.Types()[0].Name != "Competences" {
+			t.Errorf("b is of the type %d, want %d of %+v", got, ours, fake.Types())
+		}
+	})
+}
+
+func TestTypeInTheUsersLanguage(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		fake.Language = "fr_FR"
+		fake.AddType("Soft Skills")
+		theirs := fake.AddType("Programming Languages")
+		fake.TranslateType(theirs, "Skills")
+		s, _ := open(t, fake, fake)
+		if err := s.(connector.Checker).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := fake.TypeOf(write(t, s, skills("a"))["id/a"].RemoteID); got != theirs {
+			t.Errorf("a is of the type %d, want %d of %+v", got, theirs, fake.Types())
+		}
+		// One of that name in English goes before.
+		english := fake.AddType("Skills")
+		s, _ = open(t, fake, fake)
+		if got := fake.TypeOf(write(t, s, skills("b"))["id/b"].RemoteID); got != english {
+			t.Errorf("b is of the type %d, want %d of %+v", got, english, fake.Types())
+		}
+	})
+}
+
+// The address may be one that was copied from a browser.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	fake := odootest.New(t, 19)
+	for _, address := range []string{"", "/", "/odoo", "/odoo/action-512/3", "/web", "/web/login", "/json/2", "/jsonrpc", "/xmlrpc/2/common"} {
+		s, err := odoo.New().Open(connector.Account{Settings: fake.Settings(connectortest.Base + address), HTTP: (&direct{t: t, handler: fake}).client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.(connector.Checker).Check(t.Context()); err != nil {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	// A part of a host's name, or of another path, is none of it.
+	for address, want := range map[string]string{
+		"https://odoo": "https://odoo/json/2/", "https://web.example.com": "https://web.example.com/json/2/", "https://example.com/webshop": "https://example.com/webshop/json/2/",
+	} {
+		asked := ""
+		s, err := odoo.New().Open(connector.Account{Settings: fake.Settings(address), HTTP: &http.Client{Transport: trip(func(r *http.Request) (*http.Response, error) {
+			asked = r.URL.String()
+			return nil, errors.New("not there")
+		})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.(connector.Checker).Check(t.Context()); err == nil || !strings.HasPrefix(asked, want) {
+			t.Errorf("%s: asked %s, %v", address, asked, err)
+		}
+	}
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// What is at the address may be no Odoo.
+func TestNoOdoo(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		fake.API, fake.Several = "auto", true
+		s, _ := open(t, fake, http.NotFoundHandler())
+		err := s.(connector.Checker).Check(t.Context())
+		if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || !strings.Contains(e.Message, "no Odoo at this address") {
+			t.Errorf("Check = %v", err)
+		}
+	})
+}
+
+// What is refused while no skill is in a request is no skill's fault, so nothing is looked for by halves.
+func TestRefusedAside(t *testing.T) {
+	both(t, func(t *testing.T, fake *odootest.Server) {
+		for what, refuse := range map[string]func(w http.ResponseWriter, method string) bool{
+			"a proxy's page": func(w http.ResponseWriter, method string) bool {
+				if method == "hr.skill.type.search_read" {
+					w.WriteHeader(http.StatusBadRequest)
+				}
+				return method == "hr.skill.type.search_read"
+			},
+			"a rule about skill types": func(w http.ResponseWriter, method string) bool {
+				if method != "hr.skill.type.load" {
+					return false
+				}
+				answer := `{"ids":false,"messages":[{"type":"error","message":"All skill types are made by Ms. Weber."}],"nextrow":0}`
+				if fake.Version < 19 {
+					answer = `{"jsonrpc":"2.0","id":1,"result":` + answer + `}`
+				}
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, answer)
+				return true
+			},
+		} {
+			s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !refuse(w, methodOf(t, r)) {
+					fake.ServeHTTP(w, r)
+				}
+			}))
+			results, err := s.Write(t.Context(), skills("a", "b"))
+			if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || len(results) > 0 {
+				t.Errorf("%s: Write = %v, %v", what, results, err)
+			}
 		}
 	})
 }

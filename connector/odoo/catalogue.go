@@ -319,8 +319,9 @@ type skillType struct {
 	external string
 }
 
-// findType finds a skill type by its name; one that is archived if all of that name are. Among several it is that with our own
-// external id, else the oldest.
+// findType finds a skill type by its name in English; if none has it, the one that we made under that name, whatever people call it
+// now, or one of that name in the user's language. One that is archived is found if all of that name are. Among several it is that
+// with our own external id, else the oldest.
 func (s *session) findType(ctx context.Context, name string) (skillType, bool, error) {
 	s.mu.Lock()
 	t, known := s.types[name]
@@ -328,12 +329,12 @@ func (s *session) findType(ctx context.Context, name string) (skillType, bool, e
 	if known {
 		return t, true, nil
 	}
-	ids, err := s.typesNamed(ctx, name, true)
-	if err != nil || len(ids) == 0 {
+	all, ids, err := s.typesNamed(ctx, call{archived: true}, name)
+	if err != nil || len(all) == 0 {
 		return skillType{}, false, err
 	}
 	if len(ids) > 1 {
-		shown, err := s.typesNamed(ctx, name, false)
+		_, shown, err := s.typesNamed(ctx, call{}, name)
 		if err != nil {
 			return skillType{}, false, err
 		}
@@ -341,33 +342,63 @@ func (s *session) findType(ctx context.Context, name string) (skillType, bool, e
 			ids = shown
 		}
 	}
-	external, err := s.firstExternalIDs(ctx, modelType, ids)
+	among := ids
+	if len(among) == 0 {
+		among = all
+	}
+	external, err := s.firstExternalIDs(ctx, modelType, among)
 	if err != nil {
 		return skillType{}, false, err
 	}
-	t = skillType{ids[0], external[ids[0]]}
-	for _, id := range ids {
+	for _, id := range among {
 		if external[id] == externalID(typeModule(s.set.Module), name) {
 			t = skillType{id, external[id]}
 		}
+	}
+	if len(ids) == 0 && t.id == 0 {
+		if ids, err = s.typesTranslated(ctx, name); err != nil || len(ids) == 0 {
+			return skillType{}, false, err
+		}
+	}
+	if t.id == 0 {
+		t = skillType{ids[0], external[ids[0]]}
 	}
 	s.keepType(name, t)
 	return t, true, nil
 }
 
-// typesNamed are the ids of the skill types of a name, the oldest first.
-func (s *session) typesNamed(ctx context.Context, name string, archived bool) ([]int64, error) {
+// typesNamed are the ids of all skill types, and of those of a name, the oldest first. How says which can be seen, and in which
+// language. There are few.
+func (s *session) typesNamed(ctx context.Context, how call, name string) (all, named []int64, err error) {
 	var found []struct {
-		ID int64 `json:"id"`
+		ID   int64 `json:"id"`
+		Name text  `json:"name"`
 	}
-	err := s.call(ctx, call{
-		model: modelType, method: "search_read", args: []argument{{"domain", [][]any{where("name", "=", name)}}},
-		options: map[string]any{"fields": []string{"name"}, "order": "id"}, archived: archived,
-	}, &found)
-	ids := make([]int64, len(found))
-	for i := range found {
-		ids[i] = found[i].ID
+	how.model, how.method, how.args = modelType, "search_read", []argument{{"domain", [][]any{}}}
+	how.options = map[string]any{"fields": []string{"name"}, "order": "id"}
+	err = s.call(ctx, how, &found)
+	for _, t := range found {
+		all = append(all, t.ID)
+		if string(t.Name) == name {
+			named = append(named, t.ID)
+		}
 	}
+	return all, named, err
+}
+
+// typesTranslated are the ids of the skill types of a name in the language that the user has in Odoo.
+func (s *session) typesTranslated(ctx context.Context, name string) ([]int64, error) {
+	var user struct {
+		Lang text `json:"lang"`
+	}
+	err := s.call(ctx, call{model: "res.users", method: "context_get"}, &user)
+	if e := connector.AsError(err); e != nil && e.Kind != connector.Permission && e.Kind != connector.Unsupported {
+		return nil, err
+	}
+	if user.Lang == "" || user.Lang == english {
+		return nil, nil
+	}
+	_, ids, err := s.typesNamed(ctx, call{archived: true, lang: string(user.Lang)}, name)
 	return ids, err
 }
 

@@ -124,6 +124,9 @@ func limits(batch int) connector.Limits { return connector.Limits{Batch: batch, 
 
 var modulePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,59}$`)
 
+// page is where an address goes on to a page of Odoo's, as copied from a browser, or to one of its APIs.
+var page = regexp.MustCompile(`[^/]/(?:odoo|web|json|jsonrpc|xmlrpc)(?:/.*)?$`)
+
 // Open implements connector.Connector.
 func (o odoo) Open(account connector.Account) (connector.Session, error) {
 	var set settings
@@ -142,6 +145,10 @@ func (o odoo) Open(account connector.Account) (connector.Session, error) {
 	case set.Batch < 1 || set.Batch > mostBatch:
 		return nil, errors.New("odoo settings: batch_size must be between 1 and 1000")
 	}
+	address := set.Address
+	if at := page.FindStringIndex(address); at != nil {
+		address = address[:at[0]+1]
+	}
 	header := http.Header{"Authorization": {"bearer " + set.Key}}
 	if set.Database != "" {
 		header.Set("X-Odoo-Database", set.Database)
@@ -149,7 +156,7 @@ func (o odoo) Open(account connector.Account) (connector.Session, error) {
 	s := &session{
 		set: set, header: header, speaks: set.API, types: map[string]skillType{},
 		api: &rest.API{
-			HTTP: account.HTTP, Base: set.Address, Header: http.Header{"Accept": {"application/json"}}, Secrets: []string{set.Key},
+			HTTP: account.HTTP, Base: address, Header: http.Header{"Accept": {"application/json"}}, Secrets: []string{set.Key},
 		},
 	}
 	return s, nil

@@ -2,6 +2,7 @@ package odoo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ type call struct {
 	options map[string]any
 	// archived: archived records are seen too.
 	archived bool
+	// lang is a language other than English.
+	lang string
 	// changes: it changes something.
 	changes bool
 	// exchange gets the id under which the answer is recorded, if it is not nil.
@@ -38,12 +41,16 @@ type argument struct {
 	value any
 }
 
-// context is what Odoo calls so. Odoo always knows en_US, whatever languages are installed.
+// english is a language that Odoo always knows, whatever languages are installed.
+const english = "en_US"
+
+// context is what Odoo calls so.
 func (c call) context() map[string]any {
+	context := map[string]any{"lang": cmp.Or(c.lang, english)}
 	if c.archived {
-		return map[string]any{"lang": "en_US", "active_test": false}
+		context["active_test"] = false
 	}
-	return map[string]any{"lang": "en_US"}
+	return context
 }
 
 // call makes one request, besides finding out how to speak to Odoo and signing in.
@@ -208,7 +215,11 @@ func (s *session) rpc(ctx context.Context, service, method string, args []any, c
 	}
 	note(exchange, answer)
 	if !answer.OK() {
-		return s.problem(answer)
+		e := s.problem(answer)
+		if _, said := faultOf(answer.Body); answer.Status == http.StatusNotFound && !said {
+			e.Message = "There is no Odoo at this address: " + e.Message
+		}
+		return e
 	}
 	var body struct {
 		Result json.RawMessage `json:"result"`

@@ -24,12 +24,28 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 			w.refused(sk, cannotDeactivate())
 		}
 	}
-	for _, step := range []func(context.Context) error{w.sortActive, w.sortInactive, w.load, w.adopt} {
+	for _, step := range []func(context.Context) error{w.sortActive, w.sortInactive} {
+		if err := step(ctx); err != nil {
+			return w.results, aside(err)
+		}
+	}
+	for _, step := range []func(context.Context) error{w.load, w.adopt} {
 		if err := step(ctx); err != nil {
 			return w.results, err
 		}
 	}
 	return w.results, nil
+}
+
+// aside is the error of a request that no skill was in, so that none of them is looked for as the one that is refused.
+func aside(err error) error {
+	e := connector.AsError(err)
+	if e.Kind != connector.Refused {
+		return e
+	}
+	other := *e
+	other.Kind = connector.Unexpected
+	return &other
 }
 
 // work is one call. A skill changes in one request at most: in the last load, all others being rolled back, or when it is

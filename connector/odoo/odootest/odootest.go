@@ -41,6 +41,8 @@ type Server struct {
 	German    bool
 	// Lenient: what is wrong with a request is answered, and not reported to the test.
 	Lenient bool
+	// Language is the user's, and is installed beside English.
+	Language string
 	// Module, SkillType and ArchivedType are what the integration's settings say.
 	Module, SkillType, ArchivedType string
 
@@ -69,6 +71,8 @@ type Type struct {
 	Name string
 	// Archived types are not shown unless one asks for them. Odoo 19 has them.
 	Archived bool
+	// Translated is the name in the other language, if there is one.
+	Translated string
 }
 
 // Skill is a skill.
@@ -89,7 +93,8 @@ func New(t testing.TB, version int) *Server {
 	s := &Server{
 		Version: version, Database: "acme", Login: "crosswalk@example.com", Key: "0f1e2d3c4b5a69788796a5b4c3d2e1f001234567",
 		API: "auto", May: Rights{true, true, true, true, true},
-		Module: "crosswalk", SkillType: "Skills", ArchivedType: "Archived skills",
+		Language: "en_US",
+		Module:   "crosswalk", SkillType: "Skills", ArchivedType: "Archived skills",
 		t: t, byID: map[int64]*Skill{}, names: map[string]reference{}, rowIDs: map[string]int64{},
 	}
 	if version < 19 {
@@ -261,6 +266,13 @@ func (s *Server) RenameType(id int64, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.typeOf(id).Name = name
+}
+
+// TranslateType names a skill type in the user's language.
+func (s *Server) TranslateType(id int64, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.typeOf(id).Translated = name
 }
 
 // TypeOf is the skill type of a skill.

@@ -62,7 +62,7 @@ func (s *Server) hasAccess(in *invocation) (any, *exception) {
 }
 
 func (s *Server) contextGet(*invocation) (any, *exception) {
-	return map[string]any{"lang": "en_US", "tz": false, "uid": s.user()}, nil
+	return map[string]any{"lang": s.Language, "tz": false, "uid": s.user()}, nil
 }
 
 // write is true even for skills that are not there; the connector has no use for it but to change where an external id points.
@@ -212,7 +212,8 @@ type row struct {
 }
 
 // rows are the records of a model. Those of skills are found fast by their ids.
-func (s *Server) rows(model string, archived bool, among func(int64) bool) []row {
+func (s *Server) rows(model string, context map[string]any, among func(int64) bool) []row {
+	archived, english := context["active_test"] == any(false), context["lang"] == any("en_US")
 	var rows []row
 	switch model {
 	case "hr.skill":
@@ -227,7 +228,11 @@ func (s *Server) rows(model string, archived bool, among func(int64) bool) []row
 	case "hr.skill.type":
 		for _, t := range s.types {
 			if among(t.ID) && (archived || !t.Archived) {
-				rows = append(rows, row{t.ID, map[string]any{"id": t.ID, "name": t.Name}})
+				name := t.Name
+				if !english && t.Translated != "" {
+					name = t.Translated
+				}
+				rows = append(rows, row{t.ID, map[string]any{"id": t.ID, "name": name}})
 			}
 		}
 	case "ir.model.data":
@@ -311,8 +316,7 @@ func (s *Server) matching(in *invocation) ([]row, *exception) {
 		}
 		return true
 	}
-	archived := in.context["active_test"] == any(false)
-	return slices.DeleteFunc(s.rows(in.model, archived, among), func(r row) bool {
+	return slices.DeleteFunc(s.rows(in.model, in.context, among), func(r row) bool {
 		return slices.ContainsFunc(conditions, func(c condition) bool { return !c.met(r) })
 	}), nil
 }

@@ -79,7 +79,7 @@ func (s *Server) call(m signature, in *invocation) (any, *exception) {
 			return nil, raise(http.StatusUnprocessableEntity, "werkzeug.exceptions.UnprocessableEntity", "missing a required argument: '%s'", name)
 		}
 	}
-	if lang, ok := in.context["lang"]; ok && lang != "en_US" {
+	if lang, ok := in.context["lang"]; ok && lang != "en_US" && lang != s.Language {
 		return nil, raise(http.StatusUnprocessableEntity, "odoo.exceptions.UserError", "Invalid language code: %v", lang)
 	}
 	return m.run(s, in)
