@@ -63,6 +63,31 @@ func explain(err error) error {
 	}
 }
 
+// recorded notes in the audit log what the command line is about to do.
+func recorded(ctx context.Context, s store.Access, environmentID, action, target, detail string, do func() error) error {
+	entry, err := s.Record(ctx, store.AuditEntry{
+		EnvironmentID: environmentID, UserName: "the command line", Action: action, Target: target, Detail: detail,
+	})
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		why := "it failed"
+		for _, refusal := range []error{store.ErrExists, store.ErrInUse, store.ErrLastOwner, store.ErrNotFound, store.ErrTaskEnded} {
+			if errors.Is(err, refusal) {
+				why = "refused"
+			}
+		}
+		return errors.Join(err, s.RecordFailed(context.WithoutCancel(ctx), entry.ID, why))
+	}
+	return nil
+}
+
+// labelOf names an integration in the audit log.
+func labelOf(in store.Integration) string {
+	return describe(in.Tool).Label + " of " + in.EndUser.OrganisationName
+}
+
 type environmentsCommand struct {
 	Create environmentsCreate `cmd:"" help:"Make an environment."`
 	List   environmentsList   `cmd:"" help:"List the environments."`
@@ -94,7 +119,11 @@ func (c *environmentsCreate) Run(a *app) error {
 		return misuse("--name is blank")
 	}
 	return c.with(a, func(ctx context.Context, s store.Store) error {
-		env, err := s.CreateEnvironment(ctx, c.Name)
+		var env store.Environment
+		err := recorded(ctx, s, "", "environment.create", "", "“"+c.Name+"”", func() (err error) {
+			env, err = s.CreateEnvironment(ctx, c.Name)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -176,7 +205,9 @@ func (c *environmentsSet) Run(a *app) error {
 			settings.Redirect = parsed.Redirect
 		}
 		if c.ConnectOrigins != nil || c.ConnectRedirect != nil {
-			if err := s.SetConnectSettings(ctx, env.ID, settings); err != nil {
+			if err := recorded(ctx, s, env.ID, "environment.connect", env.ID, "“"+env.Name+"”", func() error {
+				return s.SetConnectSettings(ctx, env.ID, settings)
+			}); err != nil {
 				return err
 			}
 		}
@@ -245,10 +276,11 @@ func (c *keysCreate) Run(a *app) error {
 			return misuse("--address: %w", err)
 		}
 		secret, shown, hash := auth.NewKey()
-		key, err := s.CreateKey(ctx, store.Key{
-			EnvironmentID: env.ID, Name: c.Name, Prefix: shown, Scopes: c.scopes(), Addresses: networks, Lives: c.Expires,
-		}, hash)
-		if err != nil {
+		key := store.Key{EnvironmentID: env.ID, Name: c.Name, Prefix: shown, Scopes: c.scopes(), Addresses: networks, Lives: c.Expires}
+		if err := recorded(ctx, s, env.ID, "key.create", shown, "“"+c.Name+"”", func() (err error) {
+			key, err = s.CreateKey(ctx, key, hash)
+			return err
+		}); err != nil {
 			return err
 		}
 		out := struct {
@@ -331,8 +363,20 @@ func (c *keysRevoke) Help() string {
 
 func (c *keysRevoke) Run(a *app) error {
 	return c.with(a, func(ctx context.Context, s store.Store) error {
-		key, err := s.RevokeKey(ctx, c.ID)
+		keys, err := s.Keys(ctx, "")
 		if err != nil {
+			return err
+		}
+		key := store.Key{ID: c.ID}
+		for _, k := range keys {
+			if k.ID == c.ID {
+				key = k
+			}
+		}
+		if err := recorded(ctx, s, key.EnvironmentID, "key.revoke", key.ID, "“"+key.Name+"”", func() (err error) {
+			key, err = s.RevokeKey(ctx, c.ID)
+			return err
+		}); err != nil {
 			return err
 		}
 		return c.print(a, keyOut(key), func(w io.Writer) { fmt.Fprintf(w, "revoked %s… %q\n", key.Prefix, key.Name) })
@@ -520,11 +564,14 @@ func (c *integrationsCreate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		in, err := s.CreateIntegration(ctx, store.Integration{
+		in := store.Integration{
 			ID: id, EnvironmentID: env.ID, Tool: c.Tool, Settings: settings, Credentials: credentials, Policy: policy,
 			EndUser: store.EndUser{OrganisationName: c.Name, CreatorEmail: c.Email, OriginID: c.OriginID},
-		})
-		if err != nil {
+		}
+		if err := recorded(ctx, s, env.ID, "integration.create", id, labelOf(in), func() (err error) {
+			in, err = s.CreateIntegration(ctx, in)
+			return err
+		}); err != nil {
 			return err
 		}
 		return c.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintln(w, in.ID) })
@@ -649,7 +696,7 @@ func (c *integrationsUpdate) Run(a *app) error {
 			return err
 		}
 		if c.given() && len(c.Set)+len(c.SetFile)+len(c.Unset) == 0 { // a wait for the tool, and what it refused, stay
-			if in, err = s.SetPolicy(ctx, c.ID, policy); err != nil {
+			if in, err = setPolicy(ctx, s, in, policy); err != nil {
 				return err
 			}
 			return c.show(a, in)
@@ -672,16 +719,27 @@ func (c *integrationsUpdate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if in, err = s.SetAccount(ctx, c.ID, settings, credentials); err != nil {
+		if err := recorded(ctx, s, in.EnvironmentID, "integration.settings", in.ID, labelOf(in), func() (err error) {
+			in, err = s.SetAccount(ctx, c.ID, settings, credentials)
+			return err
+		}); err != nil {
 			return err
 		}
 		if c.given() {
-			if in, err = s.SetPolicy(ctx, c.ID, policy); err != nil {
+			if in, err = setPolicy(ctx, s, in, policy); err != nil {
 				return err
 			}
 		}
 		return c.show(a, in)
 	})
+}
+
+func setPolicy(ctx context.Context, s store.Store, in store.Integration, policy store.Policy) (out store.Integration, err error) {
+	err = recorded(ctx, s, in.EnvironmentID, "integration.policy", in.ID, labelOf(in), func() (err error) {
+		out, err = s.SetPolicy(ctx, in.ID, policy)
+		return err
+	})
+	return out, err
 }
 
 func (c *integrationsUpdate) show(a *app, in store.Integration) error {
@@ -700,7 +758,9 @@ func (c *integrationsEnable) Help() string {
 	return examplesOf("crosswalk integrations enable sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations enable sandbox:28KMdr68N8kG9EzLwjsN9aoz --json")
 }
 
-func (c *integrationsEnable) Run(a *app) error { return c.change(a, c.asJSON, c.ID, enable) }
+func (c *integrationsEnable) Run(a *app) error {
+	return c.change(a, c.asJSON, "integration.enable", c.ID, enable)
+}
 
 type integrationsDisable struct {
 	database
@@ -712,7 +772,9 @@ func (c *integrationsDisable) Help() string {
 	return examplesOf("crosswalk integrations disable sandbox:28KMdr68N8kG9EzLwjsN9aoz", "crosswalk integrations disable sandbox:28KMdr68N8kG9EzLwjsN9aoz --json")
 }
 
-func (c *integrationsDisable) Run(a *app) error { return c.change(a, c.asJSON, c.ID, disable) }
+func (c *integrationsDisable) Run(a *app) error {
+	return c.change(a, c.asJSON, "integration.disable", c.ID, disable)
+}
 
 type integrationsDelete struct {
 	database
@@ -726,12 +788,12 @@ func (c *integrationsDelete) Help() string {
 }
 
 func (c *integrationsDelete) Run(a *app) error {
-	return c.change(a, c.asJSON, c.ID, func(ctx context.Context, s store.Store, id string) (store.Integration, error) {
-		in, err := s.Integration(ctx, "", id)
-		if err != nil {
-			return in, err
-		}
+	return c.change(a, c.asJSON, "integration.delete", c.ID, func(ctx context.Context, s store.Store, id string) (store.Integration, error) {
 		if a.asking && !c.Yes {
+			in, err := s.Integration(ctx, "", id)
+			if err != nil {
+				return in, err
+			}
 			fmt.Fprintf(a.err, "This cannot be undone. Type the customer's name (%s) to delete %s: ", in.EndUser.OrganisationName, id)
 			if typed := readLine(a.in); typed != in.EndUser.OrganisationName {
 				return in, misuse("that is not its name; nothing was deleted")
@@ -775,8 +837,15 @@ func (c *integrationsDoubt) Run(a *app) error {
 			Integrations []doubted `json:"integrations"`
 		}{[]doubted{}}
 		for _, id := range ids {
-			n, err := s.DoubtAll(ctx, id)
+			in, err := s.Integration(ctx, "", id)
 			if err != nil {
+				return err
+			}
+			n := 0
+			if err := recorded(ctx, s, in.EnvironmentID, "integration.doubt", id, labelOf(in), func() (err error) {
+				n, err = s.DoubtAll(ctx, id)
+				return err
+			}); err != nil {
 				return err
 			}
 			out.Integrations = append(out.Integrations, doubted{id, n})
@@ -797,10 +866,16 @@ func disable(ctx context.Context, s store.Store, id string) (store.Integration, 
 }
 
 // change does something to an integration and shows its state.
-func (d database) change(a *app, out asJSON, id string, f func(context.Context, store.Store, string) (store.Integration, error)) error {
+func (d database) change(a *app, out asJSON, action, id string, f func(context.Context, store.Store, string) (store.Integration, error)) error {
 	return d.with(a, func(ctx context.Context, s store.Store) error {
-		in, err := f(ctx, s, id)
+		in, err := s.Integration(ctx, "", id)
 		if err != nil {
+			return err
+		}
+		if err := recorded(ctx, s, in.EnvironmentID, action, in.ID, labelOf(in), func() (err error) {
+			in, err = f(ctx, s, id)
+			return err
+		}); err != nil {
 			return err
 		}
 		return out.print(a, integrationOut(in), func(w io.Writer) { fmt.Fprintf(w, "%s  %s\n", in.ID, state(in)) })

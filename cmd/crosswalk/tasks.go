@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/client"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
+	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 type tasksCommand struct {
-	Get  tasksGet  `cmd:"" help:"Print the state of a task."`
-	Wait tasksWait `cmd:"" help:"Wait until a task has ended, and tell what became of it."`
+	Get    tasksGet    `cmd:"" help:"Print the state of a task."`
+	Wait   tasksWait   `cmd:"" help:"Wait until a task has ended, and tell what became of it."`
+	Cancel tasksCancel `cmd:"" help:"Send nothing more of a task: it ends, and what was written stays written."`
 }
 
 type tasksGet struct {
@@ -97,4 +103,49 @@ func tellTask(a *app, w io.Writer, task client.Task) {
 	for _, r := range p.reasons() {
 		fmt.Fprintf(w, "%6s  %s  %s\n", count(r.n), r.code, r.message)
 	}
+}
+
+type tasksCancel struct {
+	database
+	asJSON
+	ID string `arg:"" help:"The task's id."`
+}
+
+func (c *tasksCancel) Help() string {
+	return "A task that waits ends at once. One that goes on ends within seconds, or once the calls under way are over. It works on " +
+		"the database, beside running servers.\n\n" +
+		examplesOf("crosswalk tasks cancel task_28KMdr68N8kG9EzLwjsN9aoz", "crosswalk tasks cancel task_28KMdr68N8kG9EzLwjsN9aoz --json")
+}
+
+func (c *tasksCancel) Run(a *app) error {
+	if !skill.IsTaskID(c.ID) {
+		return misuse("%q is not the id of a task", c.ID)
+	}
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.TaskEnvironment(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		var done store.Cancelled
+		if err := recorded(ctx, s, env, "task.cancel", c.ID, "", func() (err error) {
+			done, err = engine.Cancel(ctx, s, env, c.ID)
+			return err
+		}); errors.Is(err, store.ErrTaskEnded) {
+			return misuse("%s has ended already", c.ID)
+		} else if err != nil {
+			return err
+		}
+		out := struct {
+			ID          string `json:"id"`
+			Integration string `json:"integration"`
+			Ended       bool   `json:"ended"`
+		}{c.ID, done.IntegrationID, done.Ended}
+		return c.print(a, out, func(w io.Writer) {
+			if done.Ended {
+				fmt.Fprintf(w, "%s  cancelled; nothing of it was sent\n", c.ID)
+				return
+			}
+			fmt.Fprintf(w, "%s  cancelled; it ends once the calls under way are over\n", c.ID)
+		})
+	})
 }

@@ -75,18 +75,6 @@ func userOut(u store.User) userJSON {
 	return userJSON{u.ID, u.Name, u.Role.String(), atJSON(u.CreatedAt), atJSON(u.SignedInAt)}
 }
 
-// recorded notes in the audit log what the command line is about to do.
-func recorded(ctx context.Context, s store.Store, action, target, detail string, do func() error) error {
-	entry, err := s.Record(ctx, store.AuditEntry{UserName: "the command line", Action: action, Target: target, Detail: detail})
-	if err != nil {
-		return err
-	}
-	if err := do(); err != nil {
-		return errors.Join(err, s.RecordFailed(ctx, entry.ID, "refused"))
-	}
-	return nil
-}
-
 func (c *usersCreate) Run(a *app) error {
 	role, _ := store.ParseRole(c.Role) // the flag is one of them
 	name, err := dashboard.UserName(c.Name)
@@ -103,7 +91,7 @@ func (c *usersCreate) Run(a *app) error {
 	}
 	return c.with(a, func(ctx context.Context, s store.Store) error {
 		var user store.User
-		if err := recorded(ctx, s, "user.create", name, name+", "+role.String(), func() (err error) {
+		if err := recorded(ctx, s, "", "user.create", name, name+", "+role.String(), func() (err error) {
 			user, err = s.CreateUser(ctx, store.User{Name: name, Role: role, Password: hash})
 			return err
 		}); err != nil {
@@ -138,7 +126,7 @@ func (c *usersPasswd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		if err := recorded(ctx, s, "user.password", user.ID, user.Name, func() (err error) {
+		if err := recorded(ctx, s, "", "user.password", user.ID, user.Name, func() (err error) {
 			user, err = s.SetPassword(ctx, user.ID, hash)
 			return err
 		}); err != nil {
@@ -200,7 +188,7 @@ func (c *usersDelete) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		err = recorded(ctx, s, "user.delete", user.ID, user.Name, func() error { return s.DeleteUser(ctx, user.ID) })
+		err = recorded(ctx, s, "", "user.delete", user.ID, user.Name, func() error { return s.DeleteUser(ctx, user.ID) })
 		if errors.Is(err, store.ErrLastOwner) {
 			return misuse("%s is the last owner: make somebody else one first", user.Name)
 		}

@@ -218,6 +218,7 @@ func routes(s *site, integration, task, key, user string) map[string]store.Role 
 		s.at("/integrations/" + integration + "/enabled"):  store.Member,
 		s.at("/integrations/" + integration + "/delete"):   store.Member,
 		s.at("/tasks/" + task + "/retry"):                  store.Member,
+		s.at("/tasks/" + task + "/cancel"):                 store.Member,
 		s.at("/settings/environments"):                     store.Owner,
 		s.at("/settings/rename"):                           store.Owner,
 		s.at("/settings/delete"):                           store.Owner,
@@ -323,7 +324,7 @@ func TestOtherEnvironments(t *testing.T) {
 		owner.get(there(path)).want(http.StatusNotFound, not("main", "Zenith"), not("main", "nightly"))
 	}
 	for _, path := range []string{
-		"/tasks/" + task + "/retry", "/integrations/" + in1.ID + "/settings", "/integrations/" + in1.ID + "/test", "/integrations/" + in1.ID + "/enabled",
+		"/tasks/" + task + "/retry", "/tasks/" + task + "/cancel", "/integrations/" + in1.ID + "/settings", "/integrations/" + in1.ID + "/test", "/integrations/" + in1.ID + "/enabled",
 		"/integrations/" + in1.ID + "/delete", "/secrets/" + key.ID + "/rotate", "/secrets/" + key.ID + "/revoke",
 	} {
 		owner.post(there(path), "name", "nightly", "overlap", "0s", "value", "false").want(http.StatusNotFound)

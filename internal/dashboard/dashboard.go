@@ -37,15 +37,16 @@ type Store interface {
 	MasterKey(ctx context.Context) (store.MasterKey, error)
 }
 
-// Submitter accepts tasks.
-type Submitter interface {
+// Engine accepts tasks and cancels them.
+type Engine interface {
 	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
+	Cancel(ctx context.Context, environmentID, taskID string) (store.Cancelled, error)
 }
 
 // Config is what a dashboard is made of.
 type Config struct {
 	Store      Store
-	Engine     Submitter
+	Engine     Engine
 	Connectors *connector.Registry
 	// Account makes a connector's account of an integration, to test it.
 	Account func(store.Integration) (connector.Account, error)
@@ -164,6 +165,7 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Viewer, "GET", "/tasks/{task}/events", d.taskEvents)
 	in(store.Viewer, "GET", "/tasks/{task}/{file}", d.taskDownload)
 	in(store.Member, "POST", "/tasks/{task}/retry", d.retryTask)
+	in(store.Member, "POST", "/tasks/{task}/cancel", d.cancelTask)
 	in(store.Viewer, "GET", "/skills", d.skills)
 	in(store.Viewer, "GET", "/skills/one", d.skill)
 	in(store.Viewer, "GET", "/integrations", d.integrations)

@@ -183,6 +183,8 @@ func taskState(h store.TaskHead) mark {
 		return markOf("partly", "Completed with failures")
 	case h.Status == skill.Completed:
 		return markOf("ok", "Completed")
+	case h.Cancelled():
+		return markOf("running", "Being cancelled")
 	case h.Started:
 		return markOf("running", "Running")
 	default:
@@ -216,9 +218,11 @@ func describe(action string) string {
 		"key.create": "made an API key", "key.rotate": "rotated an API key", "key.revoke": "revoked an API key",
 		"integration.create": "connected a tool", "integration.settings": "changed settings", "integration.enable": "switched an integration on",
 		"integration.disable": "switched an integration off", "integration.delete": "deleted an integration",
-		"task.retry":         "sent failed skills again",
+		"integration.policy": "changed policies", "integration.doubt": "doubted a catalogue",
+		"task.retry": "sent failed skills again", "task.cancel": "cancelled a task",
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
-		"user.setup": "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
+		"environment.connect": "changed the page to connect",
+		"user.setup":          "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
 		"user.sign-in": "signed in", "user.link": "linked a sign-in", "user.sign-out": "signed out everywhere", "user.delete": "deleted a user",
 	}
 	if w, ok := words[action]; ok {

@@ -471,3 +471,32 @@ func TestPagesOfTasks(t *testing.T) {
 		t.Errorf("%d tasks on all pages, want 120", len(seen))
 	}
 }
+
+func TestCancelATask(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b, viewer := s.user("ada", store.Member), s.user("vic", store.Viewer)
+	acme := s.connect("Acme GmbH", `{"batch_limit":1,"concurrency":1,"latency":"2s"}`)
+	begun, waiting := s.push(acme, items("Go", "Rust", "Zig")...), s.push(acme, items("Ada")...)
+	at := s.at("/tasks/" + begun)
+	for limit := time.Now().Add(30 * time.Second); ; { // until the drain has taken it up
+		head, err := s.srv.Store.TaskHead(t.Context(), s.env.ID, begun)
+		if err != nil || time.Now().After(limit) {
+			t.Fatalf("%+v, %v", head, err)
+		}
+		if head.Started {
+			break
+		}
+	}
+	viewer.get(at).want(http.StatusOK, not("#cancel"))
+	b.get(at).want(http.StatusOK, in("#cancel", "What was written stays written"), link("#cancel form", at+"/cancel"))
+	b.get(s.at("/tasks/"+waiting)).want(http.StatusOK, in("#cancel", "Nothing of it is sent."))
+	b.post(s.at("/tasks/"+waiting+"/cancel")).want(http.StatusOK, in(".notice", "Nothing of it was sent"), in("#progress", "Failed"), in(".groups", "The task was cancelled."), not("#cancel"))
+	b.post(at+"/cancel").want(http.StatusOK, in(".notice", "ends once the calls under way are over"), not("#cancel"))
+	if head := s.ended(begun); head.Counts.Written != 1 || head.Counts.Failed != 2 {
+		t.Errorf("ended: %+v", head)
+	}
+	b.get(at).want(http.StatusOK, in(".groups", "INTEGRATION.ACTION_DISABLED", "The task was cancelled."), in("form[action$=retry]", "Retry 2 failed"), not("#cancel"))
+	b.post(at+"/cancel").want(http.StatusConflict, in("h1", "This task has ended"))
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr:first-child", "cancelled a task", "not done"), in("tbody tr:nth-child(2)", "ada", "cancelled a task", "3 skills for Sandbox of Acme GmbH"))
+}

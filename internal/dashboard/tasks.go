@@ -304,6 +304,7 @@ type taskPage struct {
 	Key         string // what sent it
 	Integration store.IntegrationState
 	CanRetry    bool
+	CanCancel   bool
 }
 
 type itemFilter struct {
@@ -378,6 +379,7 @@ func (d *Dashboard) task(w http.ResponseWriter, r *http.Request) error {
 	}
 	page.Progress = d.progressOf(head, page.Integration, 0)
 	page.CanRetry = head.Status != skill.Pending && head.Counts.Failed > 0 && !page.Integration.Deleted()
+	page.CanCancel = head.Status == skill.Pending && !head.Cancelled()
 	v := d.view(r, head.ID)
 	v.Nav, v.Data = "tasks", page
 	d.show(w, r, http.StatusOK, "task", v)
@@ -430,6 +432,8 @@ func (d *Dashboard) progressOf(head store.TaskHead, in store.IntegrationState, r
 	}
 	tool := d.toolName(head.Tool)
 	switch {
+	case head.Cancelled():
+		p.Doing = "It was cancelled, and ends once the calls under way are over."
 	case in.Deleted():
 		p.Doing = "The integration was deleted: the task ends soon."
 	case !in.Enabled:
@@ -656,4 +660,29 @@ func (d *Dashboard) retryTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.notice(r, plural(len(again), "skill")+" "+isAre(len(again))+" sent again, as this task.")
 	return redirect(w, r, base(r)+"/tasks/"+id)
+}
+
+// cancelTask ends a task that waits, or has its drain end it.
+func (d *Dashboard) cancelTask(w http.ResponseWriter, r *http.Request) error {
+	head, err := d.taskOf(r)
+	if err != nil {
+		return err
+	}
+	var done store.Cancelled
+	err = d.act(r, env(r).ID, "task.cancel", head.ID, plural(head.Items, "skill")+" for "+d.toolName(head.Tool)+" of "+head.Customer, func(ctx context.Context) (err error) {
+		done, err = d.Engine.Cancel(ctx, env(r).ID, head.ID)
+		return err
+	})
+	if errors.Is(err, store.ErrTaskEnded) {
+		return &problem{http.StatusConflict, "This task has ended", "There is nothing left of it that could be cancelled."}
+	}
+	if err != nil {
+		return err
+	}
+	said := "It is cancelled. Nothing of it was sent."
+	if !done.Ended {
+		said = "It is cancelled: it ends once the calls under way are over."
+	}
+	d.notice(r, said)
+	return redirect(w, r, base(r)+"/tasks/"+head.ID)
 }

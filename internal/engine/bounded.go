@@ -50,6 +50,14 @@ func (b bounded) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int
 	return b.Store.FailTasks(ctx, tasks)
 }
 
+func (b bounded) CancelTask(
+	ctx context.Context, environmentID, taskID string, document func(skill.Task, time.Time) []byte,
+) (store.Cancelled, error) {
+	ctx, cancel := within(ctx, storeMost)
+	defer cancel()
+	return b.Store.CancelTask(ctx, environmentID, taskID, document)
+}
+
 func (b bounded) Advance(ctx context.Context, lease store.Lease, step store.Step) (store.Next, error) {
 	ctx, cancel := within(ctx, storeMost+time.Duration(len(step.Written)+len(step.Refused)+len(step.Unsure))*storeMostEach)
 	defer cancel()

@@ -131,6 +131,8 @@ func (d *drain) step(ctx context.Context, next store.Next) (store.Next, again, e
 	switch {
 	case state.Deleted:
 		return d.endAll(ctx, next, skill.CodeIntegrationNotFound, "The integration was deleted.")
+	case next.Task.Cancelled:
+		return d.endTask(ctx, next, skill.CodeTaskCancelled, cancelledMessage)
 	case next.Task.TimeLeft <= 0:
 		return d.endTask(ctx, next, skill.CodeTaskTimedOut, d.e.timedOut())
 	case !state.Enabled:

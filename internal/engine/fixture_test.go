@@ -571,6 +571,16 @@ func (m *mortal) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int
 	return m.Store.FailTasks(ctx, tasks)
 }
 
+func (m *mortal) CancelTask(
+	ctx context.Context, environmentID, taskID string, document func(skill.Task, time.Time) []byte,
+) (store.Cancelled, error) {
+	if err := m.alive("cancel"); err != nil {
+		return store.Cancelled{}, err
+	}
+	c, err := m.Store.CancelTask(ctx, environmentID, taskID, document)
+	return c, m.done("cancel", err)
+}
+
 // reach is the sandbox's catalogue as a mortal process gets at it.
 type reach struct {
 	sandbox.Catalogue

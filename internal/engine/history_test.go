@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -181,6 +182,16 @@ func (h *history) run() {
 		"mood":   func(r *rapid.T) { h.mood(rapid.SampledFrom(moods).Draw(r, "mood")) },
 		"switch": func(r *rapid.T) {
 			if _, err := h.store.SetEnabled(ctx, h.in.ID, rapid.IntRange(0, 3).Draw(r, "on") > 0); err != nil {
+				r.Fatal(err)
+			}
+		},
+		"cancel": func(r *rapid.T) {
+			if len(h.tasks) == 0 {
+				r.Skip("none")
+			}
+			task := rapid.SampledFrom(h.tasks).Draw(r, "task")
+			_, err := h.current.engine.Cancel(ctx, h.in.EnvironmentID, task.id)
+			if err != nil && !errors.Is(err, store.ErrTaskEnded) && !errors.Is(err, errDead) {
 				r.Fatal(err)
 			}
 		},

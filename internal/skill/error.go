@@ -27,6 +27,8 @@ const (
 	CodeSetupIncomplete    Code = "INTEGRATION.SETUP_INCOMPLETE"
 	CodeActionNotAvailable Code = "INTEGRATION.ACTION_NOT_AVAILABLE"
 	CodeActionDisabled     Code = "INTEGRATION.ACTION_DISABLED"
+	// CodeTaskCancelled is the one that comes closest: people did not want it, and sending it again by itself is no help.
+	CodeTaskCancelled = CodeActionDisabled
 
 	CodeRemoteUnavailable Code = "REMOTE.SERVICE_UNAVAILABLE"
 	CodeRemoteRateLimit   Code = "REMOTE.RATE_LIMIT_EXCEEDED"
@@ -64,7 +66,7 @@ func (c Code) Title() string {
 	case CodeActionNotAvailable:
 		return "The tool cannot do this"
 	case CodeActionDisabled:
-		return "Not allowed here"
+		return "Not allowed, or called off"
 	case CodeRemoteUnavailable:
 		return "The tool could not be reached"
 	case CodeRemoteRateLimit:

@@ -24,9 +24,12 @@ type TaskHead struct {
 	Started       bool
 	Attempt       int
 	Rewrite       bool
-	Deadline      time.Time // zero where it is not known any more
+	Deadline      time.Time // zero where it is not known any more, and of a cancelled task
 	CompletedAt   time.Time // zero while it goes on
 }
+
+// Cancelled reports whether the task was cancelled and is about to end.
+func (h TaskHead) Cancelled() bool { return h.Status == skill.Pending && h.Deadline.IsZero() }
 
 // TaskState is what a list of tasks may be limited to.
 type TaskState uint8

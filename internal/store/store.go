@@ -206,6 +206,8 @@ type DrainTask struct {
 	Rewrite bool
 	// Started: an earlier drain has taken it up, so there may be Jobs.
 	Started bool
+	// Cancelled: nothing more of it is to be sent. Its time is up.
+	Cancelled bool
 	// Last: no other task was waiting when it was brought. A store need not know.
 	Last bool
 }
@@ -536,6 +538,13 @@ type Tasks interface {
 	Task(ctx context.Context, environmentID, integrationID, taskID string) (TaskView, error)
 }
 
+// Cancelled is a task that was cancelled.
+type Cancelled struct {
+	IntegrationID string
+	Items         int
+	Ended         bool // else it does soon
+}
+
 // Drains is what the engine needs.
 type Drains interface {
 	// Claim takes the lease of an integration that has work. Intents that an earlier drain left open become unsure
@@ -573,6 +582,10 @@ type Drains interface {
 	// FailTasks ends such tasks and returns the refs of those it ended; one that was taken up or has ended meanwhile is
 	// left alone.
 	FailTasks(ctx context.Context, tasks []FailedTask) ([]int64, error)
+	// CancelTask ends a task of that environment at once, as FAILED and with the document that it is given, if no drain has
+	// taken it up. Else its time is up from now on (DrainTask.Cancelled), and its drain begins anew, which finds that out.
+	// ErrNotFound, which is an *ExpiredError if retention removed it; ErrTaskEnded.
+	CancelTask(ctx context.Context, environmentID, taskID string, document func(task skill.Task, at time.Time) []byte) (Cancelled, error)
 }
 
 // Upkeep is what keeps a database in order, and tells of it.

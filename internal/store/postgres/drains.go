@@ -147,7 +147,7 @@ func (h *held) next(ctx context.Context, q *dbq.Queries, state store.State, open
 		Touched:  row.Touched,
 		Attempt:  int(row.Attempt),
 		Rewrite:  row.Rewrite,
-		Started:  row.Started,
+		Started:  row.Started, Cancelled: row.Cancelled,
 	}
 	if err == nil && len(row.Block) > 0 {
 		if next.Items, err = skill.DecodeItems(row.Block); err != nil {

@@ -184,3 +184,59 @@ func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended 
 	}
 	return ended, nil
 }
+
+// CancelTask implements store.Drains.
+func (s *Store) CancelTask(
+	ctx context.Context, environmentID, taskID string, document func(task skill.Task, at time.Time) []byte,
+) (c store.Cancelled, err error) {
+	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		drain, err := tx.LockDrainOfTask(ctx, dbq.LockDrainOfTaskParams{ID: taskID, Environment: environmentID})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return tx.notPending(ctx, environmentID, taskID)
+		}
+		if err != nil {
+			return err
+		}
+		// Now that the lock is there: it may have been taken up, or have ended, meanwhile.
+		row, err := tx.TaskToCancel(ctx, taskID)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return store.ErrTaskEnded
+		}
+		if err != nil {
+			return err
+		}
+		c = store.Cancelled{IntegrationID: drain.ID, Items: int(row.Items), Ended: !row.Started}
+		switch {
+		case c.Ended:
+			_, err := tx.FailUnstartedTasks(ctx, dbq.FailUnstartedTasksParams{
+				Tasks: []int64{row.Seq}, CompletedAt: []time.Time{row.Now},
+				Documents: [][]byte{document(skill.Task{ID: taskID, CreatedAt: row.CreatedAt.UTC()}, row.Now.UTC())},
+			})
+			return err
+		case row.Cancelled:
+			return nil
+		default:
+			return tx.CancelStarted(ctx, dbq.CancelStartedParams{Task: row.Seq, Integration: drain.Integration})
+		}
+	})
+	if err != nil {
+		return store.Cancelled{}, fmt.Errorf("cancel task %s: %w", taskID, err)
+	}
+	return c, nil
+}
+
+// notPending says why a task is not among the unfinished ones.
+func (tx *transaction) notPending(ctx context.Context, environmentID, taskID string) error {
+	ended, err := tx.EndedIn(ctx, dbq.EndedInParams{ID: taskID, Environment: environmentID})
+	if err != nil {
+		return err
+	}
+	if ended {
+		return store.ErrTaskEnded
+	}
+	at, err := tx.TaskExpiredIn(ctx, dbq.TaskExpiredInParams{ID: taskID, Environment: environmentID})
+	if err != nil {
+		return missing(err)
+	}
+	return &store.ExpiredError{At: at.UTC()}
+}

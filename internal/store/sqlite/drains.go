@@ -169,7 +169,7 @@ func (tx *transaction) next(ctx context.Context, lease store.Lease, st standing,
 		Touched:  row.Touched != 0,
 		Attempt:  int(row.Attempt),
 		Rewrite:  row.Rewrite != 0,
-		Started:  row.Started != 0,
+		Started:  row.Started != 0, Cancelled: row.Deadline == cancelled,
 	}
 	sendable := state.Enabled && !state.Deleted && state.InvalidReason == "" && row.Deadline > tx.now
 	if !sendable || row.Done != 0 || row.Items > int64(openUpTo) {

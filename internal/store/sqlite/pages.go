@@ -80,8 +80,16 @@ func taskHead(r dbq.TaskHeadRow) store.TaskHead {
 		Status: skill.TaskStatus(r.Status), Items: int(r.Items), Done: int(r.Done),
 		Counts:  skill.Counts{Written: int(r.Written), Unchanged: int(r.Unchanged), Failed: int(r.Failed)},
 		Started: r.Started != 0, Attempt: int(r.Attempt), Rewrite: r.Rewrite != 0,
-		Deadline: fromMillis(r.Deadline), CompletedAt: fromNullMillis(r.CompletedAt),
+		Deadline: never(r.Deadline), CompletedAt: fromNullMillis(r.CompletedAt),
 	}
+}
+
+// never is a moment, where 1970 stands for none.
+func never(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return fromMillis(ms)
 }
 
 // TaskHead implements store.Pages.

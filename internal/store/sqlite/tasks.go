@@ -17,6 +17,8 @@ const (
 	blockItems = 2000
 	// notifiedFor is how long a queued wake-up counts as on its way. One older than that was lost.
 	notifiedFor = 60_000 // ms
+	// cancelled is the deadline of a task that was: before all others.
+	cancelled = 0
 )
 
 // Submit implements store.Tasks.
@@ -189,4 +191,47 @@ func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended 
 		return nil, fmt.Errorf("fail tasks: %w", err)
 	}
 	return ended, nil
+}
+
+// CancelTask implements store.Drains.
+func (s *Store) CancelTask(
+	ctx context.Context, environmentID, taskID string, document func(task skill.Task, at time.Time) []byte,
+) (c store.Cancelled, err error) {
+	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		row, err := tx.TaskToCancel(ctx, dbq.TaskToCancelParams{ID: taskID, Environment: environmentID})
+		if errors.Is(err, sql.ErrNoRows) {
+			if at, err := tx.TaskExpiredIn(ctx, dbq.TaskExpiredInParams{ID: taskID, Environment: environmentID}); err == nil {
+				return refuse(&store.ExpiredError{At: fromMillis(at)})
+			}
+		}
+		if err != nil {
+			return missing(err)
+		}
+		c = store.Cancelled{IntegrationID: row.IntegrationID, Items: int(row.Items), Ended: row.Started == 0}
+		switch {
+		case row.Status != int64(skill.Pending):
+			return refuse(store.ErrTaskEnded)
+		case c.Ended:
+			at := fromMillis(tx.now)
+			_, err := tx.FailUnstartedTask(ctx, dbq.FailUnstartedTaskParams{
+				Seq: row.Seq, CompletedAt: sql.NullInt64{Int64: tx.now, Valid: true},
+				Document: packDocument(document(skill.Task{ID: taskID, CreatedAt: fromMillis(row.CreatedAt)}, at)),
+			})
+			if err != nil {
+				return err
+			}
+			return tx.AddWaiting(ctx, dbq.AddWaitingParams{Integration: row.Integration, Items: -row.Items, Tasks: -1})
+		case row.Deadline == cancelled:
+			return nil
+		default:
+			if err := tx.SetDeadline(ctx, dbq.SetDeadlineParams{Seq: row.Seq, Deadline: cancelled}); err != nil {
+				return err
+			}
+			return tx.BeginAnew(ctx, row.Integration)
+		}
+	})
+	if err != nil {
+		return store.Cancelled{}, fmt.Errorf("cancel task %s: %w", taskID, err)
+	}
+	return c, nil
 }

@@ -69,7 +69,7 @@ func RunModel(t *testing.T, open Opener) {
 			"submit": (*side).submit, "claim": (*side).claim, "extend": (*side).extend, "send": (*side).send, "arrive": (*side).arrive,
 			"answer": (*side).answer, "skip": (*side).skip, "finish": (*side).finish, "hand back": (*side).handBack,
 			"ask for patience": (*side).askForPatience, "change": (*side).change, "fail": (*side).fail, "arrive late": (*side).arriveLate,
-			"note a receipt": (*side).note,
+			"note a receipt": (*side).note, "cancel": (*side).cancel,
 		} {
 			for n, label := range []string{name, name + " again", name + " on the other side"} {
 				actions[label] = func(r *rapid.T) {
@@ -121,6 +121,7 @@ type heldTask struct {
 	rewrite  bool
 
 	started, touched bool
+	cancelled        bool
 	attempt          int
 	outcomes         []skill.Outcome
 	open             []store.Range // intents
@@ -320,6 +321,7 @@ func (s *side) comesNext(l *heldLease, got store.Next, openUpTo int) {
 		want.Task = &store.DrainTask{
 			Task: task.Task, Ref: task.ref, Items: len(task.items), Counts: count(task.outcomes), TimeLeft: task.deadline.Sub(s.now()),
 			Touched: task.touched, Attempt: task.attempt, Rewrite: task.rewrite, Started: task.started,
+			Cancelled: task.cancelled,
 		}
 		want.Opened = s.state.Enabled && !s.state.Deleted && s.state.InvalidReason == "" && task.deadline.After(s.now()) &&
 			want.Task.Counts.Total() == 0 && len(task.items) <= openUpTo && len(task.open) == 0
@@ -808,6 +810,31 @@ func (s *side) fail() {
 	slices.Sort(want)
 	slices.Sort(ended)
 	s.equal("failed tasks", want, append([]int64{}, ended...))
+}
+
+// cancel cancels a task, which may be waiting, under way, cancelled or ended.
+func (s *side) cancel() {
+	r := s.r
+	task := pick(r, "task", slices.DeleteFunc(slices.Clone(s.tasks), func(t *heldTask) bool { return t.ID == "" || t.mayExpire }))
+	document := fmt.Append(nil, "cancelled ", s.number())
+	got, err := s.CancelTask(s.ctx(), s.in.EnvironmentID, task.ID, func(of skill.Task, at time.Time) []byte {
+		s.equal("the task", task.Task, of)
+		s.equal("the time", s.now(), at)
+		return document
+	})
+	if task.status != skill.Pending {
+		s.want(err, store.ErrTaskEnded)
+		return
+	}
+	s.must(err)
+	s.equal("cancelled", store.Cancelled{IntegrationID: s.in.ID, Items: len(task.items), Ended: !task.started}, got)
+	switch {
+	case !task.started:
+		task.status, task.counts, task.document, task.completedAt = skill.Failed, skill.Counts{Failed: len(task.items)}, document, s.now()
+	case !task.cancelled:
+		task.cancelled, task.deadline = true, time.Unix(0, 0)
+		s.state.SettingsVersion++
+	}
 }
 
 func (s *side) sameTasks(what string, want []*heldTask, got []store.WaitingTask) {

@@ -62,6 +62,8 @@ func Run(t *testing.T, open Opener) {
 		{"a disabled integration is paused", paused},
 		{"refused credentials stay known until something changes", invalid},
 		{"overdue tasks", overdue},
+		{"a task is cancelled", cancelled},
+		{"a task is cancelled, raced for", cancelRaced},
 		{"due drains", due},
 		{"no wake-up is lost", noLostWakeUp},
 		{"a context that has ended changes nothing", endedContext},

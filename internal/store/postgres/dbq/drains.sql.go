@@ -787,6 +787,7 @@ WITH i AS (
   WHERE drains.integration = $1 AND NOT EXISTS (SELECT 1 FROM t)
 )
 SELECT t.seq, t.id, t.items, t.written, t.unchanged, t.failed, t.touched, t.rewrite, t.started, t.attempt, t.created_at, t.time_left, t.opened,
+  (t.deadline = 'epoch')::boolean AS cancelled,
   CASE WHEN t.opened THEN coalesce(t.block, b.block) END::bytea AS block
 FROM t LEFT JOIN task_items b ON b.task = t.seq AND b.start = 0 AND t.opened AND t.block IS NULL
 `
@@ -811,6 +812,7 @@ type NextTaskRow struct {
 	CreatedAt time.Time
 	TimeLeft  time.Duration
 	Opened    bool
+	Cancelled bool
 	Block     []byte
 }
 
@@ -834,6 +836,7 @@ func (q *Queries) NextTask(ctx context.Context, arg NextTaskParams) (NextTaskRow
 		&i.CreatedAt,
 		&i.TimeLeft,
 		&i.Opened,
+		&i.Cancelled,
 		&i.Block,
 	)
 	return i, err

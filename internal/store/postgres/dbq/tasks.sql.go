@@ -10,6 +10,24 @@ import (
 	"time"
 )
 
+const cancelStarted = `-- name: CancelStarted :exec
+WITH t AS (
+  UPDATE tasks SET deadline = 'epoch' WHERE tasks.seq = $2
+)
+UPDATE integrations SET settings_version = settings_version + 1 WHERE integrations.seq = $1
+`
+
+type CancelStartedParams struct {
+	Integration int64
+	Task        int64
+}
+
+// Its deadline is before all others. Whoever drains the integration leaves and claims again, as after a change of its settings.
+func (q *Queries) CancelStarted(ctx context.Context, arg CancelStartedParams) error {
+	_, err := q.db.Exec(ctx, cancelStarted, arg.Integration, arg.Task)
+	return err
+}
+
 const clearNotified = `-- name: ClearNotified :exec
 UPDATE drains SET notified_at = NULL
 WHERE integration = (SELECT seq FROM integrations WHERE id = $1) AND notified_at IS NOT NULL
@@ -18,6 +36,22 @@ WHERE integration = (SELECT seq FROM integrations WHERE id = $1) AND notified_at
 func (q *Queries) ClearNotified(ctx context.Context, id string) error {
 	_, err := q.db.Exec(ctx, clearNotified, id)
 	return err
+}
+
+const endedIn = `-- name: EndedIn :one
+SELECT EXISTS (SELECT 1 FROM results t JOIN integrations i ON i.seq = t.integration WHERE t.id = $1 AND i.environment_id = $2)
+`
+
+type EndedInParams struct {
+	ID          string
+	Environment string
+}
+
+func (q *Queries) EndedIn(ctx context.Context, arg EndedInParams) (bool, error) {
+	row := q.db.QueryRow(ctx, endedIn, arg.ID, arg.Environment)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const expiredTask = `-- name: ExpiredTask :one
@@ -82,6 +116,28 @@ func (q *Queries) FailUnstartedTasks(ctx context.Context, arg FailUnstartedTasks
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockDrainOfTask = `-- name: LockDrainOfTask :one
+SELECT d.integration, i.id FROM tasks t JOIN integrations i ON i.seq = t.integration JOIN drains d ON d.integration = t.integration
+WHERE t.id = $1 AND i.environment_id = $2 FOR NO KEY UPDATE OF d
+`
+
+type LockDrainOfTaskParams struct {
+	ID          string
+	Environment string
+}
+
+type LockDrainOfTaskRow struct {
+	Integration int64
+	ID          string
+}
+
+func (q *Queries) LockDrainOfTask(ctx context.Context, arg LockDrainOfTaskParams) (LockDrainOfTaskRow, error) {
+	row := q.db.QueryRow(ctx, lockDrainOfTask, arg.ID, arg.Environment)
+	var i LockDrainOfTaskRow
+	err := row.Scan(&i.Integration, &i.ID)
+	return i, err
 }
 
 const lockDrainsOfTasks = `-- name: LockDrainsOfTasks :exec
@@ -302,6 +358,33 @@ func (q *Queries) Task(ctx context.Context, arg TaskParams) (TaskRow, error) {
 		&i.Failed,
 		&i.CreatedAt,
 		&i.Document,
+	)
+	return i, err
+}
+
+const taskToCancel = `-- name: TaskToCancel :one
+SELECT seq, items, started, created_at, (deadline = 'epoch')::boolean AS cancelled, clock()::timestamptz AS now FROM tasks WHERE id = $1
+`
+
+type TaskToCancelRow struct {
+	Seq       int64
+	Items     int32
+	Started   bool
+	CreatedAt time.Time
+	Cancelled bool
+	Now       time.Time
+}
+
+func (q *Queries) TaskToCancel(ctx context.Context, id string) (TaskToCancelRow, error) {
+	row := q.db.QueryRow(ctx, taskToCancel, id)
+	var i TaskToCancelRow
+	err := row.Scan(
+		&i.Seq,
+		&i.Items,
+		&i.Started,
+		&i.CreatedAt,
+		&i.Cancelled,
+		&i.Now,
 	)
 	return i, err
 }

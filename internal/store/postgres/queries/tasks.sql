@@ -89,3 +89,20 @@ WITH t AS (
     ON u.task = t.seq
 )
 SELECT seq FROM t;
+
+-- name: LockDrainOfTask :one
+SELECT d.integration, i.id FROM tasks t JOIN integrations i ON i.seq = t.integration JOIN drains d ON d.integration = t.integration
+WHERE t.id = @id AND i.environment_id = @environment FOR NO KEY UPDATE OF d;
+
+-- name: EndedIn :one
+SELECT EXISTS (SELECT 1 FROM results t JOIN integrations i ON i.seq = t.integration WHERE t.id = @id AND i.environment_id = @environment);
+
+-- name: TaskToCancel :one
+SELECT seq, items, started, created_at, (deadline = 'epoch')::boolean AS cancelled, clock()::timestamptz AS now FROM tasks WHERE id = @id;
+
+-- name: CancelStarted :exec
+-- Its deadline is before all others. Whoever drains the integration leaves and claims again, as after a change of its settings.
+WITH t AS (
+  UPDATE tasks SET deadline = 'epoch' WHERE tasks.seq = @task
+)
+UPDATE integrations SET settings_version = settings_version + 1 WHERE integrations.seq = @integration;

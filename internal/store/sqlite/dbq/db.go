@@ -54,6 +54,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.awayStmt, err = db.PrepareContext(ctx, away); err != nil {
 		return nil, fmt.Errorf("error preparing query Away: %w", err)
 	}
+	if q.beginAnewStmt, err = db.PrepareContext(ctx, beginAnew); err != nil {
+		return nil, fmt.Errorf("error preparing query BeginAnew: %w", err)
+	}
 	if q.checkpointTaskStmt, err = db.PrepareContext(ctx, checkpointTask); err != nil {
 		return nil, fmt.Errorf("error preparing query CheckpointTask: %w", err)
 	}
@@ -441,6 +444,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setConnectSettingsStmt, err = db.PrepareContext(ctx, setConnectSettings); err != nil {
 		return nil, fmt.Errorf("error preparing query SetConnectSettings: %w", err)
 	}
+	if q.setDeadlineStmt, err = db.PrepareContext(ctx, setDeadline); err != nil {
+		return nil, fmt.Errorf("error preparing query SetDeadline: %w", err)
+	}
 	if q.setIntegrationAccountStmt, err = db.PrepareContext(ctx, setIntegrationAccount); err != nil {
 		return nil, fmt.Errorf("error preparing query SetIntegrationAccount: %w", err)
 	}
@@ -509,6 +515,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.taskHeadBySeqStmt, err = db.PrepareContext(ctx, taskHeadBySeq); err != nil {
 		return nil, fmt.Errorf("error preparing query TaskHeadBySeq: %w", err)
+	}
+	if q.taskToCancelStmt, err = db.PrepareContext(ctx, taskToCancel); err != nil {
+		return nil, fmt.Errorf("error preparing query TaskToCancel: %w", err)
 	}
 	if q.taskWhereStmt, err = db.PrepareContext(ctx, taskWhere); err != nil {
 		return nil, fmt.Errorf("error preparing query TaskWhere: %w", err)
@@ -590,6 +599,11 @@ func (q *Queries) Close() error {
 	if q.awayStmt != nil {
 		if cerr := q.awayStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awayStmt: %w", cerr)
+		}
+	}
+	if q.beginAnewStmt != nil {
+		if cerr := q.beginAnewStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing beginAnewStmt: %w", cerr)
 		}
 	}
 	if q.checkpointTaskStmt != nil {
@@ -1237,6 +1251,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setConnectSettingsStmt: %w", cerr)
 		}
 	}
+	if q.setDeadlineStmt != nil {
+		if cerr := q.setDeadlineStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setDeadlineStmt: %w", cerr)
+		}
+	}
 	if q.setIntegrationAccountStmt != nil {
 		if cerr := q.setIntegrationAccountStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setIntegrationAccountStmt: %w", cerr)
@@ -1352,6 +1371,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing taskHeadBySeqStmt: %w", cerr)
 		}
 	}
+	if q.taskToCancelStmt != nil {
+		if cerr := q.taskToCancelStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing taskToCancelStmt: %w", cerr)
+		}
+	}
 	if q.taskWhereStmt != nil {
 		if cerr := q.taskWhereStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing taskWhereStmt: %w", cerr)
@@ -1446,6 +1470,7 @@ type Queries struct {
 	auditStmt                  *sql.Stmt
 	auditOfStmt                *sql.Stmt
 	awayStmt                   *sql.Stmt
+	beginAnewStmt              *sql.Stmt
 	checkpointTaskStmt         *sql.Stmt
 	claimDrainStmt             *sql.Stmt
 	claimableDrainStmt         *sql.Stmt
@@ -1575,6 +1600,7 @@ type Queries struct {
 	seenBlocksStmt             *sql.Stmt
 	sessionStmt                *sql.Stmt
 	setConnectSettingsStmt     *sql.Stmt
+	setDeadlineStmt            *sql.Stmt
 	setIntegrationAccountStmt  *sql.Stmt
 	setIntegrationEnabledStmt  *sql.Stmt
 	setIntegrationPolicyStmt   *sql.Stmt
@@ -1598,6 +1624,7 @@ type Queries struct {
 	taskExpiredInStmt          *sql.Stmt
 	taskHeadStmt               *sql.Stmt
 	taskHeadBySeqStmt          *sql.Stmt
+	taskToCancelStmt           *sql.Stmt
 	taskWhereStmt              *sql.Stmt
 	touchTaskStmt              *sql.Stmt
 	tryLinkStmt                *sql.Stmt
@@ -1623,6 +1650,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		auditStmt:                  q.auditStmt,
 		auditOfStmt:                q.auditOfStmt,
 		awayStmt:                   q.awayStmt,
+		beginAnewStmt:              q.beginAnewStmt,
 		checkpointTaskStmt:         q.checkpointTaskStmt,
 		claimDrainStmt:             q.claimDrainStmt,
 		claimableDrainStmt:         q.claimableDrainStmt,
@@ -1752,6 +1780,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		seenBlocksStmt:             q.seenBlocksStmt,
 		sessionStmt:                q.sessionStmt,
 		setConnectSettingsStmt:     q.setConnectSettingsStmt,
+		setDeadlineStmt:            q.setDeadlineStmt,
 		setIntegrationAccountStmt:  q.setIntegrationAccountStmt,
 		setIntegrationEnabledStmt:  q.setIntegrationEnabledStmt,
 		setIntegrationPolicyStmt:   q.setIntegrationPolicyStmt,
@@ -1775,6 +1804,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		taskExpiredInStmt:          q.taskExpiredInStmt,
 		taskHeadStmt:               q.taskHeadStmt,
 		taskHeadBySeqStmt:          q.taskHeadBySeqStmt,
+		taskToCancelStmt:           q.taskToCancelStmt,
 		taskWhereStmt:              q.taskWhereStmt,
 		touchTaskStmt:              q.touchTaskStmt,
 		tryLinkStmt:                q.tryLinkStmt,

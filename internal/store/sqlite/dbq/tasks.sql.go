@@ -10,6 +10,16 @@ import (
 	"database/sql"
 )
 
+const beginAnew = `-- name: BeginAnew :exec
+UPDATE integrations SET settings_version = settings_version + 1 WHERE seq = ?1
+`
+
+// Whoever drains it leaves and claims again, as after a change of its settings.
+func (q *Queries) BeginAnew(ctx context.Context, seq int64) error {
+	_, err := q.exec(ctx, q.beginAnewStmt, beginAnew, seq)
+	return err
+}
+
 const clearNotified = `-- name: ClearNotified :exec
 UPDATE drains SET notified_at = NULL
 WHERE integration = (SELECT seq FROM integrations WHERE id = ?1)
@@ -201,6 +211,20 @@ func (q *Queries) OverdueTasks(ctx context.Context, arg OverdueTasksParams) ([]O
 	return items, nil
 }
 
+const setDeadline = `-- name: SetDeadline :exec
+UPDATE tasks SET deadline = ?1 WHERE seq = ?2
+`
+
+type SetDeadlineParams struct {
+	Deadline int64
+	Seq      int64
+}
+
+func (q *Queries) SetDeadline(ctx context.Context, arg SetDeadlineParams) error {
+	_, err := q.exec(ctx, q.setDeadlineStmt, setDeadline, arg.Deadline, arg.Seq)
+	return err
+}
+
 const setNotified = `-- name: SetNotified :exec
 UPDATE drains SET notified_at = ?1 WHERE integration = ?2
 `
@@ -252,6 +276,44 @@ func (q *Queries) Task(ctx context.Context, arg TaskParams) (TaskRow, error) {
 		&i.Failed,
 		&i.CreatedAt,
 		&i.Document,
+	)
+	return i, err
+}
+
+const taskToCancel = `-- name: TaskToCancel :one
+SELECT t.seq, t.integration, t.status, t.items, t.started, t.created_at, t.deadline, i.id AS integration_id
+FROM tasks t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = ?1 AND i.environment_id = ?2
+`
+
+type TaskToCancelParams struct {
+	ID          string
+	Environment string
+}
+
+type TaskToCancelRow struct {
+	Seq           int64
+	Integration   int64
+	Status        int64
+	Items         int64
+	Started       int64
+	CreatedAt     int64
+	Deadline      int64
+	IntegrationID string
+}
+
+func (q *Queries) TaskToCancel(ctx context.Context, arg TaskToCancelParams) (TaskToCancelRow, error) {
+	row := q.queryRow(ctx, q.taskToCancelStmt, taskToCancel, arg.ID, arg.Environment)
+	var i TaskToCancelRow
+	err := row.Scan(
+		&i.Seq,
+		&i.Integration,
+		&i.Status,
+		&i.Items,
+		&i.Started,
+		&i.CreatedAt,
+		&i.Deadline,
+		&i.IntegrationID,
 	)
 	return i, err
 }

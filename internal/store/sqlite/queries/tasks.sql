@@ -49,3 +49,15 @@ RETURNING integration, items;
 SELECT seq, id, created_at, items FROM tasks
 WHERE integration = sqlc.arg(integration) AND status = 0 AND started = 0
 ORDER BY seq LIMIT sqlc.arg(most);
+
+-- name: TaskToCancel :one
+SELECT t.seq, t.integration, t.status, t.items, t.started, t.created_at, t.deadline, i.id AS integration_id
+FROM tasks t JOIN integrations i ON i.seq = t.integration
+WHERE t.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
+
+-- name: SetDeadline :exec
+UPDATE tasks SET deadline = sqlc.arg(deadline) WHERE seq = sqlc.arg(seq);
+
+-- name: BeginAnew :exec
+-- Whoever drains it leaves and claims again, as after a change of its settings.
+UPDATE integrations SET settings_version = settings_version + 1 WHERE seq = sqlc.arg(seq);
