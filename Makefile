@@ -90,7 +90,7 @@ screenshots: needs ## draw the dashboard's pages anew in docs/screenshots, and h
 
 .PHONY: upgrade-fixture
 upgrade-fixture: ## make data for the upgrade test with the program of an earlier COMMIT, under a NAME
-	scripts/upgrade-fixture $(COMMIT) $(NAME)
+	scripts/upgrade-fixture $(COMMIT) $(NAME) $(DATABASE)
 
 .PHONY: clean
 clean: ## remove what make has made

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -84,8 +85,10 @@ type site struct {
 	database, admins []string
 	// open opens the database, past whatever stands between it and the process.
 	open func(ctx context.Context) (store.Store, error)
-	url  string
-	env  []string // besides the tests' own
+	// driver and source of database/sql lead there too, for what is done behind everybody's back.
+	driver, source string
+	url            string
+	env            []string // besides the tests' own
 	// program is what serves and administers.
 	program string
 	cmd     *exec.Cmd
@@ -120,8 +123,9 @@ func newSite(t *testing.T) *site {
 func newSiteIn(t *testing.T, dir string) *site {
 	s := newProcess(t, "--data", dir)
 	s.data = dir
+	s.driver, s.source = "sqlite", filepath.Join(dir, "crosswalk.db")
 	s.open = func(ctx context.Context) (store.Store, error) {
-		return sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(dir, "crosswalk.db")})
+		return sqlite.Open(ctx, sqlite.Options{Path: s.source})
 	}
 	return s
 }
@@ -130,6 +134,7 @@ func newSiteIn(t *testing.T, dir string) *site {
 func newSiteOn(t *testing.T, url, way string) *site {
 	s := newProcess(t, "--database", url)
 	s.data = filepath.Join(t.TempDir(), "data")
+	s.driver, s.source = "pgx", url
 	s.database = []string{"--database", way, "--database-connections", "8", "--data", s.data}
 	t.Cleanup(func() {
 		if _, err := os.Stat(s.data); !errors.Is(err, os.ErrNotExist) {
@@ -298,20 +303,62 @@ func (s *site) terminate() time.Duration {
 // admin runs a command on the database and returns a field of what it prints.
 func (s *site) admin(field string, args ...string) string {
 	s.t.Helper()
+	var object map[string]any
+	s.run(&object, args...)
+	text, _ := object[field].(string)
+	return text
+}
+
+// run runs a command on the database and reads what it prints.
+func (s *site) run(into any, args ...string) {
+	s.t.Helper()
 	cmd := exec.Command(s.program, slices.Concat(args, s.admins, []string{"--json"})...)
-	cmd.Env = environment()
+	cmd.Env = append(environment(), s.env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		s.t.Fatalf("%v: %v: %s", args, err, &stderr)
 	}
-	var object map[string]any
-	if err := json.Unmarshal(out, &object); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		s.t.Fatalf("%v: %v: %s", args, err, out)
 	}
-	text, _ := object[field].(string)
-	return text
+}
+
+// exec changes something in the database behind everybody's back.
+func (s *site) exec(statement string, args ...any) {
+	s.t.Helper()
+	s.sql(func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, statement, args...)
+		return err
+	})
+}
+
+// number asks the database behind everybody's back.
+func (s *site) number(query string) (n int) {
+	s.t.Helper()
+	s.sql(func(ctx context.Context, db *sql.DB) error { return db.QueryRowContext(ctx, query).Scan(&n) })
+	return n
+}
+
+func (s *site) sql(do func(ctx context.Context, db *sql.DB) error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	db, err := sql.Open(s.driver, s.source)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	if s.driver == "sqlite" {
+		db.SetMaxOpenConns(1)
+		if _, err := db.ExecContext(ctx, "PRAGMA busy_timeout = 10000"); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := do(ctx, db); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // client makes a key and an integration.

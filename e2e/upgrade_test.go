@@ -2,42 +2,142 @@ package e2e
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/crosswalk-hr/crosswalk/client"
-	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
 var (
-	fixtureOut  = flag.String("fixture-out", "", "make an upgrade fixture, NAME.db.gz and NAME.json.gz, instead of trying those there are")
-	fixtureWith = flag.String("fixture-with", "", "the program that makes it")
+	fixtureName = flag.String("fixture-name", "", "make upgrade fixtures of that name instead of trying those there are")
+	fixtureWith = flag.String("fixture-with", "", "the program that makes them")
 )
 
-const fixtures = "../internal/store/sqlite/testdata/upgrade"
+// engine is a database that an earlier program was killed on. Its fixtures stand in the package of its store: what the
+// database held, and what the program had told of it.
+type engine struct {
+	name, folder, ext string
+	site              func(t *testing.T) *site // an empty database
+	dump              func(s *site) []byte
+	restore           func(s *site, content []byte)
+	// later is a literal for a time that is far away; hourAgo is an expression for an hour before written_at.
+	later, hourAgo string
+	move           string // a statement that puts another address of a tool for one
+}
 
-// fixture is what a server told of its data before it was killed.
+func engines() []engine {
+	return []engine{
+		{
+			name: "SQLite", folder: "../internal/store/sqlite/testdata/upgrade/", ext: ".db.gz", later: "4102444800000", hourAgo: "written_at - 3600000",
+			move: "UPDATE integrations SET settings = replace(settings, $1, $2)",
+			site: newSite,
+			dump: func(s *site) []byte {
+				// Whoever closes the database last copies the log into it.
+				s.run(&struct{}{}, "keys", "list")
+				content, err := os.ReadFile(s.source)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				return content
+			},
+			restore: func(s *site, content []byte) {
+				if err := os.MkdirAll(s.data, 0o700); err != nil {
+					s.t.Fatal(err)
+				}
+				if err := os.WriteFile(s.source, content, 0o600); err != nil {
+					s.t.Fatal(err)
+				}
+			},
+		},
+		{
+			name: "PostgreSQL", folder: "../internal/store/postgres/testdata/upgrade/", ext: ".sql.gz", later: "'2100-01-01'", hourAgo: "written_at - interval '1 hour'",
+			move: "UPDATE integrations SET settings = replace(settings::text, $1, $2)::json",
+			site: func(t *testing.T) *site {
+				url := pgtest.Empty(t)
+				s := newSiteOn(t, url, url)
+				// No program ever knew fewer flags.
+				s.database = []string{"--database", url, "--data", s.data}
+				return s
+			},
+			dump: func(s *site) []byte {
+				dump := exec.Command(pgtest.Program(s.t, "pg_dump"), "--inserts", "--rows-per-insert=500", "--no-owner", "--no-privileges", s.source)
+				var stderr bytes.Buffer
+				dump.Stderr = &stderr
+				content, err := dump.Output()
+				if err != nil {
+					s.t.Fatalf("pg_dump: %v: %s", err, &stderr)
+				}
+				// Lines that speak to psql alone.
+				return regexp.MustCompile(`(?m)^\\.*\n`).ReplaceAll(content, nil)
+			},
+			restore: func(s *site, content []byte) {
+				conn, err := pgx.Connect(s.t.Context(), s.source)
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				_, err = conn.PgConn().Exec(s.t.Context(), string(content)).ReadAll()
+				if err := errors.Join(err, conn.Close(s.t.Context())); err != nil {
+					s.t.Fatalf("restore: %v", err)
+				}
+			},
+		},
+	}
+}
+
+// fixture is what a server told of its data before it was killed. What its program did not know yet is empty.
 type fixture struct {
+	Tables  []int    // the changes of the tables that were made
 	Good    []string // API keys
 	Revoked string
+	Limited string // an API key that may read alone, from elsewhere
 	Tasks   map[string]fixtureTask
+	// Catalogues are the skills of integrations, as they were listed.
+	Catalogues map[string]fixtureList
+	Single     map[string]string // skills that were asked for one by one, and wait: integration and origin_id
+	// Logged are interactions, as they were shown.
+	Logged []fixtureExchange
+	User   string // who may sign in with fixturePassword
+	Person string // who may sign in through an OpenID provider, and has another address there now
+	// Link is the path of a link that was not used. The token of another one led to Connected.
+	Link, Token, Connected string
+	Company                string // the address of the tool with jobs
+	Refusing               string // an integration that wants no inactive skills
 }
 
 type fixtureTask struct {
 	Key, Integration, ID string
 	Items                [][3]string // origin_id, name, status
 	Answer               string      // to a poll; empty while the task was not ended
+}
+
+type fixtureList struct{ Key, Integration, Answer string }
+
+type fixtureExchange struct {
+	ID, Direction, Method, URL string
+	Task                       string  `json:"task_id"`
+	Took                       float64 `json:"took_ms"`
+	Status                     int
+	Failed                     bool
+	Request, Answer            struct {
+		Header map[string][]string
+		Body   string
+	}
 }
 
 func (f fixtureTask) items() []client.Item {
@@ -48,48 +148,92 @@ func (f fixtureTask) items() []client.Item {
 	return list
 }
 
-func (f fixtureTask) client(s *site) *client.Client {
-	c := client.New(s.url, f.Key, f.Integration)
+func (s *site) as(key, integration string) *client.Client {
+	c := client.New(s.url, key, integration)
 	c.Retries = 0
 	return c
 }
+
+func (f fixtureTask) client(s *site) *client.Client { return s.as(f.Key, f.Integration) }
+
+// has reports whether the fixture's program had made a change of the tables.
+func (f *fixture) has(change int) bool { return slices.Contains(f.Tables, change) }
+
+// The changes of the tables that bring something to look at.
+const (
+	withReading      = 6
+	withInteractions = 7
+	withPolicies     = 8
+	withUsers        = 9
+	withLinks        = 10
+	withIdentities   = 11
+)
 
 // TestUpgrade opens databases that earlier versions were killed on, and goes on with them: everything that was there is
 // there, and what was accepted comes to its end.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	if *fixtureOut != "" {
-		makeFixture(t)
-		return
-	}
-	files, err := filepath.Glob(fixtures + "/*.db.gz")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures in %s: %v", fixtures, err)
-	}
-	for _, file := range files {
-		name, _ := strings.CutSuffix(filepath.Base(file), ".db.gz")
-		t.Run(name, func(t *testing.T) {
+	for _, on := range engines() {
+		t.Run(on.name, func(t *testing.T) {
 			t.Parallel()
-			upgrade(t, strings.TrimSuffix(file, ".db.gz"))
+			if *fixtureName != "" {
+				on.makeFixture(t)
+				return
+			}
+			files, err := filepath.Glob(on.folder + "*" + on.ext)
+			if err != nil || len(files) == 0 {
+				t.Fatalf("no fixtures in %s: %v", on.folder, err)
+			}
+			for _, file := range files {
+				path := strings.TrimSuffix(file, on.ext)
+				t.Run(filepath.Base(path), func(t *testing.T) {
+					t.Parallel()
+					on.upgrade(t, path)
+				})
+			}
 		})
 	}
 }
 
-// fixtureKey is the fixtures' master key.
-const fixtureKey = "CROSSWALK_MASTER_KEY=dGhlIGtleSBvZiB0aGUgdXBncmFkZSBmaXh0dXJlcy4="
+const (
+	// fixtureKey is the fixtures' master key.
+	fixtureKey = "CROSSWALK_MASTER_KEY=dGhlIGtleSBvZiB0aGUgdXBncmFkZSBmaXh0dXJlcy4="
+	// fixturePassword is that of their user, and fixtureSubject is what the OpenID provider calls somebody.
+	fixturePassword = "correct horse battery staple"
+	fixtureSubject  = "4711"
+	// forever is longer than a fixture gets old.
+	forever = "876000h"
+)
 
-func upgrade(t *testing.T, path string) {
-	s := newSite(t)
+func (on engine) upgrade(t *testing.T, path string) {
+	s := on.site(t)
 	s.env = append(s.env, fixtureKey)
 	var had fixture
 	if err := json.Unmarshal(unpack(t, path+".json.gz"), &had); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(s.data, 0o700); err != nil {
-		t.Fatal(err)
+	on.restore(s, unpack(t, path+on.ext))
+	flags := []string{
+		"--keep-tasks", forever, "--keep-logs", forever, "--job-timeout", forever, "--sync-every=0", "--allow-private-tools",
+		"--attempts=3", "--backoff=10ms", "--backoff-most=20ms",
 	}
-	if err := os.WriteFile(filepath.Join(s.data, "crosswalk.db"), unpack(t, path+".db.gz"), 0o600); err != nil {
-		t.Fatal(err)
+	if had.has(withLinks) {
+		s.exec("UPDATE connect_links SET expires_at = " + on.later)
+		s.exec("UPDATE connect_links SET token_expires_at = " + on.later + " WHERE token_expires_at IS NOT NULL")
+	}
+	var lms *company
+	job, jobs := had.Tasks["as a job"]
+	if jobs {
+		lms = newCompany(t)
+		lms.upsert(job.items()) // as that program did
+		s.exec(on.move, had.Company, lms.url)
+	}
+	var person *provider
+	if had.has(withIdentities) {
+		person = newProvider(t)
+		s.exec("UPDATE identities SET issuer = $1", person.Issuer())
+		s.env = append(s.env, person.secret())
+		flags = append(flags, person.flags()...)
 	}
 	pending, waiting := 0, 0
 	for _, task := range had.Tasks {
@@ -97,6 +241,7 @@ func upgrade(t *testing.T, path string) {
 			pending, waiting = pending+1, waiting+len(task.Items)
 		}
 	}
+	pending, waiting = pending+len(had.Single), waiting+len(had.Single)
 	if pending < 5 {
 		t.Fatalf("the fixture has only %d unfinished tasks", pending)
 	}
@@ -104,7 +249,16 @@ func upgrade(t *testing.T, path string) {
 		t.Errorf("%d tasks with %d items are unfinished, want %d with %d", gotPending, gotWaiting, pending, waiting)
 	}
 
-	s.start()
+	if had.has(withUsers) {
+		s.recorded(had.User)
+	}
+	syncs := had.has(withReading) && s.number("SELECT count(*) FROM syncs WHERE active") > 0
+	if had.has(withReading) && !syncs {
+		t.Error("the fixture has no sync under way")
+	}
+
+	began := time.Now()
+	s.start(flags...)
 	for _, key := range had.Good {
 		if _, err := client.New(s.url, key, "").Check(t.Context()); err != nil {
 			t.Errorf("a key: %v", err)
@@ -115,7 +269,7 @@ func upgrade(t *testing.T, path string) {
 	}
 	for name, task := range had.Tasks {
 		if task.Answer != "" {
-			if got := s.answer(task); got != task.Answer {
+			if got := s.answer(task.Key, task.Integration, taskPath+task.ID); got != task.Answer {
 				t.Errorf("%s is answered with\n%s\nand was with\n%s", name, got, task.Answer)
 			}
 		}
@@ -177,6 +331,62 @@ func upgrade(t *testing.T, path string) {
 	if task := wait("late and not begun"); task.Status != client.Failed || task.Error.Code != "PLATFORM.TASK_TIMED_OUT" {
 		t.Errorf("late and not begun: %+v", task)
 	}
+	// What was read back and noted is shown as it was.
+	for name, was := range had.Catalogues {
+		if diff := cmp.Diff(skillsOf(t, was.Answer), skillsOf(t, s.answer(was.Key, was.Integration, skillsPath))); diff != "" {
+			t.Errorf("the skills of %s (-was +is):\n%s", name, diff)
+		}
+	}
+	if had.has(withInteractions) && len(had.Logged) == 0 {
+		t.Error("the fixture has no interactions")
+	}
+	for _, was := range had.Logged {
+		var is fixtureExchange
+		s.run(&is, "logs", "show", was.ID)
+		if diff := cmp.Diff(was, is); diff != "" {
+			t.Errorf("the interaction %s (-was +is):\n%s", was.ID, diff)
+		}
+	}
+	if had.has(withUsers) {
+		s.people(had, person)
+	}
+	if had.Link != "" {
+		s.connects(had)
+	} else if had.has(withLinks) {
+		t.Error("the fixture has no link")
+	}
+
+	// The receipt of a job leads to what it has done: nothing is sent again.
+	if jobs {
+		succeeded("as a job")
+		if n := lms.Operations(); n != 1 {
+			t.Errorf("the tool got %d operations for the job, want the first alone", n)
+		}
+		lms.holds(job.items())
+	} else if had.has(withIdentities) {
+		t.Error("the fixture has no job under way")
+	}
+	// A tool that did not answer does so again.
+	if away, ok := had.Tasks["away"]; ok {
+		var shown struct{ Away *struct{ Since time.Time } }
+		s.run(&shown, "integrations", "show", away.Integration)
+		if shown.Away == nil || shown.Away.Since.After(began) {
+			t.Errorf("away: %+v", shown)
+		}
+		s.admin("id", "integrations", "update", away.Integration, "--unset", "outage")
+		if task := sent(t, away.client(s), away.items()); task.Progress.Written != len(away.Items) {
+			t.Errorf("a tool that answers again: %+v", task)
+		}
+	} else if had.has(withPolicies) {
+		t.Error("the fixture has no tool that is away")
+	}
+	// What an integration wants is heeded.
+	if had.Refusing != "" {
+		task := sent(t, s.as(had.Good[0], had.Refusing), []client.Item{{OriginID: "r-1", Name: "Retired", Status: client.Inactive}})
+		if r := task.Results[0]; r.Error == nil || r.Error.Code != "INTEGRATION.ACTION_NOT_AVAILABLE" {
+			t.Errorf("an inactive skill, which is to be refused: %+v", r)
+		}
+	}
 	// A switched-off integration waits on.
 	off := had.Tasks["switched off"]
 	if task, err := off.client(s).Task(t.Context(), off.ID); err != nil || task.Ended() {
@@ -184,20 +394,18 @@ func upgrade(t *testing.T, path string) {
 	}
 	s.admin("id", "integrations", "enable", off.Integration)
 	succeeded("switched off")
+	for integration, originID := range had.Single {
+		eventually(t, 20*time.Second, "the tool has the skill that was asked for alone", func() bool { _, ok := s.tool(integration)[originID]; return ok })
+	}
+	if syncs {
+		eventually(t, 20*time.Second, "the sync ends", func() bool { return s.number("SELECT count(*) FROM syncs WHERE active") == 0 })
+	}
 
 	// The catalogue: what the tool holds is known, under its ids, and what is not known is not believed to be.
 	again := func(name string) client.Task {
 		t.Helper()
 		c := had.Tasks[name].client(s)
-		accepted, err := c.UpsertSkills(t.Context(), had.Tasks[name].items())
-		if err != nil {
-			t.Fatalf("%s again: %v", name, err)
-		}
-		task, err := c.Wait(t.Context(), accepted.TaskID, nil)
-		if err != nil {
-			t.Fatalf("%s again: %v", name, err)
-		}
-		return task
+		return sent(t, c, had.Tasks[name].items())
 	}
 	before := wait("changed")
 	if task := again("changed"); task.Progress.Unchanged != 2 || task.Progress.Failed != 1 {
@@ -212,6 +420,12 @@ func upgrade(t *testing.T, path string) {
 	if task := again("unsure"); task.Progress.Written != 2 {
 		t.Errorf("what may have reached the tool, again: %+v", task.Progress)
 	}
+	// Credentials that were sealed can be opened.
+	if sealed, ok := had.Tasks["sealed"]; ok {
+		if task := sent(t, sealed.client(s), []client.Item{{OriginID: "sealed-0", Name: "Opened"}}); task.Progress.Written != 1 {
+			t.Errorf("with credentials: %+v", task)
+		}
+	}
 	s.terminate()
 	if pending, waiting := s.pending(); pending != 0 || waiting != 0 {
 		t.Errorf("%d tasks with %d items are still unfinished", pending, waiting)
@@ -221,7 +435,7 @@ func upgrade(t *testing.T, path string) {
 // pending is what the database knows of the queue: this also upgrades it.
 func (s *site) pending() (tasks, items int) {
 	s.t.Helper()
-	db, err := sqlite.Open(s.t.Context(), sqlite.Options{Path: filepath.Join(s.data, "crosswalk.db")})
+	db, err := s.open(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -233,15 +447,20 @@ func (s *site) pending() (tasks, items int) {
 	return health.Pending, health.WaitingItems
 }
 
-// answer is that to a poll, as it comes.
-func (s *site) answer(task fixtureTask) string {
+const (
+	taskPath   = "/v1/hris/skills/bulk/"
+	skillsPath = "/v1/hris/skills?include_deleted=true&include_remote_data=true&page_size=250"
+)
+
+// answer is that to a question, as it comes.
+func (s *site) answer(key, integration, path string) string {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+"/v1/hris/skills/bulk/"+task.ID, nil)
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+task.Key)
-	request.Header.Set("X-Integration-Id", task.Integration)
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("X-Integration-Id", integration)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		s.t.Fatal(err)
@@ -249,181 +468,82 @@ func (s *site) answer(task fixtureTask) string {
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		s.t.Errorf("task %s: %s, %v", task.ID, response.Status, err)
+		s.t.Errorf("%s: %s, %v", path, response.Status, err)
 	}
 	return string(content)
 }
 
-func unpack(t *testing.T, path string) []byte {
+// skillsOf reads a list of skills.
+func skillsOf(t *testing.T, answer string) []client.CatalogueSkill {
 	t.Helper()
-	packed, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
+	var list struct{ Data client.SkillsPage }
+	if err := json.Unmarshal([]byte(answer), &list); err != nil {
+		t.Fatalf("%v: %s", err, answer)
 	}
-	defer packed.Close()
-	plain, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
+	if len(list.Data.Skills) == 0 || list.Data.Next != "" {
+		t.Errorf("a list of skills is empty, or goes on: %s", answer)
 	}
-	content, err := io.ReadAll(plain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
+	return list.Data.Skills
 }
 
-func pack(t *testing.T, path string, content []byte) {
+// sent sends skills and waits for what becomes of them.
+func sent(t *testing.T, c *client.Client, list []client.Item) client.Task {
 	t.Helper()
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err == nil {
-		_, err = w.Write(content)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err == nil {
-		err = os.WriteFile(path, packed.Bytes(), 0o644)
-	}
+	accepted, err := c.UpsertSkills(t.Context(), list)
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// makeFixture lets a program make data of every kind and kills it. See the README beside the fixtures.
-func makeFixture(t *testing.T) {
-	s := newSite(t)
-	s.program, s.env = *fixtureWith, append(s.env, fixtureKey)
-	f := fixture{Tasks: map[string]fixtureTask{}}
-	key := func(args ...string) string {
-		key := s.admin("key", append([]string{"keys", "create"}, args...)...)
-		f.Good = append(f.Good, key)
-		return key
-	}
-	integration := func(settings ...string) string {
-		args := []string{"integrations", "create", "--tool", "sandbox", "--name", "Acme GmbH"}
-		for _, set := range settings {
-			args = append(args, "--set", set)
-		}
-		return s.admin("id", args...)
-	}
-	list := func(prefix, name string, n int) []client.Item {
-		list := make([]client.Item, n)
-		for i := range list {
-			list[i] = client.Item{OriginID: fmt.Sprint(prefix, i), Name: fmt.Sprintf("%s %d", name, i)}
-		}
-		return list
-	}
-	submit := func(name, key, integration string, items []client.Item) fixtureTask {
-		t.Helper()
-		task := fixtureTask{Key: key, Integration: integration}
-		for _, it := range items {
-			task.Items = append(task.Items, [3]string{it.OriginID, it.Name, it.Status})
-		}
-		accepted, err := task.client(s).UpsertSkills(t.Context(), items)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		task.ID = accepted.TaskID
-		f.Tasks[name] = task
-		return task
-	}
-	ended := func(task fixtureTask) {
-		t.Helper()
-		if _, err := task.client(s).Wait(t.Context(), task.ID, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// until waits for checkpoints: the intent of the next call is on disk together with them.
-	until := func(task fixtureTask, done int) {
-		t.Helper()
-		for limit := time.Now().Add(20 * time.Second); ; {
-			got, err := task.client(s).Task(t.Context(), task.ID)
-			if err == nil && got.Progress.Done == done {
-				return
-			}
-			if time.Now().After(limit) {
-				t.Fatalf("%+v, %v; want %d done", got, err, done)
-			}
-		}
-	}
-	flags := []string{"--attempts=3", "--backoff=10ms", "--backoff-most=20ms"}
-
-	// The deadline of these will be over.
-	s.start(append(flags, "--task-timeout=3m")...)
-	laptop := key("--name", "laptop")
-	late := integration("batch_limit=2", `scripts={"late-3":["hang","hang","hang","hang"]}`)
-	until(submit("late", laptop, late, list("late-", "Late", 6)), 2)
-	submit("late and not begun", laptop, late, list("later-", "Later", 3))
-	s.kill()
-
-	s.start(append(flags, "--task-timeout=876000h")...)
-	acme := integration(`refuse_names=(?i)^test`)
-	three := []client.Item{
-		{OriginID: "skill-1", Name: "TypeScript"},
-		{OriginID: "skill-2", Name: "Welding", Status: client.Inactive},
-		{OriginID: "skill-3", Name: "Test, please ignore"},
-	}
-	ended(submit("three", laptop, acme, three))
-	changed := append([]client.Item{{OriginID: "skill-1", Name: "TypeScript 5"}}, three[1:]...)
-	ended(submit("changed", laptop, acme, changed))
-	ended(submit("refused credentials", laptop, integration("refuse_credentials=true"), list("x-", "X", 2)))
-	ended(submit("unsure", laptop, integration(`scripts={"u-1":["lose","away","away"]}`), list("u-", "Unsure", 2)))
-	gone := integration()
-	ended(submit("of a deleted integration", laptop, gone, list("g-", "Gone", 40)))
-	s.admin("id", "integrations", "delete", gone)
-
-	s.admin("id", "environments", "create", "--name", "staging")
-	key("--name", "nightly", "--environment", "staging")
-	f.Revoked = s.admin("key", "keys", "create", "--name", "lost")
-	var listed struct{ Keys []struct{ ID, Name string } }
-	if err := json.Unmarshal(s.run("keys", "list"), &listed); err != nil {
-		t.Fatal(err)
-	}
-	for _, k := range listed.Keys {
-		if k.Name == "lost" {
-			s.admin("id", "keys", "revoke", k.ID)
-		}
-	}
-	off := integration("latency=30s")
-	submit("switched off", laptop, off, list("off-", "Off", 3))
-	s.admin("id", "integrations", "disable", off)
-	s.admin("id", "integrations", "update", off, "--unset", "latency")
-
-	busy := integration("batch_limit=5", `scripts={"busy-12":["hang"]}`)
-	half := submit("half done", laptop, busy, list("busy-", "Busy", 20))
-	until(half, 10)
-	submit("large", laptop, busy, list("large-", "Large", 2100))
-	submit("behind it", laptop, busy, list("busy-", "Busy again", 15))
-	for name, task := range f.Tasks {
-		if got, err := task.client(s).Task(t.Context(), task.ID); err != nil && name != "of a deleted integration" {
-			t.Fatalf("%s: %v", name, err)
-		} else if got.Ended() {
-			task.Answer = s.answer(task)
-			f.Tasks[name] = task
-		}
-	}
-	s.kill()
-	s.run("keys", "list") // whoever closes the database last copies the log into it
-
-	content, err := json.Marshal(f)
+	task, err := c.Wait(t.Context(), accepted.TaskID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pack(t, *fixtureOut+".json.gz", content)
-	if content, err = os.ReadFile(filepath.Join(s.data, "crosswalk.db")); err != nil {
-		t.Fatal(err)
-	}
-	pack(t, *fixtureOut+".db.gz", content)
+	return task
 }
 
-// run runs a command on the database and returns what it prints.
-func (s *site) run(args ...string) []byte {
+// recorded wants the audit log to say who made a user.
+func (s *site) recorded(user string) {
 	s.t.Helper()
-	cmd := exec.Command(s.program, slices.Concat(args, s.admins, []string{"--json"})...)
-	out, err := cmd.Output()
+	db, err := s.open(s.t.Context())
 	if err != nil {
-		s.t.Fatalf("%v: %v", args, err)
+		s.t.Fatal(err)
 	}
-	return out
+	defer db.Close() //nolint:errcheck // it was only read
+	entries, err := db.AuditLog(s.t.Context(), store.AuditFilter{Limit: 100})
+	if err != nil || !slices.ContainsFunc(entries, func(e store.AuditEntry) bool { return e.Action == "user.create" && e.Target == user }) {
+		s.t.Errorf("the audit log does not tell of %q: %+v, %v", user, entries, err)
+	}
+}
+
+// people signs in whoever could before, and holds that keys are limited as they were.
+func (s *site) people(had fixture, person *provider) {
+	s.t.Helper()
+	if page := s.signIn(had.User); !strings.Contains(page, had.User) {
+		s.t.Errorf("%s cannot sign in: %s", had.User, page)
+	}
+	var refused *client.Error
+	if _, err := s.as(had.Limited, "").Check(s.t.Context()); !errors.As(err, &refused) || refused.HTTPStatus != http.StatusForbidden {
+		s.t.Errorf("a key from where it may not come: %v, want 403", err)
+	}
+	if person == nil {
+		return
+	}
+	if page := s.signInThrough(person, "ada.lovelace@elsewhere.example"); had.Person == "" || !strings.Contains(page, had.Person) {
+		s.t.Errorf("%q cannot sign in through the provider: %s", had.Person, page)
+	}
+}
+
+// connects uses a link to connect a tool, and asks what an earlier one has led to.
+func (s *site) connects(had fixture) {
+	s.t.Helper()
+	c := s.as(had.Good[0], "")
+	if got, err := c.IntegrationByToken(s.t.Context(), had.Token); err != nil || got.ID != had.Connected {
+		s.t.Errorf("the token of a link that was used leads to %+v, %v, want %s", got, err, had.Connected)
+	}
+	page, header := s.get200(http.DefaultClient, had.Link)
+	if !strings.Contains(page, linkCustomer) || !strings.Contains(header.Get("Content-Security-Policy"), "frame-ancestors "+linkOrigin) {
+		s.t.Errorf("a link leads to %s with %v", page, header)
+	}
+	if got, err := c.IntegrationByToken(s.t.Context(), s.useLink(had.Link)); err != nil || got.OrganizationName != linkCustomer {
+		s.t.Errorf("a link was used for %+v, %v", got, err)
+	}
 }

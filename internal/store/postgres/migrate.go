@@ -47,7 +47,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	if current > target {
 		return fmt.Errorf("its tables are at version %d and this program knows only %d: run the newer program", current, target)
 	}
-	if current < target {
+	// The version alone does not tell: a change may have come to be after one with a higher number.
+	pending, err := goose.HasPending(ctx)
+	if err != nil {
+		return err
+	}
+	if pending {
 		if _, err := goose.Up(ctx); err != nil {
 			return err
 		}
@@ -60,5 +65,6 @@ func (s *Store) goose() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(s.pool), dir, goose.WithDisableGlobalRegistry(true))
+	return goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(s.pool), dir,
+		goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
 }

@@ -87,17 +87,9 @@ func number(t *testing.T, conn *pgx.Conn, query string, args ...any) (n int) {
 	return n
 }
 
-// empty makes a database without any tables.
-func empty(t *testing.T) string {
-	t.Helper()
-	address := pgtest.Database(t)
-	exec(t, raw(t, address), "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-	return address
-}
-
 func TestTenStartAtOnceOnAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
-	address := empty(t)
+	address := pgtest.Empty(t)
 	var group sync.WaitGroup
 	for range 10 {
 		group.Go(func() {
@@ -129,6 +121,25 @@ func TestNewerTablesAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "version 9999") {
 			t.Errorf("%s: error = %v", what, err)
 		}
+	}
+}
+
+// Changes of the tables come from several people: one may come to be after one with a higher number was made.
+func TestAChangeOfTheTablesThatComesLate(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	conn := raw(t, address)
+	exec(t, conn, "DROP TABLE connect_links, connect_settings")
+	exec(t, conn, "DELETE FROM goose_db_version WHERE version_id = 10")
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: address, Conns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM connect_links"); n != 0 {
+		t.Errorf("%d links, want an empty table", n)
 	}
 }
 
@@ -581,7 +592,7 @@ func TestTheDatabaseTellsTheTime(t *testing.T) {
 // The address may name a schema: everything lies there, and another one is free for another installation.
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	address := empty(t)
+	address := pgtest.Empty(t)
 	conn := raw(t, address)
 	for _, schema := range []string{"one", "two"} {
 		exec(t, conn, "CREATE SCHEMA "+schema)

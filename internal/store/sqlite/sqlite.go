@@ -236,7 +236,8 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	goose, err := goose.NewProvider(goose.DialectSQLite3, s.write, dir, goose.WithDisableGlobalRegistry(true))
+	goose, err := goose.NewProvider(goose.DialectSQLite3, s.write, dir,
+		goose.WithDisableGlobalRegistry(true), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return err
 	}
@@ -247,7 +248,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	if current > target {
 		return fmt.Errorf("its tables are at version %d and this program knows only %d: run the newer program", current, target)
 	}
-	if current < target {
+	// The version alone does not tell: a change may have come to be after one with a higher number.
+	pending, err := goose.HasPending(ctx)
+	if err != nil {
+		return err
+	}
+	if pending {
 		if _, err := goose.Up(ctx); err != nil {
 			return err
 		}

@@ -168,6 +168,32 @@ func TestNewerTablesAreRefused(t *testing.T) {
 	}
 }
 
+// Changes of the tables come from several people: one may come to be after one with a higher number was made.
+func TestAChangeOfTheTablesThatComesLate(t *testing.T) {
+	for _, serve := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "crosswalk.db")
+		if err := open(t, sqlite.Options{Path: path, Serve: true}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", sqlite.DSN(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, statement := range []string{"DROP TABLE connect_links", "DROP TABLE connect_settings", "DELETE FROM goose_db_version WHERE version_id = 10"} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := open(t, sqlite.Options{Path: path, Serve: serve}).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "SELECT hash FROM connect_links"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A start that ended between our migrations and the queue's, or a program with a newer queue, must not leave a server
 // without the queue's tables.
 func TestQueueTablesAreBroughtUpToDateApart(t *testing.T) {

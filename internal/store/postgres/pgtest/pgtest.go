@@ -45,11 +45,22 @@ func Prepare(tb testing.TB) {
 // whatever is still connected to it, when the test ends.
 func Database(tb testing.TB) string {
 	tb.Helper()
+	return database(tb, (*owner).clone)
+}
+
+// Empty makes a database without any table, for this test alone, and returns its URL. It goes as one of Database does.
+func Empty(tb testing.TB) string {
+	tb.Helper()
+	return database(tb, (*owner).empty)
+}
+
+func database(tb testing.TB, from func(*owner) (name string, err error)) string {
+	tb.Helper()
 	o, err := template()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	name, err := o.clone()
+	name, err := from(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -163,6 +174,12 @@ func (o *owner) makeTemplate(migrate func(ctx context.Context, url string) error
 func (o *owner) clone() (string, error) {
 	name := fmt.Sprintf("%s_%d", o.name, o.made.Add(1))
 	return name, o.run(`CREATE DATABASE ` + name + ` TEMPLATE ` + o.name + `_template`)
+}
+
+// empty makes a database of nothing.
+func (o *owner) empty() (string, error) {
+	name := fmt.Sprintf("%s_%d", o.name, o.made.Add(1))
+	return name, o.run(`CREATE DATABASE ` + name + ` TEMPLATE template0 ENCODING 'UTF8'`)
 }
 
 func (o *owner) drop(name string) error {

@@ -101,16 +101,21 @@ func TestDatabasesAreFreshAndApart(t *testing.T) {
 }
 
 func TestDatabaseIsDroppedWithItsTest(t *testing.T) {
-	var url string
-	t.Run("test", func(t *testing.T) {
-		url = Database(t)
-		if n := count(t, open(t, url), `SELECT 1`); n != 1 {
-			t.Errorf("SELECT 1 is %d", n)
+	for name, test := range map[string]struct {
+		make   func(testing.TB) string
+		tables bool
+	}{"with the schema": {Database, true}, "empty": {Empty, false}} {
+		var url string
+		t.Run(name, func(t *testing.T) {
+			url = test.make(t)
+			if n := count(t, open(t, url), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`); (n > 0) != test.tables {
+				t.Errorf("it has %d tables", n)
+			}
+		})
+		if conn, err := pgx.Connect(t.Context(), url); err == nil {
+			_ = conn.Close(t.Context()) // the test has failed
+			t.Errorf("%s: the database is still there", name)
 		}
-	})
-	if conn, err := pgx.Connect(t.Context(), url); err == nil {
-		_ = conn.Close(t.Context()) // the test has failed
-		t.Error("the database is still there")
 	}
 }
 
