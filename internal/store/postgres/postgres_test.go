@@ -143,6 +143,19 @@ func TestAChangeOfTheTablesThatComesLate(t *testing.T) {
 	}
 }
 
+// Integrations that were deleted by an earlier program lose their credentials with the upgrade.
+func TestDeletedBeforeTheUpgrade(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := pgtest.Open(t, address, time.Now)
+	defer s.Close() //nolint:errcheck // nothing rests on it
+	ids := storetest.Deleted(t, s)
+	conn := raw(t, address)
+	exec(t, conn, "UPDATE integrations SET credentials = '\\x01' WHERE deleted_at IS NOT NULL")
+	exec(t, conn, storetest.Migration(t, "00013_deleted_credentials.sql"))
+	ids.Check(t, s)
+}
+
 // Whatever goes wrong with an address, its password is not told.
 func TestPasswordsStaySecret(t *testing.T) {
 	t.Parallel()

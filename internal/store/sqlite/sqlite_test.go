@@ -194,6 +194,31 @@ func TestAChangeOfTheTablesThatComesLate(t *testing.T) {
 	}
 }
 
+// Integrations that were deleted by an earlier program lose their credentials with the upgrade.
+func TestDeletedBeforeTheUpgrade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	s := open(t, sqlite.Options{Path: path})
+	ids := storetest.Deleted(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"UPDATE integrations SET credentials = x'01' WHERE deleted_at IS NOT NULL", storetest.Migration(t, "00013_deleted_credentials.sql"),
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ids.Check(t, open(t, sqlite.Options{Path: path}))
+}
+
 // A start that ended between our migrations and the queue's, or a program with a newer queue, must not leave a server
 // without the queue's tables.
 func TestQueueTablesAreBroughtUpToDateApart(t *testing.T) {

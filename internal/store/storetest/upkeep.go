@@ -3,6 +3,9 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -535,6 +538,53 @@ func masterKey(t *testing.T, f *fixture) {
 	}
 }
 
+// Upgraded are a deleted integration and one that stays, both with credentials.
+type Upgraded struct{ env, deleted, kept string }
+
+// Deleted makes them, for a test that then gives the deleted one credentials again, as an earlier program left them.
+func Deleted(t *testing.T, s store.Store) Upgraded {
+	t.Helper()
+	env, err := s.Environment(t.Context(), store.DefaultEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := Upgraded{env: env.ID}
+	for _, id := range []*string{&u.deleted, &u.kept} {
+		in, err := s.CreateIntegration(t.Context(), store.Integration{EnvironmentID: env.ID, Tool: "sandbox", Settings: []byte(`{}`), Credentials: []byte("sealed")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		*id = in.ID
+	}
+	if _, err := s.DeleteIntegration(t.Context(), u.deleted); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// Check holds that only the one that stays has kept them.
+func (u Upgraded) Check(t *testing.T, s store.Store) {
+	t.Helper()
+	for id, want := range map[string]string{u.deleted: "", u.kept: "sealed"} {
+		in, err := s.Integration(t.Context(), u.env, id)
+		if err != nil || string(in.Credentials) != want || in.Deleted() != (want == "") {
+			t.Errorf("%+v, %v, want the credentials %q", in, err, want)
+		}
+	}
+}
+
+// Migration is what a migration of the package under test does.
+func Migration(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("migrations", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, up, _ := strings.Cut(string(content), "-- +goose Up")
+	up, _, _ = strings.Cut(up, "-- +goose Down")
+	return up
+}
+
 func credentials(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	in, err := f.CreateIntegration(ctx, store.Integration{
@@ -592,5 +642,23 @@ func credentials(t *testing.T, f *fixture) {
 	}
 	if got, err := f.SetAccount(ctx, in.ID, []byte(`{}`), nil); err != nil || got.Credentials != nil {
 		t.Errorf("taken away: %+v, %v", got, err)
+	}
+
+	// They go with the integration: no key has to be kept for them.
+	if _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("sealed at last")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.DeleteIntegration(ctx, in.ID); err != nil || got.Credentials != nil {
+		t.Errorf("deleted: %+v, %v", got, err)
+	}
+	if got := read(in.ID); got != "" {
+		t.Errorf("a deleted integration has kept %q", got)
+	}
+	n, err = f.Reseal(ctx, first, func(id string, _ []byte) ([]byte, error) {
+		t.Errorf("resealed %s", id)
+		return nil, nil
+	})
+	if err != nil || n != 0 {
+		t.Errorf("resealed %d, %v", n, err)
 	}
 }

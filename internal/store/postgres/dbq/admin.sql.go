@@ -66,10 +66,11 @@ func (q *Queries) DatabaseHealth(ctx context.Context) (DatabaseHealthRow, error)
 }
 
 const deleteIntegration = `-- name: DeleteIntegration :one
-UPDATE integrations SET deleted_at = clock() WHERE id = $1 AND deleted_at IS NULL
+UPDATE integrations SET deleted_at = clock(), credentials = NULL WHERE id = $1 AND deleted_at IS NULL
 RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
+// Nobody may use its credentials any more, so nobody needs them.
 func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration, error) {
 	row := q.db.QueryRow(ctx, deleteIntegration, id)
 	var i Integration

@@ -92,7 +92,8 @@ SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL ORDER BY 
 UPDATE integrations SET credentials = @credentials, settings_version = settings_version + 1 WHERE id = @id;
 
 -- name: DeleteIntegration :one
-UPDATE integrations SET deleted_at = clock() WHERE id = @id AND deleted_at IS NULL
+-- Nobody may use its credentials any more, so nobody needs them.
+UPDATE integrations SET deleted_at = clock(), credentials = NULL WHERE id = @id AND deleted_at IS NULL
 RETURNING *;
 
 -- name: ReviveDrain :exec

@@ -53,7 +53,7 @@ func (q *Queries) Away(ctx context.Context, environment string) ([]AwayRow, erro
 }
 
 const deleteIntegration = `-- name: DeleteIntegration :one
-UPDATE integrations SET deleted_at = ?1 WHERE id = ?2 AND deleted_at IS NULL
+UPDATE integrations SET deleted_at = ?1, credentials = NULL WHERE id = ?2 AND deleted_at IS NULL
 RETURNING seq, id, environment_id, tool, name, end_user_email, end_user_origin_id, settings, settings_version, enabled, invalid_reason, invalid_at, created_at, deleted_at, credentials, adopt, refuse_inactive
 `
 
@@ -62,6 +62,7 @@ type DeleteIntegrationParams struct {
 	ID  string
 }
 
+// Nobody may use its credentials any more, so nobody needs them.
 func (q *Queries) DeleteIntegration(ctx context.Context, arg DeleteIntegrationParams) (Integration, error) {
 	row := q.queryRow(ctx, q.deleteIntegrationStmt, deleteIntegration, arg.Now, arg.ID)
 	var i Integration

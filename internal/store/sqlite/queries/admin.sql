@@ -81,7 +81,8 @@ SELECT id, credentials FROM integrations WHERE credentials IS NOT NULL;
 UPDATE integrations SET credentials = sqlc.arg(credentials), settings_version = settings_version + 1 WHERE id = sqlc.arg(id);
 
 -- name: DeleteIntegration :one
-UPDATE integrations SET deleted_at = sqlc.arg(now) WHERE id = sqlc.arg(id) AND deleted_at IS NULL
+-- Nobody may use its credentials any more, so nobody needs them.
+UPDATE integrations SET deleted_at = sqlc.arg(now), credentials = NULL WHERE id = sqlc.arg(id) AND deleted_at IS NULL
 RETURNING *;
 
 -- name: MarkIntegrationInvalid :exec
