@@ -125,8 +125,22 @@ type Description struct {
 // Can reports whether the connector has a capability.
 func (d Description) Can(c Capability) bool { return slices.Contains(d.Capabilities, c) }
 
+// Guide is the address of the page that says how to get credentials, empty if there is none.
+func (d Description) Guide() string {
+	for _, l := range d.Links {
+		if l.Guide {
+			return l.URL
+		}
+	}
+	return ""
+}
+
 // Link is a page of the vendor's.
-type Link struct{ Label, URL string }
+type Link struct {
+	Label, URL string
+	// Guide: it says how an account's credentials are made.
+	Guide bool
+}
 
 // Registry is the connectors of a process, by slug.
 type Registry struct {

@@ -904,6 +904,12 @@ type fieldJSON struct {
 	Shapes   bool     `json:"shapes"`
 }
 
+type linkJSON struct {
+	Label string `json:"label"`
+	URL   string `json:"url"`
+	Guide bool   `json:"guide"`
+}
+
 type toolJSON struct {
 	ID             string                 `json:"id"`
 	Label          string                 `json:"label"`
@@ -914,6 +920,8 @@ type toolJSON struct {
 	CallsPerMinute float64                `json:"calls_per_minute,omitempty"`
 	Capabilities   []connector.Capability `json:"capabilities"`
 	Settings       []fieldJSON            `json:"settings"`
+	Links          []linkJSON             `json:"links"`
+	Beta           bool                   `json:"beta"`
 }
 
 func (c *toolsCommand) Run(a *app) error {
@@ -933,6 +941,7 @@ func (c *toolsCommand) Run(a *app) error {
 			each(d.Settings, func(f connector.Field) fieldJSON {
 				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required, f.Shapes}
 			}),
+			each(d.Links, func(l connector.Link) linkJSON { return linkJSON(l) }), d.Beta,
 		}
 	})}
 	return c.print(a, out, func(w io.Writer) {
@@ -945,6 +954,9 @@ func (c *toolsCommand) Run(a *app) error {
 			table(w, []string{"SETTING", "TYPE", "DEFAULT", "MEANING"}, each(d.Settings, func(f connector.Field) []string {
 				return []string{f.Name, string(f.Type), f.Default, f.Help}
 			}))
+			for _, l := range d.Links {
+				fmt.Fprintf(w, "%s: %s\n", l.Label, l.URL)
+			}
 		}
 	})
 }

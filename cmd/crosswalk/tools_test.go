@@ -13,7 +13,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 )
 
-// The list of tools says of each all that a program needs to make an integration: fields, limits, capabilities.
+// The list of tools says of each all that a program needs to make an integration: fields, limits, capabilities, the vendor's pages.
 func TestToolsInJSON(t *testing.T) {
 	t.Parallel()
 	var out, trouble bytes.Buffer
@@ -35,7 +35,7 @@ func TestToolsInJSON(t *testing.T) {
 		got := list.Tools[i]
 		if got.ID != d.Slug || got.Label != d.Label || got.Category != string(d.Category) || got.Summary != d.Summary ||
 			got.Batch != d.Limits.Batch || got.Concurrency != d.Limits.Concurrency || (got.CallsPerMinute > 0) != (d.Limits.Calls > 0) ||
-			!slices.Equal(got.Capabilities, d.Capabilities) {
+			!slices.Equal(got.Capabilities, d.Capabilities) || got.Beta != d.Beta {
 			t.Errorf("%+v, want %+v", got, d)
 		}
 		fields := make([]connector.Field, len(got.Settings))
@@ -47,6 +47,10 @@ func TestToolsInJSON(t *testing.T) {
 		}
 		if diff := cmp.Diff(d.Settings, fields, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s: fields (-want +got):\n%s", d.Slug, diff)
+		}
+		links := each(got.Links, func(l linkJSON) connector.Link { return connector.Link(l) })
+		if diff := cmp.Diff(d.Links, links, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: links (-want +got):\n%s", d.Slug, diff)
 		}
 	}
 }

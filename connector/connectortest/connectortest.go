@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -448,6 +449,18 @@ func description(t *testing.T, h Harness) {
 				t.Errorf("field %s: its own default or example %q: %v", f.Name, text, err)
 			}
 		}
+	}
+	guides := 0
+	for _, l := range d.Links {
+		if at, err := url.Parse(l.URL); err != nil || at.Scheme != "https" || at.Host == "" || l.Label == "" {
+			t.Errorf("link %+v", l)
+		}
+		if l.Guide {
+			guides++
+		}
+	}
+	if guides > 1 {
+		t.Errorf("%d pages say how credentials are made", guides)
 	}
 	if diff := cmp.Diff(d, h.Connector.Describe()); diff != "" {
 		t.Errorf("a second description differs:\n%s", diff)

@@ -87,7 +87,7 @@ func (learning360) Describe() connector.Description {
 		Links: []connector.Link{
 			{Label: "Bulk operations", URL: "https://360learning.readme.io/docs/bulk-operations-1"},
 			{Label: "Upsert skills", URL: "https://360learning.readme.io/reference/v2bulkskillsupsertskillscontroller_upsertskills"},
-			{Label: "API credentials", URL: "https://360learning.readme.io/docs/manage-api-keys"},
+			{Label: "API credentials", URL: "https://360learning.readme.io/docs/manage-api-keys", Guide: true},
 			{Label: "Scopes", URL: "https://360learning.readme.io/docs/oauth-scopes"},
 		},
 		Beta: true,

@@ -100,7 +100,7 @@ func (moodle) Describe() connector.Description {
 		},
 		Links: []connector.Link{
 			{Label: "Competencies", URL: "https://docs.moodle.org/405/en/Competencies"},
-			{Label: "Using web services", URL: "https://docs.moodle.org/405/en/Using_web_services"},
+			{Label: "Using web services", URL: "https://docs.moodle.org/405/en/Using_web_services", Guide: true},
 			{Label: "Functions", URL: "https://docs.moodle.org/dev/Web_service_API_functions"},
 		},
 		Beta: true,

@@ -111,7 +111,7 @@ func (odoo) Describe() connector.Description {
 			connector.CanCheck, connector.CanList, connector.CanFind, connector.CanDeactivate, connector.CanReactivate, connector.CanAdopt,
 		},
 		Links: []connector.Link{
-			{Label: "API of Odoo 19", URL: "https://www.odoo.com/documentation/19.0/developer/reference/external_api.html"},
+			{Label: "API of Odoo 19", URL: "https://www.odoo.com/documentation/19.0/developer/reference/external_api.html", Guide: true},
 			{Label: "API of Odoo 17", URL: "https://www.odoo.com/documentation/17.0/developer/reference/external_api.html"},
 			{Label: "Skills", URL: "https://www.odoo.com/documentation/19.0/applications/hr/employees/new_employee.html"},
 		},

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -462,8 +464,20 @@ func TestIntegrationsPolicy(t *testing.T) {
 	want("with a tool that does not answer", "true", "refuse", false, true)
 }
 
+// linked is a sandbox with pages of a vendor.
+type linked struct{ connector.Connector }
+
+func (l linked) Describe() connector.Description {
+	d := l.Connector.Describe()
+	d.Slug, d.Category = "linked", connector.LMS
+	d.Links = []connector.Link{{Label: "Skills", URL: "https://tool.example/skills"}, {Label: "Credentials", URL: "https://tool.example/credentials", Guide: true}}
+	return d
+}
+
 func TestGeneral(t *testing.T) {
-	f := setup(t)
+	f := setup(t, func(c *api.Config) {
+		c.Connectors = connector.NewRegistry(sandbox.New(nil), linked{sandbox.New(nil)})
+	})
 	check := f.do(request{method: "GET", path: "/v1/check-api-key", header: map[string]string{"X-Integration-Id": ""}})
 	if want := fmt.Sprintf(`{"customer_id":%q,"environment_id":%q}`, f.env, f.env); string(check.Data) != want {
 		t.Errorf("check-api-key: %s, want %s", check.Data, want)
@@ -486,6 +500,9 @@ func TestGeneral(t *testing.T) {
 	}
 	if tools := f.do(request{method: "GET", path: "/v1/tools/hris"}); !strings.Contains(tools.body, `"tools":[{"id":"sandbox"`) {
 		t.Errorf("tools: %s", tools.body)
+	}
+	if tools := f.do(request{method: "GET", path: "/v1/tools/lms"}); !strings.Contains(tools.body, `"connection_guide_url":"https://tool.example/credentials"`) {
+		t.Errorf("tools, and where to read how to connect them: %s", tools.body)
 	}
 	if tools := f.do(request{method: "GET", path: "/v1/tools/ats"}); string(tools.Data) != `{"tools":[]}` {
 		t.Errorf("tools of another category: %s", tools.body)

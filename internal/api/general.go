@@ -220,8 +220,12 @@ func (a *API) tools(w http.ResponseWriter, r *http.Request) error {
 			}
 			action.Fields = append(action.Fields, field)
 		}
+		var guide *string
+		if at := d.Guide(); at != "" {
+			guide = &at
+		}
 		list = append(list, tool{
-			ID: d.Slug, Label: d.Label,
+			ID: d.Slug, Label: d.Label, ConnectionGuideURL: guide,
 			Assets: toolAssets{
 				LogoURL: a.asset(d.Slug, "logo"), IconURL: a.asset(d.Slug, "icon"), IconBlackURL: a.asset(d.Slug, "icon-black"),
 			},
