@@ -194,7 +194,9 @@ const (
 	Create     = "CREATE"
 	Update     = "UPDATE"
 	Deactivate = "DEACTIVATE"
-	None       = "NONE"
+	// Refuse: the skill is inactive, and the integration or its tool refuses such; its item would fail.
+	Refuse = "REFUSE"
+	None   = "NONE"
 )
 
 // Change is what an upsert would do with one item.

@@ -165,7 +165,7 @@ func (c *masterKeyRotate) Run(a *app) error {
 			Integrations int    `json:"integrations"`
 		}{next.ID(), n}
 		return c.print(a, out, func(w io.Writer) {
-			fmt.Fprintf(w, "The credentials of %d integrations are sealed under the master key %s now.\n", n, next.ID())
+			fmt.Fprintf(w, "The credentials of %s are sealed under the master key %s now.\n", counted(n, "integration"), next.ID())
 		})
 	})
 }

@@ -120,6 +120,7 @@ type diffSummary struct {
 	Create     int             `json:"create"`
 	Update     int             `json:"update"`
 	Deactivate int             `json:"deactivate"`
+	Refuse     int             `json:"refuse"`
 	Unchanged  int             `json:"unchanged"`
 	Changes    []client.Change `json:"changes"` // without the unchanged ones
 }
@@ -168,6 +169,8 @@ func (s *diffSummary) add(changes []client.Change) {
 			s.Create++
 		case client.Deactivate:
 			s.Deactivate++
+		case client.Refuse:
+			s.Refuse++
 		default:
 			s.Update++
 		}
@@ -186,12 +189,15 @@ func (s *diffSummary) tell(w io.Writer) {
 			sign = "+"
 		case ch.Change == client.Deactivate:
 			sign = "-"
+		case ch.Change == client.Refuse:
+			sign = "!"
+			what += "   (refused: inactive)"
 		case ch.From != nil && *ch.From == ch.To:
 			what += "   (again: it is not certain that the tool holds it)"
 		case ch.From != nil && ch.From.Name != ch.To.Name:
 			what = oneLine(ch.From.Name) + " → " + what
 		}
-		if ch.From != nil && ch.From.Status != ch.To.Status {
+		if ch.Change != client.Refuse && ch.From != nil && ch.From.Status != ch.To.Status {
 			what += "   (" + ch.From.Status + " → " + ch.To.Status + ")"
 		}
 		rows = append(rows, []string{sign, oneLine(ch.OriginID), what})
@@ -199,5 +205,10 @@ func (s *diffSummary) tell(w io.Writer) {
 	if len(rows) > 0 {
 		columns(w, rows)
 	}
-	fmt.Fprintf(w, "%s to create, %s to update, %s to deactivate, %s unchanged\n", count(s.Create), count(s.Update), count(s.Deactivate), count(s.Unchanged))
+	refused := ""
+	if s.Refuse > 0 {
+		refused = count(s.Refuse) + " refused, "
+	}
+	fmt.Fprintf(w, "%s to create, %s to update, %s to deactivate, %s%s unchanged\n",
+		count(s.Create), count(s.Update), count(s.Deactivate), refused, count(s.Unchanged))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/internal/account"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -498,18 +499,24 @@ func (a *API) diff(w http.ResponseWriter, r *http.Request) error {
 	for _, row := range rows {
 		known[row.OriginID] = row
 	}
-	rendering := ""
+	rendering, refuses := "", in.Policy.RefuseInactive
 	if c, ok := a.Connectors.Find(in.Tool); ok {
 		if rendering, err = c.Describe().Rendering(in.Settings); err != nil {
 			return skill.Errorf(skill.Conflict, skill.CodeSetupIncomplete, "The integration cannot be used: %v.", err)
 		}
+		refuses = account.Inactive(c.Describe(), in.Policy) == account.Refuse
 	}
 	changes := make([]change, len(request.Items))
 	for i, it := range request.Items {
 		changes[i] = changeOf(rendering, it, known)
+		if changes[i].Change != unchanged && it.Status == skill.Inactive && refuses {
+			changes[i].Change = "REFUSE"
+		}
 	}
 	return a.reply(w, r, map[string]any{"status": "success", "data": map[string]any{"results": changes}, "warnings": messages(request.Warnings)})
 }
+
+const unchanged = "NONE"
 
 // change is what an upsert would do with one item.
 type change struct {
@@ -535,7 +542,7 @@ func changeOf(rendering string, it skill.Item, known map[string]store.SkillRow) 
 	c.ID, c.From = &is.ID, &changeEnd{is.Name, is.Status.String()}
 	switch {
 	case row.Known && !row.Unsure && row.Hash == skill.ContentHash(rendering, it):
-		c.Change = "NONE"
+		c.Change = unchanged
 	case it.Status == skill.Inactive && is.Status == skill.Active:
 		c.Change = "DEACTIVATE"
 	case row.RemoteID == "" && row.WrittenAt.IsZero(), row.Note == store.Gone && !is.GoneAt.IsZero() && is.Status == skill.Active:

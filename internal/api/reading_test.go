@@ -15,6 +15,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 const notAvailable = "INTEGRATION.ACTION_NOT_AVAILABLE"
@@ -442,4 +443,35 @@ func TestDiff(t *testing.T) {
 		}
 	}
 	f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: `{"items":[]}`}).want(t, 400, inputInvalid)
+}
+
+// Inactive skills that an upsert would refuse are told as such; those that are as they should be are not.
+func TestDiffTellsWhatIsRefused(t *testing.T) {
+	f := setup(t)
+	f.ended(f.submit(`{"items":[{"origin_id":"active","name":"a"},{"origin_id":"retired","name":"b","status":"INACTIVE"}]}`))
+	in, err := f.store.Integration(t.Context(), f.env, f.integration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.store.SetPolicy(t.Context(), in.ID, store.Policy{RefuseInactive: true}); err != nil {
+		t.Fatal(err)
+	}
+	items := `{"items":[{"origin_id":"active","name":"a","status":"INACTIVE"},{"origin_id":"retired","name":"b","status":"INACTIVE"},
+		{"origin_id":"new","name":"c","status":"INACTIVE"},{"origin_id":"other","name":"d"}]}`
+	a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: items})
+	var data struct{ Results []struct{ Change string } }
+	if err := json.Unmarshal(a.Data, &data); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	var got []string
+	for _, r := range data.Results {
+		got = append(got, r.Change)
+	}
+	if want := []string{"REFUSE", "NONE", "REFUSE", "CREATE"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	task := f.ended(f.submit(items))
+	if strings.Count(task.body, `"FAILED"`) != 2 {
+		t.Errorf("the upsert itself: %s", task.body)
+	}
 }
