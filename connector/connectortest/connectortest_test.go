@@ -352,7 +352,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 	if os.Getenv(wrongVariable) != "" {
 		return
 	}
-	for wrong, caughtBy := range map[string]string{
+	caught(t, "TestToy", map[string]string{
 		"describes what it is not":                   "the_description_is_complete",
 		"makes twins":                                "create,_update,_repeat",
 		"mends names":                                "texts_arrive_as_they_are",
@@ -372,10 +372,32 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"finds every account good":                   "check",
 		"lists the first page":                       "list",
 		"finds nothing":                              "find",
-	} {
+	})
+	caught(t, "TestJobToy", map[string]string{
+		"knows its own jobs only":                         "a_job",
+		"has receipts that nobody can keep":               "a_job",
+		"takes a job that goes on for one that has ended": "a_job",
+		"tells of a job that goes on":                     "a_job",
+		"tells what nobody asked for":                     "a_job",
+		"takes a failed job for a good one":               "a_job_that_fails",
+		"takes lost results for refusals":                 "a_job_that_loses_its_results",
+		"takes a forgotten job for none":                  "a_job_that_is_forgotten",
+		"cannot wait":                                     "a_job_that_never_ends",
+		"takes any job for its own":                       "a_job_whose_receipt_is_lost",
+		"takes an old job for its own":                    "a_job_whose_receipt_is_lost",
+		"does not find its job":                           "faults_of_jobs",
+		"starts a job again":                              "faults_of_jobs",
+		"takes silence for no job":                        "faults_of_jobs",
+	})
+}
+
+// caught runs the suite on connectors that do one thing wrong each, in processes of their own.
+func caught(t *testing.T, suite string, by map[string]string) {
+	t.Helper()
+	for wrong, caughtBy := range by {
 		t.Run(wrong, func(t *testing.T) {
 			t.Parallel()
-			pattern := "^TestToy$"
+			pattern := "^" + suite + "$"
 			for part := range strings.SplitSeq(caughtBy, "/") {
 				pattern += "/^" + part + "$"
 			}
@@ -384,7 +406,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 			command := exec.CommandContext(ctx, os.Args[0], "-test.run", pattern, "-test.v")
 			command.Env = append(os.Environ(), wrongVariable+"="+wrong)
 			out, err := command.CombinedOutput()
-			if err == nil || !bytes.Contains(out, []byte("--- FAIL: TestToy/"+caughtBy)) && !bytes.Contains(out, []byte("deadlock")) {
+			if err == nil || !bytes.Contains(out, []byte("--- FAIL: "+suite+"/"+caughtBy)) && !bytes.Contains(out, []byte("deadlock")) {
 				t.Errorf("%q was not caught by %s: %v\n%s", wrong, caughtBy, err, out)
 			}
 		})
