@@ -207,13 +207,17 @@ func (d *drain) open() error {
 
 // knows is connector.Account.Knows.
 func (d *drain) knows(ctx context.Context, originIDs []string) ([]bool, error) {
-	states, err := d.e.store.Skills(ctx, d.lease.Lease, originIDs)
+	rows, err := d.e.store.RowsByOrigin(ctx, d.lease.Lease, originIDs)
 	if err != nil {
 		return nil, fmt.Errorf("look up which skills are known: %w", err)
 	}
-	known := make([]bool, len(states))
-	for i := range states {
-		known[i] = states[i].Ref != 0
+	sent := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		sent[row.OriginID] = row.Sent()
+	}
+	known := make([]bool, len(originIDs))
+	for i, id := range originIDs {
+		known[i] = sent[id]
 	}
 	return known, nil
 }

@@ -563,7 +563,8 @@ func (r *reading) compare(ctx context.Context) (store.SyncNext, error) {
 
 // verdict is what becomes of a row of the catalogue.
 func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill, step *store.SyncStep) (store.SkillNote, bool) {
-	if remote, ok := known[row.RemoteID]; ok && row.RemoteID != "" {
+	remote, bare := known[row.RemoteID]
+	if bare = bare && row.RemoteID != ""; bare {
 		// A record that this sync has written was listed without its external id. An older one is a leftover of an adoption.
 		fresh := !remote.ChangedAt.Before(r.sync.StartedAt)
 		if fresh || r.sync.Whole {
@@ -573,7 +574,9 @@ func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill
 			return row.See(store.Remote{RemoteID: remote.RemoteID, Name: remote.Name, Status: remote.Status})
 		}
 	}
-	if !r.sync.Whole || row.RemoteID != "" && r.seen.Remote(row.RemoteID) {
+	// What was only read is known by its external id alone: when its record bears another one by now, it is gone.
+	another := !row.Sent() && !bare && !r.seen.Origin(row.OriginID)
+	if !r.sync.Whole || row.RemoteID != "" && r.seen.Remote(row.RemoteID) && !another {
 		return store.SkillNote{}, false
 	}
 	if !r.seen.Origin(row.OriginID) {

@@ -670,6 +670,36 @@ func TestAdoptedSkillKeepsItsID(t *testing.T) {
 	})
 }
 
+// A record that was only read, and bears another external id by now, as one that was taken over does, is shown once.
+func TestSyncSeesAnotherExternalID(t *testing.T) {
+	runListing(t, func(t *testing.T, f *fixture, tool *catalogue, in store.Integration) {
+		name := func(origin string) {
+			tool.byHand(func(all map[string]connector.Record) {
+				all["x"] = connector.Record{RemoteID: "x", OriginID: origin, Name: "theirs", Active: true}
+			})
+		}
+		name("COMP-1")
+		f.sync(in, true)
+		name("ours")
+		f.ended(in, f.submit(in, skill.Item{OriginID: "ours", Name: "theirs", Status: skill.Active})).want(t, "COMPLETED", "")
+		for range 2 {
+			f.sync(in, true)
+			if diff := cmp.Diff(map[string]string{"ours": "theirs", "COMP-1": "theirs (gone)"}, f.shown(in)); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
+			}
+		}
+		// And back again, while the tool has hidden them between.
+		tool.hideOrigins = true
+		f.sync(in, true)
+		tool.hideOrigins = false
+		name("COMP-1")
+		f.sync(in, true)
+		if got := f.shown(in)["COMP-1"]; got != "theirs" {
+			t.Errorf("shown as %q", got)
+		}
+	})
+}
+
 // A drain that is at work on a skill while somebody asks for the same one promises no id that is not kept.
 func TestWishBesideADrain(t *testing.T) {
 	run(t, ptr(settings()), func(t *testing.T, f *fixture) {

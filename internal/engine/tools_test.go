@@ -1,17 +1,22 @@
 package engine_test
 
 import (
+	"context"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob/hibobtest"
 	"github.com/crosswalk-hr/crosswalk/connector/learning360/learning360test"
+	"github.com/crosswalk-hr/crosswalk/connector/moodle"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
 	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
@@ -182,4 +187,44 @@ func TestRateOfRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// served is a client that hands requests to a handler.
+type served struct{ http.Handler }
+
+func (s served) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r.Clone(context.WithoutCancel(r.Context())))
+	return w.Result(), nil
+}
+
+// In Moodle people give their competencies ID numbers, which are read as external ids. A skill takes one over by its name all the
+// same, once, and not from another skill.
+func TestAdoptWhatWasReadWithAnExternalID(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		site := moodletest.New(t)
+		theirs := site.Make("COMP-1", "a")
+		site.Make("COMP-2", "b")
+		f.tools = []connector.Connector{moodle.New()}
+		f.account = func(in store.Integration) (connector.Account, error) {
+			return connector.Account{ID: in.ID, Settings: site.Settings(connectortest.Base), HTTP: &http.Client{Transport: served{site}}}, nil
+		}
+		f.start(settings())
+		in := f.integrationWith("moodle", "{}")
+		f.policy(in, store.Policy{Adopt: true})
+		f.sync(in, true)
+		list := active("a", "twin")
+		list[1].Name = "a"
+		for range 2 {
+			f.ended(in, f.submit(in, list...)).want(t, "COMPLETED", "", "")
+			if c := site.Get("id-a"); c == nil || c.ID != theirs.ID || len(site.Records()) != 3 {
+				t.Errorf("Moodle holds %+v", site.Records())
+			}
+			f.sync(in, true)
+			want := map[string]string{"id-a": "a", "id-twin": "a", "COMP-1": "a (gone)", "COMP-2": "b"}
+			if diff := cmp.Diff(want, f.shown(in)); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
+			}
+		}
+	})
 }

@@ -83,6 +83,11 @@ func (r SkillRow) NextNote(now time.Time) time.Time {
 // Unsent reports whether something was asked for and neither written nor refused yet.
 func (r SkillRow) Unsent() bool { return r.note() == Asked }
 
+// Sent reports whether the skill was ever sent, or asked for. Otherwise it was only read in the tool.
+func (r SkillRow) Sent() bool {
+	return !r.WrittenAt.IsZero() || !r.ErrorAt.IsZero() || r.Unsure || r.Note == Asked
+}
+
 // View is the row as it is read.
 func (r SkillRow) View() Skill {
 	s := Skill{

@@ -298,6 +298,16 @@ func syncNotes(t *testing.T, f *fixture) {
 	if states[1].RemoteID != "" || states[4].RemoteID != "r5" || states[4].ID != ordered(5) {
 		t.Errorf("states: %+v", states)
 	}
+	// Only one of them was never sent.
+	rows, err = f.RowsByOrigin(ctx, lease.Lease, []string{"id-a", "id-b", "id-c", "id-d", "theirs"})
+	if err != nil || len(rows) != 5 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	for _, r := range rows {
+		if r.Sent() != (r.OriginID != "theirs") {
+			t.Errorf("sent %t: %+v", r.Sent(), r)
+		}
+	}
 	// What was last written stays: a rewrite restores that.
 	contents, err := f.Contents(ctx, lease.Lease, []string{"id-a", "id-b", "theirs"})
 	if diff := cmp.Diff([]skill.Item{list[0], list[1], {OriginID: "theirs"}}, contents); err != nil || diff != "" {
