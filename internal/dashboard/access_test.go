@@ -222,6 +222,7 @@ func routes(s *site, integration, task, key, user string) map[string]store.Role 
 		s.at("/settings/environments"):                     store.Owner,
 		s.at("/settings/rename"):                           store.Owner,
 		s.at("/settings/delete"):                           store.Owner,
+		s.at("/settings/erase"):                            store.Owner,
 		s.at("/settings/users"):                            store.Owner,
 		s.at("/settings/users/" + user + "/role"):          store.Owner,
 		s.at("/settings/users/" + user + "/password"):      store.Owner,

@@ -189,6 +189,7 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Owner, "POST", "/settings/environments", d.createEnvironment)
 	in(store.Owner, "POST", "/settings/rename", d.renameEnvironment)
 	in(store.Owner, "POST", "/settings/delete", d.deleteEnvironment)
+	in(store.Owner, "POST", "/settings/erase", d.eraseEnvironment)
 	in(store.Owner, "POST", "/settings/users", d.createUser)
 	in(store.Owner, "POST", "/settings/users/{user}/role", d.changeRole)
 	in(store.Owner, "POST", "/settings/users/{user}/password", d.resetPassword)

@@ -221,6 +221,7 @@ func describe(action string) string {
 		"integration.policy": "changed policies", "integration.doubt": "doubted a catalogue",
 		"task.retry": "sent failed skills again", "task.cancel": "cancelled a task",
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
+		"environment.erase": "erased an environment", "environment.erased": "nothing is left of an erased environment",
 		"environment.connect": "changed the page to connect",
 		"user.setup":          "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
 		"user.sign-in": "signed in", "user.link": "linked a sign-in", "user.sign-out": "signed out everywhere", "user.delete": "deleted a user",

@@ -500,3 +500,29 @@ func TestCancelATask(t *testing.T) {
 	b.post(at+"/cancel").want(http.StatusConflict, in("h1", "This task has ended"))
 	b.get(s.at("/audit")).want(http.StatusOK, in("tbody tr:first-child", "cancelled a task", "not done"), in("tbody tr:nth-child(2)", "ada", "cancelled a task", "3 skills for Sandbox of Acme GmbH"))
 }
+
+func TestEraseAnEnvironment(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Owner)
+	b.post(s.at("/settings/erase"), "name", "default").want(http.StatusUnprocessableEntity, in(".wrong", "it stays"))
+	p := b.post(s.at("/settings/environments"), "name", "trial").want(http.StatusOK)
+	trial := strings.TrimSuffix(p.path, "/")
+	home := s.env
+	s.env.ID = strings.TrimPrefix(trial, "/e/")
+	acme := s.connect("Acme GmbH", `{}`)
+	task := s.push(acme, items("Go")...)
+	s.ended(task)
+	b.post(trial+"/settings/delete", "name", "trial").want(http.StatusUnprocessableEntity, in(".wrong", "Only an empty one"))
+	b.get(trial+"/settings").want(http.StatusOK, in("#environment", "Erase with all it holds", "stays there"))
+	b.post(trial+"/settings/erase", "name", "trail").want(http.StatusUnprocessableEntity, in(".wrong", "type “trial”. Nothing was erased."))
+	b.post(trial+"/settings/erase", "name", "trial").want(http.StatusOK, in(".notice", "“trial” is gone for everybody"), in("summary", "default"))
+	s.env = home
+	for _, path := range []string{trial + "/", trial + "/tasks/" + task, "/tasks/" + task, trial + "/settings"} {
+		b.get(path).want(http.StatusNotFound)
+	}
+	b.post(trial+"/settings/erase", "name", "trial").want(http.StatusNotFound)
+	b.get(s.at("/settings")).want(http.StatusOK, not("#environments", "trial"))
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody", "erased an environment: “trial” with all it held"))
+	b.post(s.at("/settings/environments"), "name", "trial").want(http.StatusOK) // the name is free
+}

@@ -124,6 +124,25 @@ func (d *Dashboard) deleteEnvironment(w http.ResponseWriter, r *http.Request) er
 	return redirect(w, r, "/")
 }
 
+// eraseEnvironment takes an environment away from everybody at once. What it held is removed in the background.
+func (d *Dashboard) eraseEnvironment(w http.ResponseWriter, r *http.Request) error {
+	e := env(r)
+	switch {
+	case strings.TrimSpace(r.PostFormValue("name")) != e.Name:
+		return d.refuse(w, r, "erase", "That is not its name: type “"+e.Name+"”. Nothing was erased.")
+	case e.Name == store.DefaultEnvironment:
+		return d.refuse(w, r, "erase", "The environment “default” is the one that a server makes for itself: it stays. It can be renamed.")
+	case len(r.Context().Value(placeKey{}).(*place).all) == 1:
+		return d.refuse(w, r, "erase", "It is the only environment. Make another one first.")
+	}
+	err := d.act(r, "", "environment.erase", e.ID, "“"+e.Name+"” with all it held", func(ctx context.Context) error { return d.Store.EraseEnvironment(ctx, e.ID) })
+	if err != nil {
+		return err
+	}
+	d.notice(r, "The environment “"+e.Name+"” is gone for everybody. What it held is removed within minutes; the audit log tells when nothing is left.")
+	return redirect(w, r, "/")
+}
+
 func (d *Dashboard) createUser(w http.ResponseWriter, r *http.Request) error {
 	role, ok := store.ParseRole(r.PostFormValue("role"))
 	if !ok {

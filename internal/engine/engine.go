@@ -35,6 +35,8 @@ type Store interface {
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
 	RemoveInteractions(ctx context.Context, keep time.Duration, limit int) (int, error)
 	ForgetLinks(ctx context.Context, keep time.Duration, limit int) (int, error)
+	EraseSome(ctx context.Context, limit int) (store.Erasing, error)
+	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.
@@ -239,6 +241,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, part := range []func(){
 		func() { e.heartbeats(background) },
 		func() { e.sweeps(background) },
+		func() { e.erases(background) },
 		func() {
 			listening = e.store.Work(background, store.Jobs{
 				Wake:   func(id string) { e.wake(id, whenever, metrics.WokenByQueue) },

@@ -145,6 +145,9 @@ type Access interface {
 	RenameEnvironment(ctx context.Context, id, name string) (Environment, error) // ErrExists
 	// DeleteEnvironment removes one that never had integrations, with its revoked keys; else it gives ErrInUse.
 	DeleteEnvironment(ctx context.Context, id string) error
+	// EraseEnvironment takes an environment away from everybody, with its name, keys, links and integrations: whoever drains
+	// one is refused from now on. What it held is removed by EraseSome.
+	EraseEnvironment(ctx context.Context, id string) error // ErrNotFound
 
 	// KeepSetupLink keeps the hash of a link that makes the first user, or gives ErrExists when there are users.
 	KeepSetupLink(ctx context.Context, hash [32]byte, ttl time.Duration) error

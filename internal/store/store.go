@@ -462,6 +462,17 @@ type MasterKey struct {
 	Check []byte // what the key alone can have made
 }
 
+// Erasing is how far environments that are erased have got.
+type Erasing struct {
+	Removed int      // rows that people would miss
+	Left    bool     // there is more, now or later
+	Ended   []string // environments of which nothing is left
+}
+
+// EraseLag is how long after it was erased an environment is forgotten at the soonest: longer than a lease, or than what a
+// process has yet to write down.
+const EraseLag = time.Minute
+
 // FailedTask ends a task that no drain has taken up.
 type FailedTask struct {
 	Ref         int64
@@ -598,6 +609,11 @@ type Upkeep interface {
 	// Forget removes tombstones of tasks that expired longer than keep ago, likewise; a store may keep them up to a month
 	// longer, and need not count what it removes by the month.
 	Forget(ctx context.Context, keep time.Duration, limit int) (int, error)
+	// EraseSome removes some of what erased environments held, up to about limit rows in one transaction that keeps nobody
+	// waiting for long. What a lease still protects stays until that has run out, and an environment is forgotten a while after
+	// it was erased, with what stragglers have left. Call it until it removes nothing, and again later: by any process, and
+	// after any crash.
+	EraseSome(ctx context.Context, limit int) (Erasing, error)
 	// DoubtAll makes all skills of an integration unsure, forgets the receipts of its remote jobs, and then takes its lease away, so that nothing that is decided from
 	// then on rests on what was known before. It returns how many skills there are. It works in steps that disturb nobody
 	// for long; one that failed halfway may be repeated.

@@ -76,7 +76,7 @@ type table struct {
 func tables() []table {
 	task := []column{{to: "id"}, {to: "integration"}, {to: "key_id"}, {to: "items"}, {to: "written"}, {to: "unchanged"}, {to: "failed"}, {to: "rewrite", kind: truth}, {to: "created_at", kind: moment}}
 	return []table{
-		{to: "environments", id: "id", columns: []column{{to: "id"}, {to: "name"}, {to: "created_at", kind: moment}}},
+		{to: "environments", id: "id", columns: []column{{to: "id"}, {to: "name"}, {to: "created_at", kind: moment}, {to: "erased_at", kind: moment}}},
 		{to: "api_keys", id: "id", columns: []column{
 			{to: "id"},
 			{to: "environment_id"},

@@ -58,6 +58,9 @@ func (s *Store) Environment(ctx context.Context, nameOrID string) (store.Environ
 // CreateKey implements store.Admin.
 func (s *Store) CreateKey(ctx context.Context, key store.Key, hash [32]byte) (store.Key, error) {
 	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.there(ctx, key.EnvironmentID); err != nil {
+			return err
+		}
 		id, err := newID(ctx, tx)
 		if err != nil {
 			return err
@@ -118,6 +121,9 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 
 // addIntegration makes an integration with its place in the queue.
 func (tx *transaction) addIntegration(ctx context.Context, in store.Integration) (store.Integration, error) {
+	if err := tx.there(ctx, in.EnvironmentID); err != nil {
+		return store.Integration{}, err
+	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return store.Integration{}, err

@@ -38,15 +38,21 @@ func (s *Store) SetConnectSettings(ctx context.Context, environmentID string, c 
 
 // CreateLink implements store.Links.
 func (s *Store) CreateLink(ctx context.Context, l store.Link, hash [32]byte, good time.Duration) (store.Link, error) {
-	row, err := s.queries.InsertLink(ctx, dbq.InsertLinkParams{
-		Hash: hash[:], EnvironmentID: l.EnvironmentID, Purpose: int16(l.Purpose), IntegrationID: nullText(l.IntegrationID),
-		Tool: nullText(l.Tool), Category: l.Category, Language: l.Language, Organisation: l.EndUser.OrganisationName,
-		Email: nullText(l.EndUser.CreatorEmail), OriginID: nullText(l.EndUser.OriginID), Good: good,
+	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.there(ctx, l.EnvironmentID); err != nil {
+			return err
+		}
+		row, err := tx.InsertLink(ctx, dbq.InsertLinkParams{
+			Hash: hash[:], EnvironmentID: l.EnvironmentID, Purpose: int16(l.Purpose), IntegrationID: nullText(l.IntegrationID),
+			Tool: nullText(l.Tool), Category: l.Category, Language: l.Language, Organisation: l.EndUser.OrganisationName,
+			Email: nullText(l.EndUser.CreatorEmail), OriginID: nullText(l.EndUser.OriginID), Good: good,
+		})
+		l.CreatedAt, l.ExpiresAt = row.CreatedAt.UTC(), row.ExpiresAt.UTC()
+		return err
 	})
 	if err != nil {
-		return store.Link{}, fault(fmt.Errorf("create link: %w", err))
+		return store.Link{}, fmt.Errorf("create link: %w", err)
 	}
-	l.CreatedAt, l.ExpiresAt = row.CreatedAt.UTC(), row.ExpiresAt.UTC()
 	return l, nil
 }
 

@@ -24,6 +24,9 @@ type held struct {
 // holdLease locks the drain's row, or ends the batch with ErrLeaseLost when the lease is not held any more.
 func (h *held) holdLease(ctx context.Context, q *dbq.Queries) (err error) {
 	h.row, err = q.HoldLease(ctx, dbq.HoldLeaseParams{Integration: h.lease.Ref, Owner: &h.lease.Owner, Epoch: h.lease.Epoch})
+	if errors.Is(err, pgx.ErrNoRows) { // it was erased altogether
+		return store.ErrLeaseLost
+	}
 	return err
 }
 
@@ -292,6 +295,9 @@ func (s *Store) endLast(ctx context.Context, lease store.Lease, step store.Step,
 		h := &held{batches: b, lease: lease}
 		return b.end(ctx, func(ctx context.Context, q *dbq.Queries) error {
 			row, err := q.EndLastTask(ctx, p)
+			if errors.Is(err, pgx.ErrNoRows) { // it was erased altogether
+				err = store.ErrLeaseLost
+			}
 			h.row = dbq.HoldLeaseRow{Integration: row.Integration, Now: row.Now, Hold: row.Hold, Paced: row.Paced, Failures: row.Failures}
 			next, pending = h.standing(stateOf(row.Integration)), row.Pending
 			return err
@@ -464,7 +470,10 @@ func (s *Store) Doubt(ctx context.Context, d store.Doubt) error {
 	ids := slices.Sorted(slices.Values(d.OriginIDs))
 	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		drain, err := tx.LockDrain(ctx, d.Lease.Ref)
-		if err != nil || drain.Deleted {
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && drain.Deleted { // or erased altogether
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		rows, err := tx.DoubtSkills(ctx, dbq.DoubtSkillsParams{Integration: d.Lease.Ref, OriginIds: ids})

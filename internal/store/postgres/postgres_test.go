@@ -716,3 +716,44 @@ func TestCloseIsBounded(t *testing.T) {
 		t.Errorf("to close took %v", took)
 	}
 }
+
+func TestErase(t *testing.T) {
+	t.Parallel()
+	storetest.RunErase(t, func(t *testing.T, now func() time.Time) (first, second store.Store, rows storetest.Rows) {
+		url := pgtest.Database(t)
+		s := pgtest.Open(t, url, now)
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		other := closing(t, postgres.Options{URL: url, Now: now})
+		return s, other, func(t *testing.T) map[string]int {
+			t.Helper()
+			conn, err := pgx.Connect(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(t.Context()) //nolint:errcheck // the test is over
+			// Parents of partitions count for them. Tombstones stay until their month is dropped, and tell nothing.
+			names, err := conn.Query(t.Context(), `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+				AND NOT relispartition AND relname !~ '^(river|goose)' AND relname <> 'expired'`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list, err := pgx.CollectRows(names, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := map[string]int{}
+			for _, name := range list {
+				var n int
+				if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+pgx.Identifier{name}.Sanitize()).Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				counts[name] = n
+			}
+			return counts
+		}
+	})
+}

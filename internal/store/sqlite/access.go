@@ -73,6 +73,9 @@ func (s *Store) RenameEnvironment(ctx context.Context, id, name string) (env sto
 // DeleteEnvironment implements store.Access.
 func (s *Store) DeleteEnvironment(ctx context.Context, id string) error {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.there(ctx, id); err != nil {
+			return err
+		}
 		used, err := tx.EnvironmentInUse(ctx, id)
 		if err != nil {
 			return err
@@ -83,10 +86,7 @@ func (s *Store) DeleteEnvironment(ctx context.Context, id string) error {
 		if err := tx.DeleteKeysOf(ctx, id); err != nil {
 			return err
 		}
-		n, err := tx.DeleteEnvironment(ctx, id)
-		if err == nil && n == 0 {
-			return refuse(store.ErrNotFound) // it had no keys either
-		}
+		_, err = tx.DeleteEnvironment(ctx, id)
 		return err
 	})
 	if err != nil {

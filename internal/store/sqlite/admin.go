@@ -45,6 +45,9 @@ func (s *Store) Environment(ctx context.Context, nameOrID string) (store.Environ
 // CreateKey implements store.Admin.
 func (s *Store) CreateKey(ctx context.Context, key store.Key, hash [32]byte) (store.Key, error) {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.there(ctx, key.EnvironmentID); err != nil {
+			return err
+		}
 		key.ID, key.CreatedAt = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
 		var expires sql.NullInt64
 		if key.Lives > 0 {
@@ -111,6 +114,9 @@ func (s *Store) CreateIntegration(ctx context.Context, in store.Integration) (ou
 
 // addIntegration makes an integration with its place in the queue.
 func (tx *transaction) addIntegration(ctx context.Context, in store.Integration) (store.Integration, error) {
+	if err := tx.there(ctx, in.EnvironmentID); err != nil {
+		return store.Integration{}, err
+	}
 	row, err := tx.InsertIntegration(ctx, dbq.InsertIntegrationParams{
 		ID:              cmp.Or(in.ID, skill.NewIntegrationID(in.Tool, fromMillis(tx.now))),
 		EnvironmentID:   in.EnvironmentID,

@@ -41,6 +41,9 @@ func (s *Store) SetConnectSettings(ctx context.Context, environmentID string, c 
 // CreateLink implements store.Links.
 func (s *Store) CreateLink(ctx context.Context, l store.Link, hash [32]byte, good time.Duration) (store.Link, error) {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := tx.there(ctx, l.EnvironmentID); err != nil {
+			return err
+		}
 		l.CreatedAt, l.ExpiresAt = fromMillis(tx.now), fromMillis(tx.now+good.Milliseconds())
 		return tx.InsertLink(ctx, dbq.InsertLinkParams{
 			Hash: hash[:], EnvironmentID: l.EnvironmentID, Purpose: int64(l.Purpose), IntegrationID: nullText(l.IntegrationID),

@@ -424,3 +424,57 @@ func TestStoreHistories(t *testing.T) {
 		return sqlitetest.Open(t, sqlite.Options{Path: filepath.Join(t.TempDir(), "crosswalk.db"), Now: now})
 	})
 }
+
+func TestErase(t *testing.T) {
+	t.Parallel()
+	storetest.RunErase(t, func(t *testing.T, now func() time.Time) (first, second store.Store, rows storetest.Rows) {
+		path := filepath.Join(t.TempDir(), "crosswalk.db")
+		a := sqlitetest.Open(t, sqlite.Options{Path: path, Now: now})
+		b := open(t, sqlite.Options{Path: path, Now: now})
+		db, err := sql.Open("sqlite", sqlite.DSN(path, "query_only(1)"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := errors.Join(db.Close(), a.Close(), b.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+		return a, b, func(t *testing.T) map[string]int {
+			t.Helper()
+			return countRows(t, db)
+		}
+	})
+}
+
+// countRows counts the rows of all tables but those that are nobody's.
+func countRows(t *testing.T, db *sql.DB) map[string]int {
+	t.Helper()
+	names, err := db.QueryContext(t.Context(), `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer names.Close()
+	var list []string
+	for names.Next() {
+		var name string
+		if err := names.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(name, "river") && !strings.HasPrefix(name, "goose") && name != "task_numbers" {
+			list = append(list, name)
+		}
+	}
+	if err := names.Err(); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, name := range list {
+		var n int
+		if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM "`+name+`"`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		counts[name] = n
+	}
+	return counts
+}

@@ -205,7 +205,7 @@ func (s *Store) CancelTask(
 			}
 		}
 		if err != nil {
-			return missing(err)
+			return absent(err)
 		}
 		c = store.Cancelled{IntegrationID: row.IntegrationID, Items: int(row.Items), Ended: row.Started == 0}
 		switch {

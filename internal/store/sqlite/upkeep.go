@@ -16,7 +16,10 @@ import (
 func (s *Store) Doubt(ctx context.Context, d store.Doubt) error {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		deleted, err := tx.IntegrationDeleted(ctx, d.Lease.Ref)
-		if err != nil || deleted.Valid {
+		if errors.Is(err, sql.ErrNoRows) || err == nil && deleted.Valid { // or erased altogether
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		known := make(map[string]skill.Item, len(d.OriginIDs))

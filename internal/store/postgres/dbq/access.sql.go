@@ -142,7 +142,7 @@ func (q *Queries) CountAttempts(ctx context.Context, arg CountAttemptsParams) ([
 }
 
 const deleteEnvironment = `-- name: DeleteEnvironment :execrows
-DELETE FROM environments WHERE id = $1
+DELETE FROM environments WHERE id = $1 AND erased_at IS NULL
 `
 
 func (q *Queries) DeleteEnvironment(ctx context.Context, id string) (int64, error) {
@@ -528,7 +528,7 @@ func (q *Queries) LinkIdentity(ctx context.Context, arg LinkIdentityParams) (int
 }
 
 const lockEnvironment = `-- name: LockEnvironment :one
-SELECT id FROM environments WHERE id = $1 FOR UPDATE
+SELECT id FROM environments WHERE id = $1 AND erased_at IS NULL FOR UPDATE
 `
 
 func (q *Queries) LockEnvironment(ctx context.Context, id string) (string, error) {
@@ -587,7 +587,7 @@ func (q *Queries) OtherOwner(ctx context.Context, id string) (bool, error) {
 }
 
 const renameEnvironment = `-- name: RenameEnvironment :one
-UPDATE environments SET name = $1 WHERE id = $2 RETURNING id, name, created_at
+UPDATE environments SET name = $1 WHERE id = $2 AND erased_at IS NULL RETURNING id, name, created_at, erased_at
 `
 
 type RenameEnvironmentParams struct {
@@ -598,7 +598,12 @@ type RenameEnvironmentParams struct {
 func (q *Queries) RenameEnvironment(ctx context.Context, arg RenameEnvironmentParams) (Environment, error) {
 	row := q.db.QueryRow(ctx, renameEnvironment, arg.Name, arg.ID)
 	var i Environment
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.ErasedAt,
+	)
 	return i, err
 }
 

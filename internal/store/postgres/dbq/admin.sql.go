@@ -97,18 +97,23 @@ func (q *Queries) DeleteIntegration(ctx context.Context, id string) (Integration
 }
 
 const environmentByNameOrID = `-- name: EnvironmentByNameOrID :one
-SELECT id, name, created_at FROM environments WHERE id = $1 OR name = $1 LIMIT 1
+SELECT id, name, created_at, erased_at FROM environments WHERE (id = $1 OR name = $1) AND erased_at IS NULL LIMIT 1
 `
 
 func (q *Queries) EnvironmentByNameOrID(ctx context.Context, key string) (Environment, error) {
 	row := q.db.QueryRow(ctx, environmentByNameOrID, key)
 	var i Environment
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.ErasedAt,
+	)
 	return i, err
 }
 
 const environments = `-- name: Environments :many
-SELECT id, name, created_at FROM environments ORDER BY created_at, id
+SELECT id, name, created_at, erased_at FROM environments WHERE erased_at IS NULL ORDER BY created_at, id
 `
 
 func (q *Queries) Environments(ctx context.Context) ([]Environment, error) {
@@ -120,7 +125,12 @@ func (q *Queries) Environments(ctx context.Context) ([]Environment, error) {
 	var items []Environment
 	for rows.Next() {
 		var i Environment
-		if err := rows.Scan(&i.ID, &i.Name, &i.CreatedAt); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.ErasedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

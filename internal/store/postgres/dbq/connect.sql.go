@@ -156,7 +156,7 @@ func (q *Queries) Link(ctx context.Context, hash []byte) (ConnectLink, error) {
 
 const setConnectSettings = `-- name: SetConnectSettings :execrows
 INSERT INTO connect_settings (environment_id, origins, redirect)
-SELECT e.id, $1::text, $2::text FROM environments e WHERE e.id = $3
+SELECT e.id, $1::text, $2::text FROM environments e WHERE e.id = $3 AND e.erased_at IS NULL
 ON CONFLICT (environment_id) DO UPDATE SET origins = excluded.origins, redirect = excluded.redirect
 `
 

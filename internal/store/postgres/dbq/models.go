@@ -45,6 +45,7 @@ type Environment struct {
 	ID        string
 	Name      string
 	CreatedAt time.Time
+	ErasedAt  *time.Time
 }
 
 type Integration struct {

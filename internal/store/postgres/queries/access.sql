@@ -16,10 +16,10 @@ FROM (SELECT unnest(@ids::text[]) AS id, unnest(@agos::interval[]) AS ago, unnes
 WHERE api_keys.id = u.id;
 
 -- name: RenameEnvironment :one
-UPDATE environments SET name = @name WHERE id = @id RETURNING id, name, created_at;
+UPDATE environments SET name = @name WHERE id = @id AND erased_at IS NULL RETURNING *;
 
 -- name: LockEnvironment :one
-SELECT id FROM environments WHERE id = @id FOR UPDATE;
+SELECT id FROM environments WHERE id = @id AND erased_at IS NULL FOR UPDATE;
 
 -- name: EnvironmentInUse :one
 SELECT (EXISTS (SELECT 1 FROM integrations WHERE integrations.environment_id = @id)
@@ -29,7 +29,7 @@ SELECT (EXISTS (SELECT 1 FROM integrations WHERE integrations.environment_id = @
 DELETE FROM api_keys WHERE environment_id = @environment;
 
 -- name: DeleteEnvironment :execrows
-DELETE FROM environments WHERE id = @id;
+DELETE FROM environments WHERE id = @id AND erased_at IS NULL;
 
 -- name: LockUsers :exec
 -- Whoever makes a first user, or takes an owner away, does so alone.

@@ -139,7 +139,7 @@ func (q *Queries) CountAttempts(ctx context.Context, arg CountAttemptsParams) (i
 }
 
 const deleteEnvironment = `-- name: DeleteEnvironment :execrows
-DELETE FROM environments WHERE id = ?1
+DELETE FROM environments WHERE id = ?1 AND erased_at IS NULL
 `
 
 func (q *Queries) DeleteEnvironment(ctx context.Context, id string) (int64, error) {
@@ -567,7 +567,7 @@ func (q *Queries) OtherOwner(ctx context.Context, id string) (bool, error) {
 }
 
 const renameEnvironment = `-- name: RenameEnvironment :one
-UPDATE environments SET name = ?1 WHERE id = ?2 RETURNING id, name, created_at
+UPDATE environments SET name = ?1 WHERE id = ?2 AND erased_at IS NULL RETURNING id, name, created_at, erased_at
 `
 
 type RenameEnvironmentParams struct {
@@ -578,7 +578,12 @@ type RenameEnvironmentParams struct {
 func (q *Queries) RenameEnvironment(ctx context.Context, arg RenameEnvironmentParams) (Environment, error) {
 	row := q.queryRow(ctx, q.renameEnvironmentStmt, renameEnvironment, arg.Name, arg.ID)
 	var i Environment
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.ErasedAt,
+	)
 	return i, err
 }
 

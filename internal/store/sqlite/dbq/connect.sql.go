@@ -157,7 +157,7 @@ func (q *Queries) Link(ctx context.Context, arg LinkParams) (ConnectLink, error)
 
 const setConnectSettings = `-- name: SetConnectSettings :execrows
 INSERT INTO connect_settings (environment_id, origins, redirect)
-SELECT e.id, CAST(?1 AS TEXT), CAST(?2 AS TEXT) FROM environments e WHERE e.id = ?3
+SELECT e.id, CAST(?1 AS TEXT), CAST(?2 AS TEXT) FROM environments e WHERE e.id = ?3 AND e.erased_at IS NULL
 ON CONFLICT (environment_id) DO UPDATE SET origins = excluded.origins, redirect = excluded.redirect
 `
 

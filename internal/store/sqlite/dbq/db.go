@@ -162,8 +162,68 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.environmentInUseStmt, err = db.PrepareContext(ctx, environmentInUse); err != nil {
 		return nil, fmt.Errorf("error preparing query EnvironmentInUse: %w", err)
 	}
+	if q.environmentThereStmt, err = db.PrepareContext(ctx, environmentThere); err != nil {
+		return nil, fmt.Errorf("error preparing query EnvironmentThere: %w", err)
+	}
 	if q.environmentsStmt, err = db.PrepareContext(ctx, environments); err != nil {
 		return nil, fmt.Errorf("error preparing query Environments: %w", err)
+	}
+	if q.eraseConnectSettingsStmt, err = db.PrepareContext(ctx, eraseConnectSettings); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseConnectSettings: %w", err)
+	}
+	if q.eraseDrainStmt, err = db.PrepareContext(ctx, eraseDrain); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseDrain: %w", err)
+	}
+	if q.eraseEnvironmentStmt, err = db.PrepareContext(ctx, eraseEnvironment); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseEnvironment: %w", err)
+	}
+	if q.eraseIntegrationStmt, err = db.PrepareContext(ctx, eraseIntegration); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseIntegration: %w", err)
+	}
+	if q.eraseIntegrationsStmt, err = db.PrepareContext(ctx, eraseIntegrations); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseIntegrations: %w", err)
+	}
+	if q.eraseIntentsStmt, err = db.PrepareContext(ctx, eraseIntents); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseIntents: %w", err)
+	}
+	if q.eraseInteractionsStmt, err = db.PrepareContext(ctx, eraseInteractions); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseInteractions: %w", err)
+	}
+	if q.eraseLeasesStmt, err = db.PrepareContext(ctx, eraseLeases); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseLeases: %w", err)
+	}
+	if q.eraseLinksStmt, err = db.PrepareContext(ctx, eraseLinks); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseLinks: %w", err)
+	}
+	if q.eraseRemoteSkillsStmt, err = db.PrepareContext(ctx, eraseRemoteSkills); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseRemoteSkills: %w", err)
+	}
+	if q.eraseSandboxAccountStmt, err = db.PrepareContext(ctx, eraseSandboxAccount); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSandboxAccount: %w", err)
+	}
+	if q.eraseSandboxScriptsStmt, err = db.PrepareContext(ctx, eraseSandboxScripts); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSandboxScripts: %w", err)
+	}
+	if q.eraseSandboxSkillsStmt, err = db.PrepareContext(ctx, eraseSandboxSkills); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSandboxSkills: %w", err)
+	}
+	if q.eraseSkillsStmt, err = db.PrepareContext(ctx, eraseSkills); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSkills: %w", err)
+	}
+	if q.eraseSyncStmt, err = db.PrepareContext(ctx, eraseSync); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSync: %w", err)
+	}
+	if q.eraseSyncSeenStmt, err = db.PrepareContext(ctx, eraseSyncSeen); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseSyncSeen: %w", err)
+	}
+	if q.eraseTombstonesStmt, err = db.PrepareContext(ctx, eraseTombstones); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseTombstones: %w", err)
+	}
+	if q.erasedEnvironmentsStmt, err = db.PrepareContext(ctx, erasedEnvironments); err != nil {
+		return nil, fmt.Errorf("error preparing query ErasedEnvironments: %w", err)
+	}
+	if q.erasedIntegrationStmt, err = db.PrepareContext(ctx, erasedIntegration); err != nil {
+		return nil, fmt.Errorf("error preparing query ErasedIntegration: %w", err)
 	}
 	if q.expireKeyStmt, err = db.PrepareContext(ctx, expireKey); err != nil {
 		return nil, fmt.Errorf("error preparing query ExpireKey: %w", err)
@@ -185,6 +245,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.forgetAttemptsStmt, err = db.PrepareContext(ctx, forgetAttempts); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetAttempts: %w", err)
+	}
+	if q.forgetEnvironmentStmt, err = db.PrepareContext(ctx, forgetEnvironment); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetEnvironment: %w", err)
 	}
 	if q.forgetExpiredStmt, err = db.PrepareContext(ctx, forgetExpired); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetExpired: %w", err)
@@ -522,6 +585,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.taskWhereStmt, err = db.PrepareContext(ctx, taskWhere); err != nil {
 		return nil, fmt.Errorf("error preparing query TaskWhere: %w", err)
 	}
+	if q.tasksToEraseStmt, err = db.PrepareContext(ctx, tasksToErase); err != nil {
+		return nil, fmt.Errorf("error preparing query TasksToErase: %w", err)
+	}
 	if q.touchTaskStmt, err = db.PrepareContext(ctx, touchTask); err != nil {
 		return nil, fmt.Errorf("error preparing query TouchTask: %w", err)
 	}
@@ -781,9 +847,109 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing environmentInUseStmt: %w", cerr)
 		}
 	}
+	if q.environmentThereStmt != nil {
+		if cerr := q.environmentThereStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing environmentThereStmt: %w", cerr)
+		}
+	}
 	if q.environmentsStmt != nil {
 		if cerr := q.environmentsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing environmentsStmt: %w", cerr)
+		}
+	}
+	if q.eraseConnectSettingsStmt != nil {
+		if cerr := q.eraseConnectSettingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseConnectSettingsStmt: %w", cerr)
+		}
+	}
+	if q.eraseDrainStmt != nil {
+		if cerr := q.eraseDrainStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseDrainStmt: %w", cerr)
+		}
+	}
+	if q.eraseEnvironmentStmt != nil {
+		if cerr := q.eraseEnvironmentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseEnvironmentStmt: %w", cerr)
+		}
+	}
+	if q.eraseIntegrationStmt != nil {
+		if cerr := q.eraseIntegrationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseIntegrationStmt: %w", cerr)
+		}
+	}
+	if q.eraseIntegrationsStmt != nil {
+		if cerr := q.eraseIntegrationsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseIntegrationsStmt: %w", cerr)
+		}
+	}
+	if q.eraseIntentsStmt != nil {
+		if cerr := q.eraseIntentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseIntentsStmt: %w", cerr)
+		}
+	}
+	if q.eraseInteractionsStmt != nil {
+		if cerr := q.eraseInteractionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseInteractionsStmt: %w", cerr)
+		}
+	}
+	if q.eraseLeasesStmt != nil {
+		if cerr := q.eraseLeasesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseLeasesStmt: %w", cerr)
+		}
+	}
+	if q.eraseLinksStmt != nil {
+		if cerr := q.eraseLinksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseLinksStmt: %w", cerr)
+		}
+	}
+	if q.eraseRemoteSkillsStmt != nil {
+		if cerr := q.eraseRemoteSkillsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseRemoteSkillsStmt: %w", cerr)
+		}
+	}
+	if q.eraseSandboxAccountStmt != nil {
+		if cerr := q.eraseSandboxAccountStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSandboxAccountStmt: %w", cerr)
+		}
+	}
+	if q.eraseSandboxScriptsStmt != nil {
+		if cerr := q.eraseSandboxScriptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSandboxScriptsStmt: %w", cerr)
+		}
+	}
+	if q.eraseSandboxSkillsStmt != nil {
+		if cerr := q.eraseSandboxSkillsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSandboxSkillsStmt: %w", cerr)
+		}
+	}
+	if q.eraseSkillsStmt != nil {
+		if cerr := q.eraseSkillsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSkillsStmt: %w", cerr)
+		}
+	}
+	if q.eraseSyncStmt != nil {
+		if cerr := q.eraseSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSyncStmt: %w", cerr)
+		}
+	}
+	if q.eraseSyncSeenStmt != nil {
+		if cerr := q.eraseSyncSeenStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseSyncSeenStmt: %w", cerr)
+		}
+	}
+	if q.eraseTombstonesStmt != nil {
+		if cerr := q.eraseTombstonesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseTombstonesStmt: %w", cerr)
+		}
+	}
+	if q.erasedEnvironmentsStmt != nil {
+		if cerr := q.erasedEnvironmentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing erasedEnvironmentsStmt: %w", cerr)
+		}
+	}
+	if q.erasedIntegrationStmt != nil {
+		if cerr := q.erasedIntegrationStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing erasedIntegrationStmt: %w", cerr)
 		}
 	}
 	if q.expireKeyStmt != nil {
@@ -819,6 +985,11 @@ func (q *Queries) Close() error {
 	if q.forgetAttemptsStmt != nil {
 		if cerr := q.forgetAttemptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetAttemptsStmt: %w", cerr)
+		}
+	}
+	if q.forgetEnvironmentStmt != nil {
+		if cerr := q.forgetEnvironmentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetEnvironmentStmt: %w", cerr)
 		}
 	}
 	if q.forgetExpiredStmt != nil {
@@ -1381,6 +1552,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing taskWhereStmt: %w", cerr)
 		}
 	}
+	if q.tasksToEraseStmt != nil {
+		if cerr := q.tasksToEraseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tasksToEraseStmt: %w", cerr)
+		}
+	}
 	if q.touchTaskStmt != nil {
 		if cerr := q.touchTaskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing touchTaskStmt: %w", cerr)
@@ -1506,7 +1682,27 @@ type Queries struct {
 	endedTasksStmt             *sql.Stmt
 	environmentByNameOrIDStmt  *sql.Stmt
 	environmentInUseStmt       *sql.Stmt
+	environmentThereStmt       *sql.Stmt
 	environmentsStmt           *sql.Stmt
+	eraseConnectSettingsStmt   *sql.Stmt
+	eraseDrainStmt             *sql.Stmt
+	eraseEnvironmentStmt       *sql.Stmt
+	eraseIntegrationStmt       *sql.Stmt
+	eraseIntegrationsStmt      *sql.Stmt
+	eraseIntentsStmt           *sql.Stmt
+	eraseInteractionsStmt      *sql.Stmt
+	eraseLeasesStmt            *sql.Stmt
+	eraseLinksStmt             *sql.Stmt
+	eraseRemoteSkillsStmt      *sql.Stmt
+	eraseSandboxAccountStmt    *sql.Stmt
+	eraseSandboxScriptsStmt    *sql.Stmt
+	eraseSandboxSkillsStmt     *sql.Stmt
+	eraseSkillsStmt            *sql.Stmt
+	eraseSyncStmt              *sql.Stmt
+	eraseSyncSeenStmt          *sql.Stmt
+	eraseTombstonesStmt        *sql.Stmt
+	erasedEnvironmentsStmt     *sql.Stmt
+	erasedIntegrationStmt      *sql.Stmt
 	expireKeyStmt              *sql.Stmt
 	expiredTaskStmt            *sql.Stmt
 	extendLeaseStmt            *sql.Stmt
@@ -1514,6 +1710,7 @@ type Queries struct {
 	failUnstartedTaskStmt      *sql.Stmt
 	finishTaskStmt             *sql.Stmt
 	forgetAttemptsStmt         *sql.Stmt
+	forgetEnvironmentStmt      *sql.Stmt
 	forgetExpiredStmt          *sql.Stmt
 	forgetFailuresStmt         *sql.Stmt
 	forgetLinksStmt            *sql.Stmt
@@ -1626,6 +1823,7 @@ type Queries struct {
 	taskHeadBySeqStmt          *sql.Stmt
 	taskToCancelStmt           *sql.Stmt
 	taskWhereStmt              *sql.Stmt
+	tasksToEraseStmt           *sql.Stmt
 	touchTaskStmt              *sql.Stmt
 	tryLinkStmt                *sql.Stmt
 	unstartedTasksStmt         *sql.Stmt
@@ -1686,7 +1884,27 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endedTasksStmt:             q.endedTasksStmt,
 		environmentByNameOrIDStmt:  q.environmentByNameOrIDStmt,
 		environmentInUseStmt:       q.environmentInUseStmt,
+		environmentThereStmt:       q.environmentThereStmt,
 		environmentsStmt:           q.environmentsStmt,
+		eraseConnectSettingsStmt:   q.eraseConnectSettingsStmt,
+		eraseDrainStmt:             q.eraseDrainStmt,
+		eraseEnvironmentStmt:       q.eraseEnvironmentStmt,
+		eraseIntegrationStmt:       q.eraseIntegrationStmt,
+		eraseIntegrationsStmt:      q.eraseIntegrationsStmt,
+		eraseIntentsStmt:           q.eraseIntentsStmt,
+		eraseInteractionsStmt:      q.eraseInteractionsStmt,
+		eraseLeasesStmt:            q.eraseLeasesStmt,
+		eraseLinksStmt:             q.eraseLinksStmt,
+		eraseRemoteSkillsStmt:      q.eraseRemoteSkillsStmt,
+		eraseSandboxAccountStmt:    q.eraseSandboxAccountStmt,
+		eraseSandboxScriptsStmt:    q.eraseSandboxScriptsStmt,
+		eraseSandboxSkillsStmt:     q.eraseSandboxSkillsStmt,
+		eraseSkillsStmt:            q.eraseSkillsStmt,
+		eraseSyncStmt:              q.eraseSyncStmt,
+		eraseSyncSeenStmt:          q.eraseSyncSeenStmt,
+		eraseTombstonesStmt:        q.eraseTombstonesStmt,
+		erasedEnvironmentsStmt:     q.erasedEnvironmentsStmt,
+		erasedIntegrationStmt:      q.erasedIntegrationStmt,
 		expireKeyStmt:              q.expireKeyStmt,
 		expiredTaskStmt:            q.expiredTaskStmt,
 		extendLeaseStmt:            q.extendLeaseStmt,
@@ -1694,6 +1912,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		failUnstartedTaskStmt:      q.failUnstartedTaskStmt,
 		finishTaskStmt:             q.finishTaskStmt,
 		forgetAttemptsStmt:         q.forgetAttemptsStmt,
+		forgetEnvironmentStmt:      q.forgetEnvironmentStmt,
 		forgetExpiredStmt:          q.forgetExpiredStmt,
 		forgetFailuresStmt:         q.forgetFailuresStmt,
 		forgetLinksStmt:            q.forgetLinksStmt,
@@ -1806,6 +2025,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		taskHeadBySeqStmt:          q.taskHeadBySeqStmt,
 		taskToCancelStmt:           q.taskToCancelStmt,
 		taskWhereStmt:              q.taskWhereStmt,
+		tasksToEraseStmt:           q.tasksToEraseStmt,
 		touchTaskStmt:              q.touchTaskStmt,
 		tryLinkStmt:                q.tryLinkStmt,
 		unstartedTasksStmt:         q.unstartedTasksStmt,

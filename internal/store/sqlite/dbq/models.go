@@ -45,6 +45,7 @@ type Environment struct {
 	ID        string
 	Name      string
 	CreatedAt int64
+	ErasedAt  sql.NullInt64
 }
 
 type Integration struct {

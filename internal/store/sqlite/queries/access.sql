@@ -12,7 +12,7 @@ UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), CAST(sqlc.arg(
 WHERE id = sqlc.arg(id);
 
 -- name: RenameEnvironment :one
-UPDATE environments SET name = sqlc.arg(name) WHERE id = sqlc.arg(id) RETURNING id, name, created_at;
+UPDATE environments SET name = sqlc.arg(name) WHERE id = sqlc.arg(id) AND erased_at IS NULL RETURNING *;
 
 -- name: EnvironmentInUse :one
 SELECT EXISTS (SELECT 1 FROM integrations WHERE integrations.environment_id = sqlc.arg(id))
@@ -22,7 +22,7 @@ SELECT EXISTS (SELECT 1 FROM integrations WHERE integrations.environment_id = sq
 DELETE FROM api_keys WHERE environment_id = sqlc.arg(environment);
 
 -- name: DeleteEnvironment :execrows
-DELETE FROM environments WHERE id = sqlc.arg(id);
+DELETE FROM environments WHERE id = sqlc.arg(id) AND erased_at IS NULL;
 
 -- name: InsertUser :exec
 INSERT INTO users (id, name, role, password, created_at) VALUES (?, ?, ?, ?, ?);

@@ -2,10 +2,10 @@
 INSERT INTO environments (id, name, created_at) VALUES (?, ?, ?);
 
 -- name: Environments :many
-SELECT id, name, created_at FROM environments ORDER BY created_at, id;
+SELECT * FROM environments WHERE erased_at IS NULL ORDER BY created_at, id;
 
 -- name: EnvironmentByNameOrID :one
-SELECT id, name, created_at FROM environments WHERE id = sqlc.arg(key) OR name = sqlc.arg(key) LIMIT 1;
+SELECT * FROM environments WHERE (id = sqlc.arg(key) OR name = sqlc.arg(key)) AND erased_at IS NULL LIMIT 1;
 
 -- name: InsertKey :exec
 INSERT INTO api_keys (id, environment_id, name, prefix, hash, created_at, scopes, addresses, created_by, expires_at)

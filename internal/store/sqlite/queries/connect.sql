@@ -3,7 +3,7 @@ SELECT origins, redirect FROM connect_settings WHERE environment_id = ?;
 
 -- name: SetConnectSettings :execrows
 INSERT INTO connect_settings (environment_id, origins, redirect)
-SELECT e.id, CAST(sqlc.arg(origins) AS TEXT), CAST(sqlc.arg(redirect) AS TEXT) FROM environments e WHERE e.id = sqlc.arg(environment_id)
+SELECT e.id, CAST(sqlc.arg(origins) AS TEXT), CAST(sqlc.arg(redirect) AS TEXT) FROM environments e WHERE e.id = sqlc.arg(environment_id) AND e.erased_at IS NULL
 ON CONFLICT (environment_id) DO UPDATE SET origins = excluded.origins, redirect = excluded.redirect;
 
 -- name: InsertLink :exec

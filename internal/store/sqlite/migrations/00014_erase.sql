@@ -1,0 +1,14 @@
+-- Environments that are erased with all they hold.
+
+-- +goose Up
+
+-- Since then nobody can use it any more, and what it holds is removed bit by bit. The row itself goes last.
+ALTER TABLE environments ADD COLUMN erased_at INTEGER;
+
+-- The tombstones of one integration, when it goes.
+CREATE INDEX expired_tasks_integration ON expired_tasks (integration);
+
+-- +goose Down
+
+DROP INDEX expired_tasks_integration;
+ALTER TABLE environments DROP COLUMN erased_at;
