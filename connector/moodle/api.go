@@ -251,6 +251,9 @@ func (s *session) findFramework(ctx context.Context) (*framework, error) {
 	}
 	// The query finds it in names too, and in parts of ID numbers.
 	at := slices.IndexFunc(all, func(f framework) bool { return f.IDNumber == s.set.Framework })
+	if at < 0 { // most databases would not take another one that differs in case alone
+		at = slices.IndexFunc(all, func(f framework) bool { return strings.EqualFold(f.IDNumber, s.set.Framework) })
+	}
 	if at < 0 {
 		return nil, nil
 	}

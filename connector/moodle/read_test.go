@@ -150,6 +150,26 @@ func TestFramework(t *testing.T) {
 			t.Errorf("%+v", s.Records())
 		}
 	})
+	t.Run("in other letters", func(t *testing.T) {
+		t.Parallel()
+		s := moodletest.NewEmpty(t, 1)
+		s.Collates = true
+		s.Extra = map[string]any{"framework_idnumber": "Acme-Skills"}
+		theirs := s.MakeFramework("Skills", "ACME-skills")
+		r := written(t, open(t, s, s), skills("a"))["id/a"]
+		page, err := open(t, s, s).(connector.Lister).List(t.Context(), "")
+		if err != nil || len(page.Records) != 1 || page.Records[0].RemoteID != r.RemoteID || strings.Contains(calls(s), "create_competency_framework") {
+			t.Errorf("%+v of %+v: %+v, %v", r, theirs, page, err)
+		}
+		// One that is the same to the letter goes before.
+		exact := moodletest.NewEmpty(t, 1)
+		exact.MakeFramework("Skills", "CROSSWALK")
+		exact.MakeFramework("Skills", "crosswalk")
+		written(t, open(t, exact, exact), skills("a"))
+		if len(exact.Records()) != 1 {
+			t.Errorf("%+v", exact.Records())
+		}
+	})
 	t.Run("above the context", func(t *testing.T) {
 		t.Parallel()
 		s := moodletest.New(t)

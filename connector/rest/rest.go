@@ -5,12 +5,14 @@ package rest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -18,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -115,7 +118,7 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 		return nil, away(givenUp, *refused)
 	}
 	if err != nil {
-		e := a.failed(r.Changes && left.Load(), "the tool could not be reached", err)
+		e := a.failed(r.Changes && left.Load(), unreached(err), err)
 		if recorded, ok := errors.AsType[interface {
 			error
 			Exchange() string
@@ -244,6 +247,24 @@ func (a *API) failed(sent bool, message string, err error) *connector.Error {
 		message = "the tool did not answer in time"
 	}
 	return &connector.Error{Kind: kind, Message: message, Err: a.hide(err)}
+}
+
+// unreached says why a tool could not be reached, where people can do something about it.
+func unreached(err error) string {
+	why := ""
+	name, isName := errors.AsType[*net.DNSError](err)
+	certificate, isCertificate := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case isName && name.IsNotFound:
+		why = fmt.Sprintf(": there is no host %q", name.Name)
+	case isCertificate:
+		why = ": its certificate is not trusted (" + certificate.Err.Error() + ")"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		why = ": it does not speak HTTPS, so its address may begin with http://"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		why = ": nothing listens at its address"
+	}
+	return "the tool could not be reached" + why
 }
 
 // hide keeps an error's identity and takes the secrets out of its text.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -377,4 +378,36 @@ func FuzzRetryAfter(f *testing.F) {
 			t.Errorf("%v", d)
 		}
 	})
+}
+
+// Why a tool cannot be reached is told where people can do something about it.
+func TestUnreached(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	encrypted := httptest.NewTLSServer(http.NotFoundHandler())
+	encrypted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	defer encrypted.Close()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, test := range map[string]struct{ base, words string }{
+		"a mistyped host":      {"https://nowhere.invalid", `there is no host "nowhere.invalid"`},
+		"nothing there":        {gone.URL, "nothing listens at its address"},
+		"http, not https":      {strings.Replace(plain.URL, "http://", "https://", 1), "does not speak HTTPS"},
+		"a certificate of own": {encrypted.URL, "its certificate is not trusted (x509: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if strings.HasPrefix(address, "nowhere") { // no test asks the network for names
+					return nil, &net.DNSError{Err: "no such host", Name: "nowhere.invalid", IsNotFound: true}
+				}
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}}}
+			defer client.CloseIdleConnections()
+			_, err := (&rest.API{HTTP: client, Base: test.base}).Send(t.Context(), rest.Request{Method: http.MethodGet, Path: "/"})
+			if e := connector.AsError(err); e == nil || e.Kind != connector.Away || !strings.Contains(e.Message, test.words) {
+				t.Errorf("Send = %v, want %q", err, test.words)
+			}
+		})
+	}
 }
