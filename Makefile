@@ -69,7 +69,7 @@ bench: ## measure every figure of docs/performance.md beside its yardstick (some
 	$(GO) run ./bench $(BENCH)
 
 .PHONY: soak
-soak: needs ## kill real servers 500 times, and run long random histories (an hour or so)
+soak: needs ## kill real servers 500 times, and run long random histories (some hours)
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=$(HISTORIES) -timeout=0 -run='Histor' ./internal/engine
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/sqlite -rapid.checks=20000
 	CGO_ENABLED=1 $(GO) test $(RACE) -count=1 -timeout=0 -run=TestStoreHistories ./internal/store/postgres -rapid.checks=2000

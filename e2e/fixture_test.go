@@ -80,7 +80,15 @@ func (on engine) makeFixture(t *testing.T) {
 	m.ended(m.submit("changed", laptop, acme, changed))
 	m.ended(m.submit("refused credentials", laptop, m.integration("refuse_credentials=true"), numbered("x-", "X", 2)))
 	m.ended(m.submit("unsure", laptop, m.integration(`scripts={"u-1":["lose","away","away"]}`), numbered("u-", "Unsure", 2)))
-	gone := m.integration()
+	var sealed []string
+	if m.knows("--set-file", "integrations", "create") {
+		secret := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(secret, []byte("sk_sandbox_123"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sealed = []string{"--set-file", "api_key=" + secret}
+	}
+	gone := m.create("sandbox", sealed...)
 	m.ended(m.submit("of a deleted integration", laptop, gone, numbered("g-", "Gone", 40)))
 	m.admin("id", "integrations", "delete", gone)
 
@@ -94,12 +102,8 @@ func (on engine) makeFixture(t *testing.T) {
 			m.admin("id", "keys", "revoke", k.ID)
 		}
 	}
-	if m.knows("--set-file", "integrations", "create") {
-		secret := filepath.Join(t.TempDir(), "secret")
-		if err := os.WriteFile(secret, []byte("sk_sandbox_123"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		m.ended(m.submit("sealed", laptop, m.create("sandbox", "--set-file", "api_key="+secret), numbered("sealed-", "Sealed", 2)))
+	if len(sealed) > 0 {
+		m.ended(m.submit("sealed", laptop, m.create("sandbox", sealed...), numbered("sealed-", "Sealed", 2)))
 	}
 	if m.f.has(withInteractions) && m.knows("list", "logs") {
 		m.logged(m.f.Tasks["changed"].ID)

@@ -36,15 +36,16 @@ type engine struct {
 	site              func(t *testing.T) *site // an empty database
 	dump              func(s *site) []byte
 	restore           func(s *site, content []byte)
-	// later is a literal for a time that is far away; hourAgo is an expression for an hour before written_at.
-	later, hourAgo string
-	move           string // a statement that puts another address of a tool for one
+	// earlier and later are literals for times long ago and far away; hourAgo is an expression for an hour before written_at.
+	earlier, later, hourAgo string
+	move                    string // a statement that puts another address of a tool for one
 }
 
 func engines() []engine {
 	return []engine{
 		{
-			name: "SQLite", folder: "../internal/store/sqlite/testdata/upgrade/", ext: ".db.gz", later: "4102444800000", hourAgo: "written_at - 3600000",
+			name: "SQLite", folder: "../internal/store/sqlite/testdata/upgrade/", ext: ".db.gz",
+			earlier: "1577836800000", later: "4102444800000", hourAgo: "written_at - 3600000",
 			move: "UPDATE integrations SET settings = replace(settings, $1, $2)",
 			site: newSite,
 			dump: func(s *site) []byte {
@@ -66,7 +67,8 @@ func engines() []engine {
 			},
 		},
 		{
-			name: "PostgreSQL", folder: "../internal/store/postgres/testdata/upgrade/", ext: ".sql.gz", later: "'2100-01-01'", hourAgo: "written_at - interval '1 hour'",
+			name: "PostgreSQL", folder: "../internal/store/postgres/testdata/upgrade/", ext: ".sql.gz",
+			earlier: "'2020-01-01'", later: "'2100-01-01'", hourAgo: "written_at - interval '1 hour'",
 			move: "UPDATE integrations SET settings = replace(settings::text, $1, $2)::json",
 			site: func(t *testing.T) *site {
 				url := pgtest.Empty(t)
@@ -216,6 +218,9 @@ func (on engine) upgrade(t *testing.T, path string) {
 	flags := []string{
 		"--keep-tasks", forever, "--keep-logs", forever, "--job-timeout", forever, "--sync-every=0", "--allow-private-tools",
 		"--attempts=3", "--backoff=10ms", "--backoff-most=20ms",
+	}
+	for _, name := range []string{"late", "late and not begun"} {
+		s.exec("UPDATE tasks SET deadline = "+on.earlier+" WHERE id = $1", had.Tasks[name].ID)
 	}
 	if had.has(withLinks) {
 		s.exec("UPDATE connect_links SET expires_at = " + on.later)
@@ -420,11 +425,14 @@ func (on engine) upgrade(t *testing.T, path string) {
 	if task := again("unsure"); task.Progress.Written != 2 {
 		t.Errorf("what may have reached the tool, again: %+v", task.Progress)
 	}
-	// Credentials that were sealed can be opened.
+	// Credentials that were sealed can be opened, and none are kept of what was deleted.
 	if sealed, ok := had.Tasks["sealed"]; ok {
 		if task := sent(t, sealed.client(s), []client.Item{{OriginID: "sealed-0", Name: "Opened"}}); task.Progress.Written != 1 {
 			t.Errorf("with credentials: %+v", task)
 		}
+	}
+	if n := s.number("SELECT count(*) FROM integrations WHERE deleted_at IS NOT NULL AND credentials IS NOT NULL"); n != 0 {
+		t.Errorf("credentials of %d deleted integrations are left", n)
 	}
 	s.terminate()
 	if pending, waiting := s.pending(); pending != 0 || waiting != 0 {
