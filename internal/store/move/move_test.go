@@ -250,6 +250,87 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// A sync that is under way goes on after the move from where it was, with all that it has seen, noted and kept; what is read of
+// the catalogue is what was read before.
+func TestMoveDuringASync(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "crosswalk.db")
+	from := must[*sqlite.Store](t)(sqlite.Open(ctx, sqlite.Options{Path: path, Serve: true}))
+	env := must[store.Environment](t)(from.Environment(ctx, store.DefaultEnvironment)).ID
+	in := must[store.Integration](t)(from.CreateIntegration(ctx, store.Integration{EnvironmentID: env, Tool: "sandbox", Settings: []byte(`{}`)}))
+	f := &filled{Store: from, env: env}
+	f.submit(t, in, items(4, "sent"))
+	lease, next, err := from.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "x", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[store.Next](t)(from.Advance(ctx, lease, store.Step{
+		Task: next.Task.Ref, Written: written(items(4, "sent")), Then: store.Proceed,
+		Finish: &store.Finish{Status: skill.Completed, Counts: skill.Counts{Written: 4}, CompletedAt: next.Now, Document: []byte("{}")},
+	}))
+	// What somebody wants of a skill, beside what a sync has noted of others.
+	must[store.Skill](t)(from.Keep(ctx, store.Wish{EnvironmentID: env, IntegrationID: in.ID, OriginID: "wanted", Name: "Wanted", Status: skill.Active}))
+	must[store.SyncQueued](t)(from.RequestSync(ctx, store.SyncRequest{EnvironmentID: env, IntegrationID: in.ID, ID: skill.NewID(time.Now()), Whole: true}))
+	claim := func(s store.Store) store.SyncLease {
+		t.Helper()
+		return must[store.SyncLease](t)(s.ClaimSync(ctx, store.SyncClaim{IntegrationID: in.ID, Owner: "y", TTL: time.Minute, ID: skill.NewID(time.Now())}))
+	}
+	held := claim(from)
+	rows := must[[]store.SkillRow](t)(from.RowsAfter(ctx, held.Lease, "", 10))
+	gone, _ := rows[0].Miss(held.Now.Add(time.Hour))
+	changed, _ := rows[1].See(store.Remote{RemoteID: rows[1].RemoteID, OriginID: rows[1].OriginID, Name: "renamed in the tool", Status: skill.Inactive})
+	sync := held.Sync
+	sync.Position, sync.Pages, sync.Records, sync.Changed = "page 2", 1, 7, 3
+	must[store.SyncNext](t)(from.AdvanceSync(ctx, held.Lease, store.SyncStep{
+		Sync: sync, Notes: []store.SkillNote{gone, changed}, Seen: []byte("12345678"), Then: store.SyncLeave,
+		New: []store.NewSkill{{ID: skill.NewID(time.Now()), Remote: store.Remote{RemoteID: "r7", OriginID: "by hand", Name: "Found", Status: skill.Active}}},
+		Remote: []store.RemoteSkill{
+			{RemoteID: "r8", Name: "nobody's \x00 yet", Status: skill.Active},
+			{RemoteID: "r9", ID: skill.NewID(time.Now()), Name: "nobody's, and gone", Status: skill.Active, Gone: true},
+		},
+	}))
+	read := func(s store.Store) store.SkillPage {
+		t.Helper()
+		return must[store.SkillPage](t)(s.ReadSkills(ctx, store.SkillQuery{EnvironmentID: env, IntegrationID: in.ID, IncludeGone: true, Limit: 100, MostRows: 1000}))
+	}
+	want := read(from)
+	if len(want.Skills) != 7 {
+		t.Fatalf("%d skills are read: %+v", len(want.Skills), want.Skills)
+	}
+	if err := from.Close(); err != nil {
+		t.Fatal(err)
+	}
+	to := pgtest.Database(t)
+	must[move.Result](t)(move.Run(ctx, move.Options{From: path, To: to}))
+
+	s := pgtest.Open(t, to, nil)
+	defer s.Close() //nolint:errcheck // the test is over
+	if diff := cmp.Diff(want, read(s)); diff != "" {
+		t.Errorf("what is read (-want +got):\n%s", diff)
+	}
+	again := claim(s)
+	if diff := cmp.Diff(sync, again.Sync); diff != "" {
+		t.Errorf("it goes on (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([][]byte{[]byte("12345678")}, must[[][]byte](t)(s.SyncSeen(ctx, again.Lease))); diff != "" {
+		t.Errorf("what it has seen (-want +got):\n%s", diff)
+	}
+	remote := must[[]store.RemoteSkill](t)(s.RemoteAfter(ctx, again.Lease, "", 10))
+	if len(remote) != 2 || remote[0].ID != "" || remote[0].Name != "nobody's \ufffd yet" || !remote[1].Gone || remote[1].ID == "" {
+		t.Errorf("skills that nobody manages: %+v", remote)
+	}
+	for _, row := range must[[]store.SkillRow](t)(s.RowsAfter(ctx, again.Lease, "", 10)) {
+		doubted := row.OriginID == rows[0].OriginID || row.OriginID == rows[1].OriginID
+		if want := !row.WrittenAt.IsZero() && !doubted; row.Known != want {
+			t.Errorf("what is certain: %+v", row)
+		}
+	}
+	if due := must[[]string](t)(s.DueSyncs(ctx, false, 10)); len(due) != 0 {
+		t.Errorf("due while it is held: %q", due)
+	}
+}
+
 // goesOn works off what was unfinished.
 func goesOn(t *testing.T, f *filled, s store.Store) {
 	t.Helper()
