@@ -258,7 +258,7 @@ func TestJobToy(t *testing.T) {
 		HTTP:      true,
 		NewAccount: func(t *testing.T, s connectortest.Situation) (connectortest.Account, bool) {
 			x := &jobToy{toy: &toy{t: t, at: map[string]int{}, token: "s3cret/of+the toy"}, situation: s}
-			switch s { //nolint:exhaustive // the suite makes the others itself
+			switch s {
 			case connectortest.Normal, connectortest.JobFails, connectortest.JobNeverEnds, connectortest.JobLosesResults, connectortest.JobForgotten:
 			case connectortest.RefusesOne:
 				x.refuse = connectortest.RefusedName
