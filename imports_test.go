@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"internal/store/postgres/dbq":           {},
 	"internal/store/postgres/pgtest":        {"internal/store/postgres"},
 	"internal/testdisk":                     {},
-	"bench":                                 {"client", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq", "internal/store/postgres/pgtest"},
+	"bench":                                 {"client", "connector", "connector/sandbox", "examples", "internal/skillfile", "internal/auth", "internal/server", "internal/skill", "internal/store", "internal/store/sqlite", "internal/store/sqlite/dbq", "internal/store/postgres", "internal/store/postgres/pgtest"},
 }
 
 // testOnly are packages that must not be in the program, and those that may use them.

@@ -30,6 +30,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run the figures whose name matches this regular expression")
 	flag.IntVar(&o.runs, "runs", 9, "runs of each figure, of which the median counts")
 	flag.IntVar(&o.largest, "rows", 5_000_000, "rows of the largest tables in which PostgreSQL's reads are counted")
+	flag.IntVar(&o.listed, "listed", 1_000_000, "skills of the tool that a sync reads back")
 	flag.StringVar(&o.program, "program", "", "a built crosswalk; it is built if not given")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object a figure")
 	flag.StringVar(&o.dir, "keep", "", "folder to work in, kept afterwards")
@@ -47,6 +48,7 @@ type options struct {
 	only     string
 	runs     int
 	largest  int
+	listed   int
 	program  string
 	json     bool
 	dir      string
@@ -85,7 +87,9 @@ func (b *bench) parts() []part {
 		{"one skill", b.oneSkill},
 		{"polls", b.polls},
 		{"resources", b.resources},
+		{"calls", b.calls},
 		{"a million", b.million},
+		{"syncs", b.syncs},
 		{"rows", b.rows},
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -43,9 +45,9 @@ func (p *prompt) Write(_ context.Context, skills []connector.Skill) ([]connector
 	return results, nil
 }
 
-// push has a task accepted, and then drained by an engine of its own, in real time. It returns how long that took. Ready is
-// called in between.
-func push(tb testing.TB, s store.Store, tool connector.Connector, n int, name string, ready func()) time.Duration {
+// push has tasks of n skills accepted, and then drained by an engine of its own, in real time. It returns how long that took.
+// Ready is called in between.
+func push(tb testing.TB, s store.Store, tool connector.Connector, tasks, n int, name string, ready func()) time.Duration {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	env, err := s.Environment(ctx, store.DefaultEnvironment)
@@ -56,11 +58,13 @@ func push(tb testing.TB, s store.Store, tool connector.Connector, n int, name st
 	if err != nil {
 		tb.Fatal(err)
 	}
-	task, err := engine.New(engine.Config{Store: s, Settings: engine.Settings{Passive: true}}).Submit(ctx, store.Submission{
-		EnvironmentID: env.ID, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: named(n, name),
-	})
-	if err != nil {
-		tb.Fatal(err)
+	var task store.Accepted
+	for i := range tasks {
+		if task, err = engine.New(engine.Config{Store: s, Settings: engine.Settings{Passive: true}}).Submit(ctx, store.Submission{
+			EnvironmentID: env.ID, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Items: named(n, fmt.Sprint(i, " ", name)),
+		}); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	ready()
 	var group sync.WaitGroup
@@ -108,7 +112,7 @@ func BenchmarkCalls(b *testing.B) {
 					s := open(b, time.Now)
 					tool := &prompt{limits: l}
 					var before time.Duration
-					took += push(b, s, tool, 10_000, "Skill", func() { before = processor(b) })
+					took += push(b, s, tool, 1, 10_000, "Skill", func() { before = processor(b) })
 					busy += processor(b) - before
 					calls += tool.calls.Load()
 					if err := s.Close(); err != nil {
@@ -125,13 +129,13 @@ func BenchmarkCalls(b *testing.B) {
 
 // A drain's memory is not the task's: while the tool is called, a task of 20,000 skills with long names takes hardly more than
 // one of 4,000, which is two blocks of items: the one that is sent and the one that is looked up meanwhile. What grows with
-// the task are the outcomes, some dozen bytes each.
+// the task are the outcomes, some dozen bytes each. And what waits behind it takes nothing.
 func TestMemoryOfADrain(t *testing.T) { //nolint:paralleltest // it reads the memory of the process
 	for _, on := range backends() {
 		t.Run(on.name, func(t *testing.T) {
 			open := on.prepare(t)
 			name := strings.Repeat("x", 990)
-			peak := func(n int) int64 {
+			peak := func(tasks, n int) int64 {
 				s := open(t, time.Now)
 				defer s.Close() //nolint:errcheck // nothing rests on it
 				var before, most int64
@@ -143,18 +147,115 @@ func TestMemoryOfADrain(t *testing.T) { //nolint:paralleltest // it reads the me
 					}
 				}
 				// What a connection to the database remembers of the submission is not the drain's.
-				push(t, s, tool, n, name, func() { before = inUse() })
+				push(t, s, tool, tasks, n, name, func() { before = inUse() })
 				return most - before
 			}
-			peak(500) // whatever is made once
-			small, middle, large := peak(500), peak(4000), peak(20_000)
+			peak(1, 500) // whatever is made once
+			small, middle, large, waiting := peak(1, 500), peak(1, 4000), peak(1, 20_000), peak(100, 100)
 			mb := func(n int64) float64 { return float64(n) / 1e6 }
-			t.Logf("during a call: %.1f MB with 500 skills, %.1f with 4,000, %.1f with 20,000, whose names alone are 20 MB", mb(small), mb(middle), mb(large))
+			t.Logf("during a call: %.1f MB with 500 skills, %.1f with 4,000, %.1f with 20,000, whose names alone are 20 MB; %.1f with 100 tasks of 100, of 10 MB",
+				mb(small), mb(middle), mb(large), mb(waiting))
 			if large > middle+5_000_000 {
 				t.Errorf("16,000 skills more, with 16 MB of names, take %.1f MB more", mb(large-middle))
 			}
+			if waiting > small+5_000_000 {
+				t.Errorf("a hundred tasks that wait take %.1f MB", mb(waiting-small))
+			}
 		})
 	}
+}
+
+// steps notes each step, and holds up the one that writes the outcome of a position down.
+type steps struct {
+	engine.Store
+	hold int
+	gate chan struct{}
+
+	mu   sync.Mutex
+	seen []store.Step
+}
+
+func (s *steps) Advance(ctx context.Context, lease store.Lease, step store.Step) (store.Next, error) {
+	s.mu.Lock()
+	s.seen = append(s.seen, step)
+	s.mu.Unlock()
+	if slices.ContainsFunc(step.Outcomes, func(r store.Run) bool { return r.Start == s.hold }) {
+		<-s.gate
+	}
+	return s.Store.Advance(ctx, lease, step)
+}
+
+// While a step writes down what a quick tool has answered, the next call is under way: its intent was on disk before.
+func TestStepsBesideCalls(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := &prompt{limits: connector.Limits{Batch: 1, Concurrency: 1}}
+		watched := &steps{hold: 1, gate: make(chan struct{})}
+		f.tools = []connector.Connector{tool}
+		f.around = func(s engine.Store) engine.Store {
+			watched.Store = s
+			return watched
+		}
+		f.start(settings())
+		in := f.integrationWith("prompt", `{}`)
+		task := f.submit(in, many(5)...)
+		synctest.Wait()
+		if n := tool.calls.Load(); n != 3 {
+			t.Errorf("%d calls were made while the outcome of the second was written down", n)
+		}
+		close(watched.gate)
+		f.ended(in, task).want(t, "COMPLETED", ok, ok, ok, ok, ok)
+		opened := map[int]bool{}
+		for _, step := range watched.seen {
+			for _, r := range step.Open {
+				opened[r.Start] = true
+			}
+			for _, run := range step.Outcomes {
+				if !opened[run.Start] {
+					t.Errorf("position %d was sent without an intent: %+v", run.Start, watched.seen)
+				}
+			}
+		}
+	})
+}
+
+// A tool that is slow gains nothing by it, and after a crash more would be in doubt.
+func TestASlowToolHasOneIntentACall(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := &prompt{limits: connector.Limits{Batch: 1, Concurrency: 1}, each: func() { wait(time.Second) }}
+		watched := &steps{hold: -1}
+		f.tools = []connector.Connector{tool}
+		f.around = func(s engine.Store) engine.Store {
+			watched.Store = s
+			return watched
+		}
+		f.start(settings())
+		in := f.integrationWith("prompt", `{}`)
+		f.ended(in, f.submit(in, many(4)...)).want(t, "COMPLETED", ok, ok, ok, ok)
+		for i, step := range watched.seen {
+			if len(step.Open) > 1 || len(step.Open)+len(step.Outcomes) > 2 {
+				t.Errorf("step %d: %+v", i, step)
+			}
+		}
+	})
+}
+
+// The calls that a tool takes at once have their intents in one step.
+func TestIntentsOfCallsAtOnceAreOneStep(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := &prompt{limits: connector.Limits{Batch: 2, Concurrency: 3}, each: func() { wait(time.Second) }}
+		watched := &steps{hold: -1}
+		f.tools = []connector.Connector{tool}
+		f.around = func(s engine.Store) engine.Store {
+			watched.Store = s
+			return watched
+		}
+		f.start(settings())
+		in := f.integrationWith("prompt", `{}`)
+		f.ended(in, f.submit(in, many(12)...)).want(t, "COMPLETED", slices.Repeat([]string{ok}, 12)...)
+		if first := watched.seen[0]; len(first.Open) != 3 {
+			t.Errorf("the first of %d steps: %+v", len(watched.seen), first)
+		}
+	})
 }
 
 // processor is the time that this process has had of the processors.

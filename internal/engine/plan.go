@@ -90,6 +90,11 @@ func (p *plan) next(ctx context.Context) (*chunk, error) {
 	return c, nil
 }
 
+// atHand reports whether next has a chunk without a look-up.
+func (p *plan) atHand() bool {
+	return len(p.ahead) > 0 && (len(p.ahead) >= p.batch || p.at >= p.task.Items)
+}
+
 // free returns the first position from at on that is not held, and where the next held ones begin.
 func (p *plan) free(at int) (from, stop int) {
 	for _, r := range p.held {

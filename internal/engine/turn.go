@@ -35,6 +35,7 @@ type turn struct {
 	touched bool      // a call was not answered, or a job: the tool may have taken something, even if it refused it later
 	notYet  time.Time // no call before that: the tool asked for patience, or deserves some
 	lapsed  bool      // a call was not sent, and not for the tool's sake
+	quick   bool      // the last call took less than quickCall
 
 	// code and message say why the task ends although not everything was sent; no code while it goes on.
 	code    skill.Code
@@ -111,6 +112,9 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 		leaving = leaving || t.lapsed || t.d.over() || t.d.lease.stale()
 		var ready []*chunk
 		if !leaving && t.code == "" {
+			if err := t.stock(ctx, t.room()-t.busy()); err != nil {
+				return store.Next{}, again{}, err
+			}
 			ready = t.ready()
 		}
 		if t.flying == 0 && len(ready) == 0 && !t.more() {
@@ -120,12 +124,25 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 		if t.flying == 0 && len(ready) == 0 && (leaving || t.code == "" && t.idle() > t.d.e.set.Patience) {
 			return t.leave(ctx)
 		}
+		// A call whose intent is on disk need not wait until the outcomes of those before it are.
+		if t.early() {
+			ready = slices.DeleteFunc(ready, func(c *chunk) bool {
+				if c.opened {
+					t.launch(calls, c)
+				}
+				return c.opened
+			})
+		}
 		if dirty(t.step) {
+			ahead, err := t.openAhead(ctx, leaving)
+			if err != nil {
+				return store.Next{}, again{}, err
+			}
 			after, err := t.advance(ctx)
 			if err != nil {
 				return after, again{}, err
 			}
-			for _, c := range ready {
+			for _, c := range slices.Concat(ready, ahead) {
 				c.opened = true
 			}
 			if stale(t.d.lease.Lease, after.State) {
@@ -137,11 +154,7 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			}
 		}
 		for _, c := range ready {
-			if c.job == nil {
-				t.d.pace.leaves()
-			}
-			t.flying++
-			go func() { t.answers <- t.d.ask(calls, c) }()
+			t.launch(calls, c)
 		}
 		// While the tool works, the next chunk is looked up.
 		if len(t.waiting) == 0 && t.code == "" && !leaving {
@@ -163,6 +176,53 @@ func (t *turn) run(ctx, calls context.Context) (store.Next, again, error) {
 			return store.Next{}, again{}, err
 		}
 	}
+}
+
+// launch makes the call that a chunk needs next.
+func (t *turn) launch(calls context.Context, c *chunk) {
+	if c.job == nil {
+		t.d.pace.leaves()
+	}
+	t.flying++
+	go func() { t.answers <- t.d.ask(calls, c) }()
+}
+
+// early reports whether calls may leave before the step that follows on an answer. Where a rate is declared, that step has to
+// keep the pace; that of a job notes its receipt.
+func (t *turn) early() bool { return t.d.limits.Calls == 0 && t.d.jobs == nil }
+
+// quickCall is how quick a tool must be that the time of a step beside its calls counts.
+const quickCall = 50 * time.Millisecond
+
+// openAhead adds the intents of the chunks that come next to a step that is on its way anyway: as many as may be under way
+// at once. So while the tool is called, what it has answered is written down. After a crash these chunks are in doubt although
+// none of them was sent; where a call takes its time, that would be a poor bargain.
+func (t *turn) openAhead(ctx context.Context, leaving bool) (ahead []*chunk, err error) {
+	if leaving || t.code != "" || !t.quick || !t.early() || t.d.away() || t.rest() > 0 {
+		return nil, nil
+	}
+	if err := t.stock(ctx, t.room()); err != nil {
+		return nil, err
+	}
+	for _, c := range t.waiting[:min(len(t.waiting), t.room())] {
+		if !c.opened && len(c.work) > 0 {
+			t.step.Open = append(t.step.Open, c.span)
+			ahead = append(ahead, c)
+		}
+	}
+	return ahead, nil
+}
+
+// stock puts up to so many chunks in line, if that takes no look-up: their intents are then one step.
+func (t *turn) stock(ctx context.Context, most int) error {
+	for len(t.waiting) < most && t.plan.atHand() {
+		c, err := t.plan.next(ctx)
+		if err != nil || c == nil {
+			return err
+		}
+		t.waiting = append(t.waiting, c)
+	}
+	return nil
 }
 
 // ready takes chunks off the line, up to what the tool takes at once and as fast as it takes them, and adds their intents
@@ -304,6 +364,7 @@ func (t *turn) cut(ctx context.Context) error {
 // take sorts an answer into outcomes. What may still succeed goes back in line.
 func (t *turn) take(a answer) {
 	t.flying--
+	t.quick = time.Since(a.chunk.began) < quickCall
 	if a.job != nil && t.goesOn(&a) {
 		return
 	}
