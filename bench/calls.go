@@ -53,8 +53,12 @@ func (b *bench) calls() ([]figure, error) {
 	}
 	var figures []figure
 	for _, l := range []callsOn{
-		{batch: 1, atOnce: 1, latency: "5ms"}, {batch: 1, atOnce: 4, latency: "5ms"}, {batch: 10, atOnce: 1, latency: "5ms"}, {batch: 10, atOnce: 4, latency: "5ms"},
-		{batch: 1, atOnce: 1, latency: "0s"}, {batch: 1, atOnce: 4, latency: "0s"},
+		{batch: 1, atOnce: 1, latency: "5ms"},
+		{batch: 1, atOnce: 4, latency: "5ms"},
+		{batch: 10, atOnce: 1, latency: "5ms"},
+		{batch: 10, atOnce: 4, latency: "5ms"},
+		{batch: 1, atOnce: 1, latency: "0s"},
+		{batch: 1, atOnce: 4, latency: "0s"},
 	} {
 		items := make([]skill.Item, callsOf*l.batch)
 		for i := range items {
