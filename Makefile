@@ -22,7 +22,7 @@ BENCH     =
 
 FUZZ = connector/moodle:FuzzAnswers connector/odoo:FuzzExternalID connector/odoo:FuzzJudge connector/rest:FuzzRetryAfter \
        connector/learning360:FuzzAnswers connector/workday:FuzzAnswers internal/api:FuzzCursor internal/api:FuzzDecodeBulk internal/api:FuzzObject internal/clientaddr:FuzzClient internal/redact:FuzzText \
-       internal/store:FuzzConnectSettings internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead internal/store:FuzzUnpackExchange
+       internal/store:FuzzConnectSettings internal/skill:FuzzDecodeItems internal/skill:FuzzDecodeOutcomes internal/skillfile:FuzzRead internal/store:FuzzUnpackExchange internal/store:FuzzWords internal/store:FuzzUnpackTexts
 
 .DEFAULT_GOAL = help
 

@@ -31,6 +31,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 9, "runs of each figure, of which the median counts")
 	flag.IntVar(&o.largest, "rows", 5_000_000, "rows of the largest tables in which PostgreSQL's reads are counted")
 	flag.IntVar(&o.listed, "listed", 1_000_000, "skills of the tool that a sync reads back")
+	flag.IntVar(&o.skills, "skills", 1_000_000, "skills with which the times of pages are taken; there are a tenth as many tasks")
 	flag.StringVar(&o.program, "program", "", "a built crosswalk; it is built if not given")
 	flag.BoolVar(&o.json, "json", false, "print one JSON object a figure")
 	flag.StringVar(&o.dir, "keep", "", "folder to work in, kept afterwards")
@@ -49,6 +50,7 @@ type options struct {
 	runs     int
 	largest  int
 	listed   int
+	skills   int
 	program  string
 	json     bool
 	dir      string
@@ -91,6 +93,7 @@ func (b *bench) parts() []part {
 		{"a million", b.million},
 		{"syncs", b.syncs},
 		{"rows", b.rows},
+		{"pages", b.pages},
 	}
 }
 

@@ -241,3 +241,17 @@ func shorten(text string, most int) string {
 }
 
 func hexed(b []byte) string { return hex.EncodeToString(b) }
+
+// sorting is what the head of a column needs: the value that sorts by it next, and how it is sorted now.
+type sorting struct{ Next, Now, Arrow string }
+
+// sortedBy is for a column that a list may be sorted by both ways.
+func sortedBy(now, column string) sorting {
+	switch now {
+	case column:
+		return sorting{"-" + column, "ascending", "↑"}
+	case "-" + column:
+		return sorting{column, "descending", "↓"}
+	}
+	return sorting{Next: column, Now: "none"}
+}

@@ -241,6 +241,23 @@ func TestATask(t *testing.T) {
 	b.get(s.at("/skills?q=welding")).want(http.StatusOK, count("tbody tr", 3))
 	b.get(s.at("/skills?origin_id=id-02&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 10))
 	b.get(s.at("/skills?state=refused")).want(http.StatusOK, in("main", "No skill matches"))
+	for _, q := range []string{"WELDING 1", "weld", "wélding", `welding "'*():&|!<->\ OR NEAR`, "-welding^2"} {
+		b.get(s.at("/skills?"+values("q", q).Encode())).want(http.StatusOK, not(".problem"), not("h1", "Something went wrong"))
+	}
+	b.get(s.at("/skills?q=wélding+16")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "Welding 16"))
+	b.get(s.at("/skills?q=elding")).want(http.StatusOK, in("main", "No skill matches"), not("main", "not in the search yet"))
+
+	// In another order.
+	p = b.get(s.at("/skills?state=")).want(http.StatusOK, count("th[aria-sort=none] a", 2))
+	p = b.get(p.Find("th:contains(origin_id) a").AttrOr("href", "")).want(http.StatusOK, in("th[aria-sort=ascending]", "origin_id"), in("tbody tr:first-child", "id-001"))
+	p = b.get(p.Find("th[aria-sort=ascending] a").AttrOr("href", "")).want(http.StatusOK, in("th[aria-sort=descending]", "origin_id"), in("tbody tr:first-child", "id-250"))
+	b.get(p.Find("a[rel=next]").AttrOr("href", "")).want(http.StatusOK, in("th[aria-sort=descending]", "origin_id"), in("tbody tr:first-child", "id-150"), count("tbody tr", 100))
+	p = b.get(s.at("/skills?sort=-added&integration="+acme.ID)).want(http.StatusOK, in("th[aria-sort=descending]", "Added"), count("tbody tr", 100))
+	b.get(p.Find("a[rel=next]").AttrOr("href", "")).want(http.StatusOK, count("tbody tr", 100), count("option[selected][value='"+acme.ID+"']", 1))
+	b.get(s.at("/skills?sort=nonsense&after=nonsense")).want(http.StatusOK, in("tbody tr:first-child", "id-001"))
+	p = b.get(s.at("/tasks")).want(http.StatusOK, in("th[aria-sort=descending]", "Received"))
+	b.get(p.Find("th[aria-sort] a").AttrOr("href", "")).want(http.StatusOK, in("th[aria-sort=ascending]", "Received"), in("tbody tr:first-child", id))
+	b.get(s.at("/tasks?sort=received&after="+id)).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", second), link(".pager a", s.at("/tasks?sort=received")))
 	b.get(s.at("/skills/one?"+values("integration", acme.ID, "origin_id", "id-017").Encode())).want(http.StatusOK, in("h1", "Welding 16"), in("dl", "In step", "id-017", "ACTIVE"),
 		count("tbody tr", 2), in("tbody tr:nth-child(2)", "failed"), link("tbody a", at+"?q=id-017#items"))
 	b.get(s.at("/skills/one?integration=" + acme.ID + "&origin_id=none")).want(http.StatusNotFound)

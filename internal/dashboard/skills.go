@@ -12,13 +12,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
-const (
-	skillsTogether = 100
-	// examined is how many skills a page may look at for those that match: some ten milliseconds of work.
-	examined = 10_000
-	// mostWords bounds a search.
-	mostWords = 8
-)
+const skillsTogether = 100
 
 // skillState says how a skill is.
 func skillState(s store.ListedSkill) mark {
@@ -49,10 +43,13 @@ type skillsPage struct {
 	Integrations []store.IntegrationState
 	States       []choice
 	Next         string
-	Cut, First   bool
+	First        bool
+	Looked       int  // it ended after that many skills, and there are more
+	Behind       bool // some names that changed lately were not searched
+	Sortable     bool
 }
 
-type skillFilter struct{ Q, OriginID, Integration, State, After string }
+type skillFilter struct{ Q, OriginID, Integration, State, Sort, After string }
 
 // Filtered reports whether the list is limited at all.
 func (f skillFilter) Filtered() bool {
@@ -63,22 +60,38 @@ func skillStates() []choice {
 	return []choice{{"", "All"}, {"refused", "Refused"}, {"unsure", "Unsure"}, {"inactive", "Inactive"}}
 }
 
+// By is the address of the list sorted by a column: the other way round if it is sorted by that already.
+func (f skillFilter) By(column string) sorting { return sortedBy(f.Sort, column) }
+
+// skillOrders are the values of sort.
+func skillOrders() map[string]store.SkillOrder {
+	return map[string]store.SkillOrder{
+		"origin_id": store.ByOriginID, "-origin_id": store.ByOriginIDDown, "added": store.ByAge, "-added": store.ByAgeDown,
+	}
+}
+
 func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	f := skillFilter{
 		Q: clean(r.FormValue("q")), OriginID: clean(r.FormValue("origin_id")), Integration: clean(r.FormValue("integration")), State: r.FormValue("state"),
-		After: r.FormValue("after"),
+		Sort: r.FormValue("sort"), After: r.FormValue("after"),
 	}
 	page := skillsPage{Filter: f, States: skillStates(), First: f.After == ""}
 	var err error
 	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
 		return err
 	}
-	words := strings.Fields(f.Q)
+	search := store.NewSearch(f.Q)
+	// Other orders go through all integrations side by side.
+	page.Sortable = f.Integration != "" || search.Empty() && len(page.Integrations) <= store.MostSorted
+	order := store.ByIntegration
+	if page.Sortable {
+		order = skillOrders()[f.Sort]
+	}
 	result, err := d.Store.ListSkills(ctx, store.SkillFilter{
-		EnvironmentID: env(r).ID, IntegrationID: f.Integration, OriginID: f.OriginID, Words: words[:min(len(words), mostWords)],
+		EnvironmentID: env(r).ID, IntegrationID: f.Integration, OriginID: f.OriginID, Search: search, Order: order,
 		State: map[string]store.CatalogueState{"refused": store.Refused, "unsure": store.Unsure, "inactive": store.Retired}[f.State],
-		After: cursorOf(f.After), Limit: skillsTogether, Examine: examined,
+		After: cursorOf(f.After), Limit: skillsTogether,
 	})
 	if err != nil {
 		return err
@@ -87,8 +100,9 @@ func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 		page.Skills = append(page.Skills, skillLine{s, skillState(s)})
 	}
 	if result.More {
-		page.Next, page.Cut = cursor(result.Next), result.Cut
+		page.Next = cursor(result.Next)
 	}
+	page.Looked, page.Behind = result.Looked, result.Behind
 	v := d.view(r, "Skills")
 	v.Nav, v.Data = "skills", page
 	d.show(w, r, http.StatusOK, "skills", v)
@@ -97,18 +111,19 @@ func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 
 // cursor writes a place in the catalogue for a query.
 func cursor(c store.SkillCursor) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Ref, 36) + ":" + c.OriginID))
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Ref, 36) + ":" + c.ID + ":" + c.OriginID))
 }
 
 // cursorOf reads it; what is none is the beginning.
 func cursorOf(text string) store.SkillCursor {
 	plain, err := base64.RawURLEncoding.DecodeString(text)
-	ref, origin, ok := strings.Cut(string(plain), ":")
+	ref, rest, _ := strings.Cut(string(plain), ":")
+	id, origin, ok := strings.Cut(rest, ":")
 	n, bad := strconv.ParseInt(ref, 36, 64)
-	if err != nil || !ok || bad != nil || strings.ToValidUTF8(origin, "") != origin || strings.ContainsRune(origin, 0) {
+	if err != nil || !ok || bad != nil || !skill.IsID(id) || strings.ToValidUTF8(origin, "") != origin || strings.ContainsRune(origin, 0) {
 		return store.SkillCursor{}
 	}
-	return store.SkillCursor{Ref: n, OriginID: origin}
+	return store.SkillCursor{Ref: n, ID: id, OriginID: origin}
 }
 
 // past is a task that a skill was in.

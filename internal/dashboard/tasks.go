@@ -42,7 +42,18 @@ type tasksPage struct {
 }
 
 // taskFilter is the query of the list.
-type taskFilter struct{ State, Integration, Within, Q, Before string }
+type taskFilter struct{ State, Integration, Within, Q, Sort, Before, After string }
+
+// oldestFirst is the value of sort that is not the order without one.
+const oldestFirst = "received"
+
+// ByTime is how the list is sorted by its one indexed column, and the other way.
+func (f taskFilter) ByTime() sorting {
+	if f.Sort == oldestFirst {
+		return sorting{"", "ascending", "↑"}
+	}
+	return sorting{oldestFirst, "descending", "↓"}
+}
 
 // Words say what the list is limited to.
 func (f taskFilter) Words() string {
@@ -78,18 +89,18 @@ func (d *Dashboard) tasks(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	f := taskFilter{
 		State: r.FormValue("state"), Integration: strings.TrimSpace(r.FormValue("integration")), Within: r.FormValue("within"),
-		Q: clean(r.FormValue("q")), Before: r.FormValue("before"),
+		Q: clean(r.FormValue("q")), Sort: r.FormValue("sort"), Before: r.FormValue("before"), After: r.FormValue("after"),
 	}
 	if skill.IsTaskID(f.Q) {
 		return redirect(w, r, base(r)+"/tasks/"+f.Q)
 	}
-	ask := store.TaskFilter{EnvironmentID: env(r).ID, IntegrationID: clean(f.Integration), Before: clean(f.Before), Limit: tasksTogether + 1, State: map[string]store.TaskState{
+	ask := store.TaskFilter{EnvironmentID: env(r).ID, IntegrationID: clean(f.Integration), Before: clean(f.Before), OldestFirst: f.Sort == oldestFirst, After: clean(f.After), Limit: tasksTogether + 1, State: map[string]store.TaskState{
 		"failures": store.WithFailures, "going-on": store.GoingOn, "completed": store.Done, "failed": store.AllFailed,
 	}[f.State]}
 	if within, err := time.ParseDuration(f.Within); err == nil && within > 0 {
 		ask.From = skill.FirstTaskID(d.Now().Add(-within))
 	}
-	page := tasksPage{Filter: f, First: f.Before == "", States: taskStates(), Times: times()}
+	page := tasksPage{Filter: f, First: f.Before == "" && f.After == "", States: taskStates(), Times: times()}
 	var err error
 	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
 		return err

@@ -105,3 +105,9 @@ func (b bounded) Waiting(ctx context.Context, lease store.Lease, limit int) ([]s
 	defer cancel()
 	return b.Store.Waiting(ctx, lease, limit)
 }
+
+func (b bounded) IndexNames(ctx context.Context, limit int) (int, error) {
+	ctx, cancel := within(ctx, storeMost+time.Duration(limit)*storeMostEach)
+	defer cancel()
+	return b.Store.IndexNames(ctx, limit)
+}

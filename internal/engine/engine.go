@@ -37,6 +37,7 @@ type Store interface {
 	ForgetLinks(ctx context.Context, keep time.Duration, limit int) (int, error)
 	EraseSome(ctx context.Context, limit int) (store.Erasing, error)
 	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
+	IndexNames(ctx context.Context, limit int) (int, error)
 }
 
 // Settings of an Engine. Zero values mean the defaults named beside them.
@@ -242,6 +243,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		func() { e.heartbeats(background) },
 		func() { e.sweeps(background) },
 		func() { e.erases(background) },
+		func() { e.indexNames(background) },
 		func() {
 			listening = e.store.Work(background, store.Jobs{
 				Wake:   func(id string) { e.wake(id, whenever, metrics.WokenByQueue) },

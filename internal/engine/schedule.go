@@ -11,6 +11,7 @@ type schedule struct {
 	drain func(ctx context.Context, id string, force bool) again
 
 	mu     sync.Mutex
+	all    int
 	places int // free ones
 	line   []string
 	known  map[string]*entry
@@ -41,7 +42,7 @@ func stopping(ctx context.Context) <-chan struct{} {
 }
 
 func newSchedule(places int, drain func(context.Context, string, bool) again) *schedule {
-	return &schedule{drain: drain, places: places, known: map[string]*entry{}}
+	return &schedule{drain: drain, all: places, places: places, known: map[string]*entry{}}
 }
 
 func (s *schedule) start(ctx context.Context) {
@@ -73,6 +74,13 @@ func (s *schedule) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.places == 0 || s.soft == nil || s.soft.Err() != nil
+}
+
+// idle reports whether nothing is drained.
+func (s *schedule) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places == s.all
 }
 
 // reserve takes a place for an integration that this process does nothing for now, before it is known whether there is

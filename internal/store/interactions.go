@@ -74,6 +74,9 @@ type InteractionQuery struct {
 	Limit int
 }
 
+// Refused reports whether it asks for answers that say no: those have all failed, which an index knows.
+func (q InteractionQuery) Refused() bool { return q.Status >= 400 || q.Status >= 4 && q.Status < 10 }
+
 // Interactions is the log of requests and their answers. It is for people, and nothing else rests on it: an interaction may
 // be missing. What it holds is old after KeepLogs of the server.
 type Interactions interface {

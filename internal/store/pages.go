@@ -43,14 +43,17 @@ const (
 	AllFailed              // ended as FAILED
 )
 
-// TaskFilter asks for a part of the tasks, newest first.
+// TaskFilter asks for a part of the tasks, newest first unless it says otherwise.
 type TaskFilter struct {
 	EnvironmentID string
 	IntegrationID string // empty: all
 	State         TaskState
 	// Before and From are bounds by id, which begins with the time: older than Before, not older than From. Empty: none.
 	Before, From string
-	Limit        int
+	// OldestFirst begins at the other end, behind After; Before is of no meaning then.
+	OldestFirst bool
+	After       string
+	Limit       int
 }
 
 // TaskContent is what a task was about. Of a task that goes on there are the outcomes so far, of an ended one its document.
@@ -79,48 +82,8 @@ type ListedSkill struct {
 	ErrorAt       time.Time // zero: the last attempt did not fail
 }
 
-// CatalogueState is what a list of skills may be limited to.
-type CatalogueState uint8
-
-// The states.
-const (
-	AnySkill CatalogueState = iota
-	Refused                 // the last attempt failed
-	Unsure                  // nobody told what became of the last attempt
-	Retired                 // inactive
-)
-
-// SkillFilter asks for a part of the catalogue, in the order of integration and origin_id.
-type SkillFilter struct {
-	EnvironmentID string
-	IntegrationID string // empty: all
-	State         CatalogueState
-	// OriginID is the beginning of the origin_id. It asks for an integration.
-	OriginID string
-	// Words all stand in the name, in any form of it.
-	Words []string
-	// After is where the last page ended.
-	After SkillCursor
-	Limit int
-	// Examine is how many rows may be looked at.
-	Examine int
-}
-
-// SkillCursor is a place in the catalogue. The zero one is its beginning.
-type SkillCursor struct {
-	Ref      int64 // the store's own key of the integration
-	OriginID string
-}
-
-// SkillList is a part of the catalogue.
-type SkillList struct {
-	Skills []ListedSkill
-	// Next is where to go on, if there may be more.
-	Next SkillCursor
-	More bool
-	// Cut: it ended because enough rows were looked at, not because the page was full.
-	Cut bool
-}
+// Added is when its row was made.
+func (s ListedSkill) Added() time.Time { return skill.TimeOf(s.ID) }
 
 // CatalogueCount is how an integration's catalogue is.
 type CatalogueCount struct{ Total, InStep, Refused, Unsure int }
@@ -165,6 +128,7 @@ type Pages interface {
 	// TaskContent of a task that TaskHead found.
 	TaskContent(ctx context.Context, head TaskHead) (TaskContent, error)
 
+	// ListSkills reads a part of the catalogue, as FindSkills says.
 	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)
 	// FindSkill finds one skill of that environment.
 	FindSkill(ctx context.Context, environmentID, integrationID, originID string) (ListedSkill, error)

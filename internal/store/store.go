@@ -618,6 +618,9 @@ type Upkeep interface {
 	// then on rests on what was known before. It returns how many skills there are. It works in steps that disturb nobody
 	// for long; one that failed halfway may be repeated.
 	DoubtAll(ctx context.Context, integrationID string) (int, error)
+	// IndexNames takes names that may have changed into the search, some limit of them, and returns how many it took: 0 when
+	// there are none, or another process is at it.
+	IndexNames(ctx context.Context, limit int) (int, error)
 	// Health tells how the database and the queue are.
 	Health(ctx context.Context) (Health, error)
 	// Examine looks at what is particular to this kind of database: its settings, its disk, the state of its tables.

@@ -262,6 +262,10 @@ func leftOut() map[string]string {
 		"sessions.token": "people sign in again", "sessions.data": "people sign in again", "sessions.expires_at": "people sign in again",
 		"setup_links.hash": "a server makes new ones", "setup_links.expires_at": "a server makes new ones",
 		"sign_in_attempts.subject": "they are forgotten soon", "sign_in_attempts.at": "they are forgotten soon",
+		"skill_words.words": "made anew from skills", "skill_words_data.id": "likewise", "skill_words_data.block": "likewise", "skill_words_idx.segid": "likewise",
+		"skill_words_idx.term": "likewise", "skill_words_idx.pgno": "likewise", "skill_words_docsize.id": "likewise", "skill_words_docsize.sz": "likewise",
+		"skill_words_docsize.origin": "likewise", "skill_words_config.k": "likewise", "skill_words_config.v": "likewise",
+		"unsearched.seq": "all names are indexed anew", "unsearched.integration": "likewise", "unsearched.origin_ids": "likewise", "unsearched.after": "likewise",
 		"task_numbers.one": "", "task_numbers.used": "the numbers go on behind it", "sandbox_accounts.calls": "is not used",
 	}
 }
@@ -356,6 +360,10 @@ func (m *mover) copy(ctx context.Context, tx pgx.Tx) (done []Table, err error) {
 			return nil, fmt.Errorf("table %s: %w", t.to, err)
 		}
 		done = append(done, Table{t.to, rows})
+	}
+	// All names come into the search anew, behind the first start.
+	if _, err := tx.Exec(ctx, "INSERT INTO unsearched (integration) SELECT integration FROM drains WHERE has_skills"); err != nil {
+		return nil, err
 	}
 	return done, m.number(ctx, tx)
 }

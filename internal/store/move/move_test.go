@@ -235,6 +235,14 @@ func TestMove(t *testing.T) {
 	if h := must[store.Health](t)(s.Health(ctx)); h.Pending != 3 || h.WaitingItems != 4500+10+1 || h.Leases != 0 {
 		t.Errorf("health %+v", h)
 	}
+	for n := 1; n > 0; {
+		n = must[int](t)(s.IndexNames(ctx, 1000))
+	}
+	// By the index: the first skill alone is looked at.
+	search := store.SkillFilter{EnvironmentID: f.env, Search: store.NewSearch("FAHIGKEIT 1999"), Limit: 10, Bounds: store.SearchBounds{First: 1, Looked: 1}}
+	if found := must[store.SkillList](t)(s.ListSkills(ctx, search)); len(found.Skills) == 0 || found.Behind {
+		t.Errorf("found %+v", found)
+	}
 	goesOn(t, f, s)
 
 	// A second time there is something.

@@ -288,6 +288,9 @@ func (s *Store) endLast(ctx context.Context, lease store.Lease, step store.Step,
 		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
 		Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 	}
+	if len(written) > 0 {
+		p.Named = store.PackTexts(step.Named())
+	}
 	u := upserted(lease, step.Task, written)
 	p.OriginIds, p.Ids, p.RemoteIds, p.Names, p.Statuses, p.Hashes = u.OriginIds, u.Ids, u.RemoteIds, u.Names, u.Statuses, u.Hashes
 	var pending int64

@@ -127,7 +127,7 @@ func (tx *transaction) eraseIntegration(ctx context.Context, ref int64, id strin
 	if err := tx.EraseSandboxAccount(ctx, id); err != nil {
 		return 0, err
 	}
-	for _, step := range []func(context.Context, int64) error{tx.EraseSync, tx.EraseDrain} {
+	for _, step := range []func(context.Context, int64) error{tx.EraseNames, tx.EraseSync, tx.EraseDrain} {
 		if err := step(ctx, ref); err != nil {
 			return 0, err
 		}

@@ -70,6 +70,7 @@ func interactionsQuery(q store.InteractionQuery) (query string, args []any) {
 			add(text.condition, text.value)
 		}
 	}
+	q.Failed = q.Failed || q.Refused()
 	if q.Position != nil {
 		add("start <= ? AND stop > ?", *q.Position, *q.Position)
 	}

@@ -34,14 +34,14 @@ func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 		pending = `(SELECT t.seq, t.id, t.key_id, 0::smallint AS status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
 				t.created_at, t.deadline, 'epoch'::timestamptz AS completed_at, i.id AS integration_id, i.tool, i.name AS customer
 			FROM tasks t JOIN integrations i ON i.seq = t.integration
-			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) AND t.id < $2 AND t.id >= $3 %s ORDER BY t.id DESC LIMIT $5)`
+			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) AND t.id < $2 AND t.id >= $3 %s ORDER BY t.id {} LIMIT $5)`
 		ended = `(SELECT 0::bigint AS seq, t.id, t.key_id, t.status, t.items, t.items AS done, t.written, t.unchanged, t.failed, true AS started,
 				0 AS attempt, t.rewrite, t.created_at, 'epoch'::timestamptz AS deadline, t.completed_at, i.id AS integration_id, i.tool, i.name AS customer
 			FROM integrations i CROSS JOIN LATERAL (
 				SELECT id, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at FROM results r
-				WHERE r.integration = i.seq AND r.id < $2 AND r.id >= $3 %s ORDER BY r.id DESC LIMIT $5
+				WHERE r.integration = i.seq AND r.id < $2 AND r.id >= $3 %s ORDER BY r.id {} LIMIT $5
 			) t
-			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) ORDER BY t.id DESC LIMIT $5)`
+			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) ORDER BY t.id {} LIMIT $5)`
 	)
 	var parts []string
 	switch f.State {
@@ -56,8 +56,15 @@ func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 	default:
 		parts = []string{fmt.Sprintf(pending, ""), fmt.Sprintf(ended, "")}
 	}
-	rows, err := s.pool.Query(ctx, "SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") t ORDER BY id DESC LIMIT $5",
-		f.EnvironmentID, cmp.Or(f.Before, lastID), f.From, f.IntegrationID, int32(f.Limit))
+	query, before, from := "SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") t ORDER BY id {} LIMIT $5", cmp.Or(f.Before, lastID), f.From
+	direction := "DESC"
+	if f.OldestFirst {
+		direction, before = "ASC", lastID
+		if f.After >= from && f.After != "" {
+			from = f.After + "\x01" // the next one at the earliest
+		}
+	}
+	rows, err := s.pool.Query(ctx, strings.ReplaceAll(query, "{}", direction), f.EnvironmentID, before, from, f.IntegrationID, int32(f.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -148,99 +155,6 @@ func (s *Store) taskContent(ctx context.Context, head store.TaskHead, c *store.T
 	row, err := s.queries.EndedContent(ctx, head.ID)
 	c.Document = row.Document
 	return row.Blocks, err
-}
-
-// ListSkills implements store.Pages.
-func (s *Store) ListSkills(ctx context.Context, f store.SkillFilter) (store.SkillList, error) {
-	page, err := s.catalogue(ctx, f)
-	if err != nil {
-		return store.SkillList{}, fault(fmt.Errorf("catalogue: %w", err))
-	}
-	return page, nil
-}
-
-func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillList, err error) {
-	var args []any
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	outer, inner := "environment_id = "+arg(f.EnvironmentID), "s.integration = i.seq"
-	if f.IntegrationID != "" {
-		outer += " AND id = " + arg(f.IntegrationID)
-	}
-	if f.After != (store.SkillCursor{}) {
-		ref := arg(f.After.Ref)
-		outer += " AND seq >= " + ref
-		inner += " AND s.origin_id > CASE WHEN i.seq = " + ref + " THEN " + arg(f.After.OriginID) + " ELSE '' END"
-	}
-	if f.OriginID != "" {
-		inner += " AND s.origin_id >= " + arg(f.OriginID) + " AND s.origin_id < " + arg(store.Behind(f.OriginID))
-	}
-	most := f.Limit + 1
-	if f.State != store.AnySkill || len(f.Words) > 0 {
-		most = f.Examine // rows are looked at, however few of them pass
-	}
-	limit := arg(int32(most))
-	// Integrations come in their order, and the skills of each in theirs: nothing is sorted but one integration's part.
-	from := `FROM (SELECT seq, id, tool, name FROM integrations WHERE ` + outer + ` ORDER BY seq) i CROSS JOIN LATERAL (
-			SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL) AS known, s.unsure, s.written_at, s.error_code,
-				s.error_message, s.error_at
-			FROM skills s WHERE ` + inner + ` ORDER BY s.origin_id LIMIT ` + limit + `
-		) s ORDER BY i.seq, s.origin_id LIMIT ` + limit
-	known := len(args)
-	passing := catalogueConditions(f, arg)
-	query := "SELECT s.*, i.seq AS ref, i.id AS integration_id, i.tool, i.name AS customer " + from
-	if passing != "" {
-		query = "SELECT * FROM (" + query + ") s WHERE " + passing + " LIMIT " + arg(int32(f.Limit+1))
-	}
-	rows, err := s.pool.Query(ctx, query, args...)
-	if err != nil {
-		return page, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[dbq.SkillRowRow])
-	if err != nil {
-		return page, err
-	}
-	if len(list) > f.Limit {
-		list, page.More = list[:f.Limit], true
-	}
-	page.Skills = collect(list, skillRow)
-	if n := len(list); n > 0 {
-		page.Next = store.SkillCursor{Ref: list[n-1].IntegrationRef, OriginID: list[n-1].OriginID}
-	}
-	if page.More || passing == "" {
-		return page, nil
-	}
-	// Where did it stop looking, if that was before the end?
-	at := store.SkillCursor{}
-	err = s.pool.QueryRow(ctx, "SELECT i.seq, s.origin_id "+from+" OFFSET "+limit+" - 1", args[:known:known]...).Scan(&at.Ref, &at.OriginID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return page, nil
-	}
-	if err != nil {
-		return page, err
-	}
-	page.Next, page.More, page.Cut = at, true, true
-	return page, nil
-}
-
-// catalogueConditions are those that no index answers.
-func catalogueConditions(f store.SkillFilter, arg func(any) string) string {
-	var all []string
-	switch f.State {
-	case store.Refused:
-		all = append(all, "error_at IS NOT NULL")
-	case store.Unsure:
-		all = append(all, "unsure")
-	case store.Retired:
-		all = append(all, fmt.Sprintf("status = %d", skill.Inactive))
-	default:
-	}
-	for _, word := range f.Words {
-		all = append(all, "name ILIKE "+arg("%"+store.EscapeLike(word)+"%"))
-	}
-	return strings.Join(all, " AND ")
 }
 
 func skillRow(r dbq.SkillRowRow) store.ListedSkill {

@@ -231,6 +231,9 @@ func (tx *transaction) wished(ctx context.Context, in dbq.IntegrationForWishRow,
 	if err := tx.InsertWish(ctx, made); err != nil {
 		return row, err
 	}
+	if err := noteNames(ctx, tx.Queries, in.Seq, []string{made.OriginID}); err != nil {
+		return row, err
+	}
 	_, err = find("integration = $1 AND origin_id", made.OriginID)
 	return row, err
 }
@@ -414,6 +417,9 @@ func (tx *transaction) applySync(ctx context.Context, ref int64, step store.Sync
 		}
 		if err := tx.InsertListedSkills(ctx, p); err != nil {
 			return fmt.Errorf("insert listed skills: %w", err)
+		}
+		if err := noteNames(ctx, tx.Queries, ref, p.OriginIds); err != nil {
+			return err
 		}
 		if err := tx.SetHasSkills(ctx, ref); err != nil {
 			return err

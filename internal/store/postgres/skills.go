@@ -49,6 +49,9 @@ func upserted(lease store.Lease, task int64, written []store.SkillWritten) dbq.U
 
 // noteSkills writes down what else a step learnt about skills.
 func (h *held) noteSkills(ctx context.Context, q *dbq.Queries, step store.Step) error {
+	if err := noteNames(ctx, q, h.lease.Ref, step.Named()); err != nil {
+		return err
+	}
 	if len(step.Refused) > 0 {
 		p := dbq.RefuseSkillsParams{Integration: h.lease.Ref}
 		for i := range step.Refused {
@@ -95,6 +98,9 @@ func (h *held) markUnsure(ctx context.Context, q *dbq.Queries, unsure []store.Sk
 		}
 		p.OriginIds, p.Ids = append(p.OriginIds, u.Item.OriginID), append(p.Ids, u.ID)
 		p.Names, p.Statuses = append(p.Names, u.Item.Name), append(p.Statuses, int16(u.Item.Status))
+	}
+	if err := noteNames(ctx, q, h.lease.Ref, p.OriginIds); err != nil {
+		return err
 	}
 	return q.UnsureSkills(ctx, p)
 }

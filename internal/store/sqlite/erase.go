@@ -98,6 +98,11 @@ func (s *Store) eraseIntegration(ctx context.Context, tx *transaction, ref int64
 			return tx.EraseTombstones(ctx, dbq.EraseTombstonesParams{Integration: ref, Most: most})
 		},
 		func() (int64, error) {
+			// The words first: of a skill that is gone nobody knows which they are.
+			if _, err := tx.sql.ExecContext(ctx, `DELETE FROM skill_words WHERE rowid IN (
+				SELECT s.seq FROM skills s WHERE s.integration = ? ORDER BY s.origin_id LIMIT ?)`, ref, most); err != nil {
+				return 0, err
+			}
 			return tx.EraseSkills(ctx, dbq.EraseSkillsParams{Integration: ref, Most: most})
 		},
 		func() (int64, error) {
@@ -119,7 +124,7 @@ func (s *Store) eraseIntegration(ctx context.Context, tx *transaction, ref int64
 			return 0, err
 		}
 	}
-	for _, step := range []func(context.Context, int64) error{tx.EraseIntents, tx.EraseSync, tx.EraseDrain} {
+	for _, step := range []func(context.Context, int64) error{tx.EraseIntents, tx.EraseNames, tx.EraseSync, tx.EraseDrain} {
 		if err := step(ctx, ref); err != nil {
 			return 0, err
 		}

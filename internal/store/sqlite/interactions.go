@@ -61,6 +61,7 @@ func (s *Store) Interactions(ctx context.Context, q store.InteractionQuery) ([]s
 // interactionsQuery says by which index the rows are found: without statistics SQLite would take any that has a condition.
 func interactionsQuery(q store.InteractionQuery) (query string, args []any) {
 	var index string
+	q.Failed = q.Failed || q.Refused()
 	switch {
 	case q.TaskID != "":
 		index = " INDEXED BY interactions_task"

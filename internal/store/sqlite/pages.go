@@ -20,40 +20,51 @@ import (
 const taskColumns = `t.seq, t.id, t.key_id, t.status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
 	t.created_at, t.deadline, t.completed_at, i.id, i.tool, i.name`
 
-// listTasks has places for columns, the key of the order, its upper bound, and conditions on x and y.
-const listTasks = `SELECT %[1]s FROM (
-		SELECT x.seq AS seq, x.%[2]s AS place FROM integrations i JOIN tasks x ON x.integration = i.seq
-		WHERE i.environment_id = ?1 AND (?4 = '' OR i.id = ?4) AND x.%[2]s < %[3]s %[4]s AND x.%[2]s >= coalesce((
-			SELECT y.%[2]s FROM tasks y WHERE y.integration = i.seq AND y.%[2]s < %[3]s %[5]s ORDER BY y.%[2]s DESC LIMIT 1 OFFSET ?5 - 1
-		), '')
-		ORDER BY x.%[2]s DESC LIMIT ?5
-	) p JOIN tasks t ON t.seq = p.seq JOIN integrations i ON i.seq = t.integration
-	WHERE t.id >= ?3 ORDER BY t.id DESC`
+// taskOrder is what a list of tasks is put together from.
+type taskOrder struct {
+	key       string // of the index: in the order of the ids
+	behind    string // what of it comes behind the place ?2
+	upTo      string // and not behind the last one that may be on the page
+	unlimited string
+	down      string
+}
+
+func tasksBy(f store.TaskFilter) taskOrder {
+	// Unfinished tasks have an index by their number, which is in the same order.
+	switch {
+	case f.State == store.GoingOn && f.OldestFirst:
+		return taskOrder{"seq", "> coalesce((SELECT b.seq FROM tasks b WHERE b.id <= ?2 ORDER BY b.id DESC LIMIT 1), -1)", "<=", "9223372036854775807", ""}
+	case f.State == store.GoingOn:
+		return taskOrder{"seq", "<= coalesce((SELECT b.seq FROM tasks b WHERE b.id < ?2 ORDER BY b.id DESC LIMIT 1), -1)", ">=", "0", "DESC"}
+	case f.OldestFirst:
+		return taskOrder{"id", "> ?2", "<=", "'" + lastID + "'", ""}
+	}
+	return taskOrder{"id", "< ?2", ">=", "''", "DESC"}
+}
 
 // ListTasks implements store.Pages.
 func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.TaskHead, error) {
-	before := cmp.Or(f.Before, lastID)
 	condition := map[store.TaskState]string{
-		store.AnyTask: "", store.GoingOn: "AND %[1]s.status = 0", store.Done: "AND %[1]s.status = 1",
-		store.WithFailures: "AND %[1]s.failed > 0", store.AllFailed: "AND %[1]s.status = 2",
+		store.AnyTask: "", store.GoingOn: " AND t.status = 0", store.Done: " AND t.status = 1",
+		store.WithFailures: " AND t.failed > 0", store.AllFailed: " AND t.status = 2",
 	}[f.State]
-	of := func(table string) string {
-		if condition == "" {
-			return ""
-		}
-		return fmt.Sprintf(condition, table)
+	of := func(table string) string { return strings.ReplaceAll(condition, " t.", " "+table+".") }
+	place := cmp.Or(f.Before, lastID)
+	if f.OldestFirst {
+		place = max(f.After, f.From)
 	}
-	// Of each integration no more rows are read than the page has: from the newest down to the last that could be on it.
-	// Unfinished tasks have an index by their number, which is in the same order.
-	key, upper := "id", "?2"
-	if f.State == store.GoingOn {
-		key, upper = "seq", "1 + coalesce((SELECT b.seq FROM tasks b WHERE b.id < ?2 ORDER BY b.id DESC LIMIT 1), -1)"
-	}
-	query := fmt.Sprintf(listTasks, taskColumns, key, upper, of("x"), of("y")) //nolint:gosec // constants of this file
-	if f.State == store.GoingOn {
-		query = strings.Replace(query, "), '')", "), 0)", 1)
-	}
-	rows, err := s.read.QueryContext(ctx, query, f.EnvironmentID, before, f.From, f.IntegrationID, f.Limit)
+	// Of each integration no more rows are read than the page has: from the first down to the last that could be on it.
+	by := tasksBy(f)
+	//nolint:gosec // constants of this file
+	query := fmt.Sprintf(`SELECT `+taskColumns+` FROM (
+			SELECT x.seq AS seq, x.%[1]s AS place FROM integrations i JOIN tasks x ON x.integration = i.seq
+			WHERE i.environment_id = ?1 AND (?4 = '' OR i.id = ?4) AND x.%[1]s %[2]s%[6]s AND x.%[1]s %[3]s coalesce((
+				SELECT y.%[1]s FROM tasks y WHERE y.integration = i.seq AND y.%[1]s %[2]s%[7]s ORDER BY y.%[1]s %[5]s LIMIT 1 OFFSET ?5 - 1
+			), %[4]s)
+			ORDER BY x.%[1]s %[5]s LIMIT ?5
+		) p JOIN tasks t ON t.seq = p.seq JOIN integrations i ON i.seq = t.integration
+		WHERE t.id >= ?3 ORDER BY t.id %[5]s`, by.key, by.behind, by.upTo, by.unlimited, by.down, of("x"), of("y"))
+	rows, err := s.read.QueryContext(ctx, query, f.EnvironmentID, place, f.From, f.IntegrationID, f.Limit)
 	if err != nil {
 		return nil, fault(fmt.Errorf("list tasks: %w", err))
 	}
@@ -151,100 +162,6 @@ func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.T
 		c.Items = append(c.Items, items...)
 	}
 	return c, nil
-}
-
-const listedColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
-	s.error_message, s.error_at`
-
-// ListSkills implements store.Pages.
-func (s *Store) ListSkills(ctx context.Context, f store.SkillFilter) (store.SkillList, error) {
-	page, err := s.catalogue(ctx, f)
-	if err != nil {
-		return store.SkillList{}, fault(fmt.Errorf("catalogue: %w", err))
-	}
-	return page, nil
-}
-
-func (s *Store) catalogue(ctx context.Context, f store.SkillFilter) (page store.SkillList, err error) {
-	where, args := "i.environment_id = ?", []any{f.EnvironmentID}
-	if f.IntegrationID != "" {
-		where, args = where+" AND i.id = ?", append(args, f.IntegrationID)
-	}
-	if f.After != (store.SkillCursor{}) {
-		where += " AND i.seq >= ? AND s.origin_id > CASE WHEN i.seq = ? THEN ? ELSE '' END"
-		args = append(args, f.After.Ref, f.After.Ref, f.After.OriginID)
-	}
-	if f.OriginID != "" {
-		where, args = where+" AND s.origin_id >= ? AND s.origin_id < ?", append(args, f.OriginID, store.Behind(f.OriginID))
-	}
-	from := "FROM integrations i CROSS JOIN skills s ON s.integration = i.seq WHERE " + where + " ORDER BY i.seq, s.origin_id"
-	passing, words := catalogueConditions(f)
-	query := "SELECT " + listedColumns + ", i.id, i.tool, i.name " + from + " LIMIT ?" //nolint:gosec // constants of this file
-	if passing != "" {
-		// A bounded number of rows is looked at, however few of them pass.
-		query = "SELECT * FROM (SELECT " + listedColumns + ", i.id AS integration_id, i.tool, i.name AS customer " + from + " LIMIT ?) s WHERE " + passing + " LIMIT ?"
-		args = append(append(args, f.Examine), words...)
-	}
-	rows, err := s.read.QueryContext(ctx, query, append(args, f.Limit+1)...)
-	if err != nil {
-		return page, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var r dbq.SkillRowRow
-		if err := rows.Scan(&r.Integration, &r.OriginID, &r.ID, &r.RemoteID, &r.Name, &r.Status, &r.Known, &r.Unsure, &r.WrittenAt, &r.ErrorCode,
-			&r.ErrorMessage, &r.ErrorAt, &r.IntegrationID, &r.Tool, &r.Customer); err != nil {
-			return page, err
-		}
-		if len(page.Skills) == f.Limit {
-			page.More = true
-			break
-		}
-		page.Skills = append(page.Skills, skillRow(r))
-		page.Next = store.SkillCursor{Ref: r.Integration, OriginID: r.OriginID}
-	}
-	if err := rows.Err(); err != nil || page.More || passing == "" {
-		return page, err
-	}
-	// Where did it stop looking, if that was before the end?
-	bounds := args[: len(args)-len(words)-1 : len(args)-len(words)-1]
-	last := s.read.QueryRowContext(ctx, "SELECT i.seq, s.origin_id "+from+" LIMIT 1 OFFSET ?", append(bounds, f.Examine-1)...) //nolint:gosec // constants of this file
-	var at store.SkillCursor
-	if err := last.Scan(&at.Ref, &at.OriginID); errors.Is(err, sql.ErrNoRows) {
-		return page, nil
-	} else if err != nil {
-		return page, err
-	}
-	page.Next, page.More, page.Cut = at, true, true
-	return page, nil
-}
-
-// catalogueConditions are those that no index answers.
-func catalogueConditions(f store.SkillFilter) (passing string, args []any) {
-	var all []string
-	switch f.State {
-	case store.Refused:
-		all = append(all, "error_at IS NOT NULL")
-	case store.Unsure:
-		all = append(all, "unsure = 1")
-	case store.Retired:
-		all = append(all, fmt.Sprintf("status = %d", skill.Inactive))
-	default:
-	}
-	for _, word := range f.Words {
-		// LIKE ignores the case of ASCII letters alone. Names are short: it costs less than a column of folded ones.
-		all, args = append(all, `name LIKE ? ESCAPE '\'`), append(args, "%"+store.EscapeLike(word)+"%")
-	}
-	return strings.Join(all, " AND "), args
-}
-
-func skillRow(r dbq.SkillRowRow) store.ListedSkill {
-	return store.ListedSkill{
-		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: r.RemoteID.String,
-		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known != 0, Unsure: r.Unsure != 0,
-		WrittenAt: fromNullMillis(r.WrittenAt), WrittenBy: r.WrittenBy,
-		ErrorCode: skill.Code(r.ErrorCode.String), ErrorMessage: r.ErrorMessage.String, ErrorAt: fromNullMillis(r.ErrorAt),
-	}
 }
 
 // FindSkill implements store.Pages.

@@ -238,6 +238,9 @@ func (tx *transaction) wished(ctx context.Context, in dbq.IntegrationForWishRow,
 	if err := tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: in.Seq, More: 1}); err != nil {
 		return row, err
 	}
+	if err := tx.noteNames(ctx, in.Seq, []string{made.OriginID}); err != nil {
+		return row, err
+	}
 	_, err = find("id", made.ID)
 	return row, err
 }
@@ -447,6 +450,9 @@ func (s *Store) applySync(ctx context.Context, tx *transaction, ref int64, step 
 	}
 	if made > 0 {
 		if err := tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: ref, More: int64(made)}); err != nil {
+			return err
+		}
+		if err := tx.noteNames(ctx, ref, store.OriginIDs(step.New)); err != nil {
 			return err
 		}
 	}

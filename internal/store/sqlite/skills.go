@@ -18,6 +18,7 @@ type bulks struct {
 	appendInteractions                                        *bulk
 	sandboxInsert, sandboxUpsert, sandboxFind, sandboxHolders *bulk
 	noteSkills, listedSkills, remoteSkills                    *bulk
+	indexWords                                                *bulk
 }
 
 func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
@@ -125,6 +126,12 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 			5,
 		},
 		{
+			&b.indexWords, write,
+			`INSERT OR REPLACE INTO skill_words (rowid, words) SELECT column1, column2 FROM (VALUES `,
+			`)`,
+			2,
+		},
+		{
 			&b.sandboxInsert, write,
 			`INSERT INTO sandbox_skills (account, updated_at, seq, external_id, name, active)
 			 SELECT ?, ?, column1, column2, column3, column4 FROM (VALUES `,
@@ -224,6 +231,9 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 	if err := tx.markUnsure(ctx, lease.Ref, step.Unsure); err != nil {
 		return err
 	}
+	if err := tx.noteNames(ctx, lease.Ref, step.Named()); err != nil {
+		return err
+	}
 	if more += n; more > 0 {
 		return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: lease.Ref, More: int64(more)})
 	}
@@ -233,8 +243,9 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 // markUnsure notes that nobody knows what the tool holds of these skills. Those without a row get one: the next attempt
 // must know that there was one before, and the id that it used stays.
 func (tx *transaction) markUnsure(ctx context.Context, integration int64, unsure []store.SkillUnsure) error {
-	made := 0
+	made, named := 0, make([]string, 0, len(unsure))
 	for _, u := range unsure {
+		named = append(named, u.Item.OriginID)
 		n, err := tx.MarkUnsure(ctx, dbq.MarkUnsureParams{
 			Integration: integration, OriginID: u.Item.OriginID, Name: u.Item.Name, Status: int64(u.Item.Status),
 		})
@@ -254,8 +265,8 @@ func (tx *transaction) markUnsure(ctx context.Context, integration int64, unsure
 		}
 		made++
 	}
-	if made == 0 {
-		return nil
+	if err := tx.noteNames(ctx, integration, named); err != nil || made == 0 {
+		return err
 	}
 	return tx.CountSkills(ctx, dbq.CountSkillsParams{Integration: integration, More: int64(made)})
 }

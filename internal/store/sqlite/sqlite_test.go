@@ -461,7 +461,8 @@ func countRows(t *testing.T, db *sql.DB) map[string]int {
 		if err := names.Scan(&name); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(name, "river") && !strings.HasPrefix(name, "goose") && name != "task_numbers" {
+		// Those behind the full text have as many rows as it happens to need.
+		if !strings.HasPrefix(name, "river") && !strings.HasPrefix(name, "goose") && !strings.HasPrefix(name, "skill_words_") && name != "task_numbers" {
 			list = append(list, name)
 		}
 	}

@@ -38,6 +38,9 @@ func RunErase(t *testing.T, open func(t *testing.T, now func() time.Time) (first
 			t.Errorf("table %s got no row: the test does not try it", table)
 		}
 	}
+	if _, err := f.Keep(t.Context(), store.Wish{EnvironmentID: doomed.ID, IntegrationID: gone.in.ID, OriginID: "late", Name: "Late", Status: skill.Active}); err != nil {
+		t.Fatal(err) // its name is not in the search yet
+	}
 	f.erased(t, doomed, gone)
 	// Two processes are at it, and one of them is new after each step.
 	clock.advance(ttl)
@@ -136,6 +139,8 @@ func (f *fixture) everything(t *testing.T, n byte) (a all) {
 	must(err)
 	_, err = f.Sandbox().Steps(ctx, a.in.ID, []string{"a"})
 	must(err)
+	// Its names are in the search.
+	f.indexAll(t)
 	return a
 }
 

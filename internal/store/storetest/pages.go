@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -94,6 +95,15 @@ func tasksListed(t *testing.T, f *fixture) {
 		{"of a time", store.TaskFilter{
 			From: skill.FirstTaskID(began.Add(4 * time.Second)), Before: skill.FirstTaskID(began.Add(8 * time.Second)), Limit: 100,
 		}, []int{3, 2}},
+		{"the oldest ones first", store.TaskFilter{OldestFirst: true, Limit: 100}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		{"a page of the oldest", store.TaskFilter{OldestFirst: true, Limit: 3}, []int{0, 1, 2}},
+		{"the next page of the oldest", store.TaskFilter{OldestFirst: true, After: all[2], Limit: 4}, []int{3, 4, 5, 6}},
+		{"the oldest of an integration", store.TaskFilter{OldestFirst: true, IntegrationID: b.ID, After: all[2], Limit: 2}, []int{5, 8}},
+		{"the oldest going on", store.TaskFilter{OldestFirst: true, State: store.GoingOn, Limit: 2}, []int{4, 6}},
+		{"the next page of the oldest going on", store.TaskFilter{OldestFirst: true, State: store.GoingOn, After: all[6], Limit: 3}, []int{7, 8, 9}},
+		{"the oldest with failures", store.TaskFilter{OldestFirst: true, State: store.WithFailures, After: all[1], Limit: 100}, []int{3, 5, 8}},
+		{"the oldest of a time", store.TaskFilter{OldestFirst: true, From: skill.FirstTaskID(began.Add(4 * time.Second)), Limit: 2}, []int{2, 3}},
+		{"the next page of the oldest of a time", store.TaskFilter{OldestFirst: true, From: skill.FirstTaskID(began.Add(4 * time.Second)), After: all[3], Limit: 2}, []int{4, 5}},
 	} {
 		c.filter.EnvironmentID = f.env
 		got, err := f.ListTasks(t.Context(), c.filter)
@@ -188,12 +198,15 @@ func taskContent(t *testing.T, f *fixture) {
 func catalogueListed(t *testing.T, f *fixture) {
 	a, b := f.integration(t), f.integration(t)
 	_, strange := f.another(t)
+	made := 0
 	fill := func(in store.Integration, names ...string) {
 		list := items(names...)
 		task := f.accept(t, in, list...)
 		lease, next := f.claim(t, in, "x", 0)
 		step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
-		for i, it := range list {
+		for _, it := range list {
+			i := made
+			made++
 			if it.Name == "Welding" {
 				step.Refused = append(step.Refused, store.SkillRefused{ID: id(i), Item: it, Code: skill.CodeRemoteInput, Message: "no"})
 				continue
@@ -226,13 +239,15 @@ func catalogueListed(t *testing.T, f *fixture) {
 			if !page.More {
 				return names, pages
 			}
-			if len(page.Skills) == 0 && !page.Cut || pages > 100 {
+			if len(page.Skills) == 0 && page.Looked == 0 || pages > 100 {
 				t.Fatalf("%+v: no end", filter)
 			}
 			filter.After = page.Next
 		}
 	}
 	every := []string{"Ada", "C 100%", "Go", "Rust", "TypeScript", "Welding", "Basic", "TypeScript in practice"}
+	down := slices.Clone(every)
+	slices.Reverse(down)
 	for _, c := range []struct {
 		name   string
 		filter store.SkillFilter
@@ -242,27 +257,59 @@ func catalogueListed(t *testing.T, f *fixture) {
 		{"of one", store.SkillFilter{IntegrationID: b.ID}, every[6:]},
 		{"of another's", store.SkillFilter{IntegrationID: strange.ID}, nil},
 		{"by the beginning of the origin_id", store.SkillFilter{IntegrationID: a.ID, OriginID: "id-T"}, []string{"TypeScript"}},
+		{"by that in all", store.SkillFilter{OriginID: "id-T"}, []string{"TypeScript", "TypeScript in practice"}},
 		{"by an origin_id that nothing has", store.SkillFilter{IntegrationID: a.ID, OriginID: "id-Z"}, nil},
-		{"by a word", store.SkillFilter{Words: []string{"typescript"}}, []string{"TypeScript", "TypeScript in practice"}},
-		{"by two words", store.SkillFilter{Words: []string{"script", "PRACT"}}, []string{"TypeScript in practice"}},
-		{"a percent sign is one", store.SkillFilter{Words: []string{"0%"}}, []string{"C 100%"}},
-		{"an underscore is none", store.SkillFilter{Words: []string{"_"}}, nil},
+		{"by a word", store.SkillFilter{Search: store.NewSearch("typescript")}, []string{"TypeScript", "TypeScript in practice"}},
+		{"by two words", store.SkillFilter{Search: store.NewSearch("typescript PRACT")}, []string{"TypeScript in practice"}},
+		{"by one letter", store.SkillFilter{Search: store.NewSearch("r")}, []string{"Rust"}},
+		{"by what is no word", store.SkillFilter{Search: store.NewSearch("%_'\"*")}, every},
+		{"by a word and the beginning of the origin_id", store.SkillFilter{Search: store.NewSearch("typescript"), OriginID: "id-TypeScript "}, []string{"TypeScript in practice"}},
 		{"refused", store.SkillFilter{State: store.Refused}, []string{"Welding"}},
+		{"refused, by a word", store.SkillFilter{State: store.Refused, Search: store.NewSearch("weld")}, []string{"Welding"}},
 		{"inactive", store.SkillFilter{State: store.Retired}, []string{"Go"}},
+		{"inactive, by a word", store.SkillFilter{State: store.Retired, Search: store.NewSearch("rust")}, nil},
 		{"unsure", store.SkillFilter{State: store.Unsure}, nil},
+		{"by origin_id", store.SkillFilter{Order: store.ByOriginID}, []string{"Ada", "Basic", "C 100%", "Go", "Rust", "TypeScript", "TypeScript in practice", "Welding"}},
+		{"by origin_id, the last first", store.SkillFilter{Order: store.ByOriginIDDown}, []string{"Welding", "TypeScript in practice", "TypeScript", "Rust", "Go", "C 100%", "Basic", "Ada"}},
+		{"by age", store.SkillFilter{Order: store.ByAge}, every},
+		{"by age, the newest first", store.SkillFilter{Order: store.ByAgeDown}, down},
+		{"by age, a word", store.SkillFilter{Order: store.ByAgeDown, Search: store.NewSearch("type")}, []string{"TypeScript in practice", "TypeScript"}},
+		{"by age, of one in a state", store.SkillFilter{Order: store.ByAgeDown, IntegrationID: a.ID, State: store.Refused}, []string{"Welding"}},
 	} {
 		for _, limit := range []int{1, 3, 100} {
-			for _, examine := range []int{1, 4, 1000} {
-				c.filter.Limit, c.filter.Examine = limit, examine
-				if got, pages := all(c.filter); !slices.Equal(got, c.want) {
-					t.Errorf("%s, by %d, looking at %d: %q on %d pages, want %q", c.name, limit, examine, got, pages, c.want)
+			for _, bounds := range []store.SearchBounds{{}, {First: 1, Looked: 4}, {First: 1, Indexed: 1, Looked: 3}, {First: 1, Unsearched: 1, Looked: 1}} {
+				c.filter.Limit, c.filter.Bounds = limit, bounds
+				if got, pages := all(c.filter); bounds.Unsearched == 0 && !slices.Equal(got, c.want) {
+					t.Errorf("%s, by %d, within %+v: %q on %d pages, want %q", c.name, limit, bounds, got, pages, c.want)
 				}
 			}
 		}
 	}
-	page, err := f.ListSkills(t.Context(), store.SkillFilter{EnvironmentID: f.env, Words: []string{"nothing"}, Limit: 10, Examine: 4})
-	if err != nil || !page.More || !page.Cut || len(page.Skills) != 0 {
-		t.Errorf("a search that was cut: %+v, %v", page, err)
+	// The index is asked, and knows the names that came.
+	found := func(text string, bounds store.SearchBounds) store.SkillList {
+		t.Helper()
+		page, err := f.ListSkills(t.Context(), store.SkillFilter{EnvironmentID: f.env, Search: store.NewSearch(text), Limit: 10, Bounds: bounds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page
+	}
+	few := store.SearchBounds{First: 1, Indexed: 2, Unsearched: 1, Looked: 2}
+	if page := found("practice", few); len(page.Skills) != 0 || !page.Behind {
+		t.Errorf("a name that is not indexed yet: %+v", page)
+	}
+	f.indexAll(t)
+	if page := found("practice", few); len(page.Skills) != 1 || page.Behind || page.More || page.Looked > 0 {
+		t.Errorf("an indexed name: %+v", page)
+	}
+	if page := found("nothing", few); len(page.Skills) != 0 || page.Behind || page.More {
+		t.Errorf("a name that nothing has: %+v", page)
+	}
+	// One letter is looked for in the names themselves, and so is what more have than the index may name.
+	for _, text := range []string{"z", "typescript"} {
+		if page := found(text, store.SearchBounds{First: 1, Indexed: 1, Looked: 2}); len(page.Skills) != 0 || page.Looked != 2 || !page.More {
+			t.Errorf("%q, looked for in a part: %+v", text, page)
+		}
 	}
 
 	got, err := f.FindSkill(t.Context(), f.env, a.ID, "id-Welding")
@@ -389,5 +436,151 @@ func integrationStates(t *testing.T, f *fixture) {
 	}
 	if one, err := f.IntegrationState(t.Context(), f.env, a.ID); err != nil || !one.Deleted() {
 		t.Errorf("a deleted one is found: %+v, %v", one, err)
+	}
+}
+
+// indexAll takes all names into the search, a few at a time.
+func (f *fixture) indexAll(t *testing.T) {
+	t.Helper()
+	for range 1000 {
+		n, err := f.IndexNames(t.Context(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+	t.Fatal("names to be indexed have no end")
+}
+
+// namesIndexed: whatever changes a name, the index follows.
+func namesIndexed(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	another, strange := f.another(t)
+	other := another.ID
+	found := func(environment, text string) (names []string) {
+		t.Helper()
+		page, err := f.ListSkills(t.Context(), store.SkillFilter{
+			EnvironmentID: environment, Search: store.NewSearch(text), Limit: 10, Bounds: store.SearchBounds{First: 1, Looked: 1},
+		})
+		if err != nil || page.Behind {
+			t.Fatalf("%q: %+v, %v", text, page, err)
+		}
+		for _, s := range page.Skills {
+			names = append(names, s.Name)
+		}
+		return names
+	}
+	wantFound := func(text string, names ...string) {
+		t.Helper()
+		for _, when := range []string{"before it is indexed", "indexed"} {
+			if got := found(f.env, text); !slices.Equal(got, names) {
+				t.Errorf("%q, %s: found %q, want %q", text, when, got, names)
+			}
+			f.indexAll(t)
+		}
+	}
+	item := func(id, name string) skill.Item { return skill.Item{OriginID: id, Name: name, Status: skill.Active} }
+	write := func(in store.Integration, list ...skill.Item) {
+		t.Helper()
+		f.accept(t, in, list...)
+		lease, next := f.claim(t, in, "x", 0)
+		ids := make([]string, len(list))
+		for i := range list {
+			ids[i] = list[i].OriginID
+		}
+		rows, err := f.Skills(t.Context(), lease, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+		for i, it := range list {
+			id := rows[i].ID
+			if id == "" {
+				id = skill.NewID(time.Now())
+			}
+			step.Written = append(step.Written, written(it, rows[i].Ref, id))
+		}
+		f.advance(t, lease, step)
+	}
+	write(strange, item("1", "Zebra"), item("2", "Okapi"))
+	// Where it begins is looked at anyway: so these stand in front.
+	write(in, item("0", "First"), item("00", "Second"), item("1", "Café au lait"), item("2", "C++ für Fortgeschrittene"), item("3", "项目管理"))
+	wantFound("cafe", "Café au lait")
+	wantFound("C++", "C++ für Fortgeschrittene")
+	wantFound("fur fortgeschr", "C++ für Fortgeschrittene")
+	wantFound("管理", "项目管理")
+	wantFound("理管")
+	wantFound("zebra")
+	if got := found(other, "zebra"); !slices.Equal(got, []string{"Zebra"}) {
+		t.Errorf("in its own environment: %q", got)
+	}
+
+	// By an upsert, with another status alone, by many at once.
+	write(in, item("1", "Espresso"))
+	wantFound("cafe")
+	wantFound("espresso", "Espresso")
+	var many []skill.Item
+	for i := range 1000 {
+		many = append(many, item(fmt.Sprintf("many-%04d", i), fmt.Sprintf("Number %d of a thousand", i)))
+	}
+	write(in, many...)
+	wantFound("number 777", "Number 777 of a thousand")
+
+	// By a refusal of a new one, and not by that of one that was written.
+	f.accept(t, in, item("4", "Refused at once"), item("1", "Refused later"), item("5", "Nobody knows"))
+	lease, next := f.claim(t, in, "x", 0)
+	rows, err := f.Skills(t.Context(), lease, []string{"1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.advance(t, lease, store.Step{
+		Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed,
+		Refused: []store.SkillRefused{
+			{ID: skill.NewID(time.Now()), Item: item("4", "Refused at once"), Code: skill.CodeRemoteInput, Message: "no"},
+			{Ref: rows[0].Ref, ID: rows[0].ID, Item: item("1", "Refused later"), Code: skill.CodeRemoteInput, Message: "no"},
+		},
+		Unsure: []store.SkillUnsure{{ID: skill.NewID(time.Now()), Item: item("5", "Nobody knows")}},
+	})
+	wantFound("refused", "Refused at once")
+	wantFound("espresso", "Espresso")
+	wantFound("nobody", "Nobody knows")
+
+	// By somebody who manages a single one.
+	if _, err := f.Keep(t.Context(), store.Wish{EnvironmentID: f.env, IntegrationID: in.ID, OriginID: "6", Name: "Wished for", Status: skill.Active}); err != nil {
+		t.Fatal(err)
+	}
+	wantFound("wished", "Wished for")
+}
+
+// namesIndexedTogether: two processes take names into the search at once.
+func namesIndexedTogether(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	var names []string
+	for i := range 200 {
+		names = append(names, fmt.Sprintf("Name %d", i))
+	}
+	f.fill(t, in, items(names...)...)
+	var group errgroup.Group
+	for range 2 {
+		group.Go(func() error {
+			for range 100 {
+				if _, err := f.IndexNames(t.Context(), 7); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	f.indexAll(t)
+	page, err := f.ListSkills(t.Context(), store.SkillFilter{
+		EnvironmentID: f.env, Search: store.NewSearch("name"), Limit: 300, Bounds: store.SearchBounds{First: 1, Looked: 1},
+	})
+	if err != nil || len(page.Skills) != 200 || page.Behind || page.More {
+		t.Errorf("found %d of 200, behind %v, more %v: %v", len(page.Skills), page.Behind, page.More, err)
 	}
 }

@@ -92,6 +92,8 @@ func Run(t *testing.T, open Opener) {
 		{"a task with what it was about", taskContent},
 		{"the catalogue is listed", catalogueListed},
 		{"the catalogue is counted", catalogueCounted},
+		{"names are indexed", namesIndexed},
+		{"names are indexed by two at once", namesIndexedTogether},
 		{"what became of items by the hour", activity},
 		{"what integrations are doing", integrationStates},
 		{"what an environment wants of its page to connect", connectSettings},

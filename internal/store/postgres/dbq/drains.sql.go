@@ -258,9 +258,11 @@ WITH d AS (
   ON CONFLICT (integration, origin_id) DO UPDATE SET
     written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
     status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
+), w AS (
+  INSERT INTO unsearched (integration, origin_ids) SELECT $1, $12::bytea WHERE $12::bytea IS NOT NULL
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, $12, t.items, $13, $14, $15, t.rewrite, t.created_at, $16, $17, ARRAY[t.block]
+  SELECT t.id, t.integration, t.key_id, $13, t.items, $14, $15, $16, t.rewrite, t.created_at, $17, $18, ARRAY[t.block]
   FROM t
 )
 SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, clock()::timestamptz AS now, coalesce(d.pending, 0)::bigint AS pending,
@@ -282,6 +284,7 @@ type EndLastTaskParams struct {
 	Names       []string
 	Statuses    []int16
 	Hashes      [][]byte
+	Named       []byte
 	Status      int16
 	Written     int32
 	Unchanged   int32
@@ -314,6 +317,7 @@ func (q *Queries) EndLastTask(ctx context.Context, arg EndLastTaskParams) (EndLa
 		arg.Names,
 		arg.Statuses,
 		arg.Hashes,
+		arg.Named,
 		arg.Status,
 		arg.Written,
 		arg.Unchanged,

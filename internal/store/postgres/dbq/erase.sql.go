@@ -90,6 +90,21 @@ func (q *Queries) EraseLinks(ctx context.Context, environment string) error {
 	return err
 }
 
+const eraseNames = `-- name: EraseNames :exec
+WITH l AS (
+  SELECT pg_advisory_xact_lock(hashtextextended('crosswalk skill_words ' || current_schema(), 0))
+), u AS (
+  DELETE FROM unsearched USING l WHERE unsearched.integration = $1
+)
+DELETE FROM skill_words USING l WHERE skill_words.integration = $1
+`
+
+// With what the search was about to take in: whoever did that has ended, since this waits for its lock.
+func (q *Queries) EraseNames(ctx context.Context, integration int64) error {
+	_, err := q.db.Exec(ctx, eraseNames, integration)
+	return err
+}
+
 const eraseRemoteSkills = `-- name: EraseRemoteSkills :execrows
 DELETE FROM remote_skills WHERE remote_skills.integration = $1 AND remote_skills.remote_id = ANY (ARRAY(
   SELECT r.remote_id FROM remote_skills r WHERE r.integration = $1 ORDER BY r.remote_id LIMIT $2
@@ -161,9 +176,12 @@ func (q *Queries) EraseSandboxSkills(ctx context.Context, arg EraseSandboxSkills
 }
 
 const eraseSkills = `-- name: EraseSkills :execrows
-DELETE FROM skills WHERE skills.integration = $1 AND skills.origin_id = ANY (ARRAY(
-  SELECT s.origin_id FROM skills s WHERE s.integration = $1 ORDER BY s.origin_id LIMIT $2
-))
+WITH s AS (
+  SELECT skills.origin_id FROM skills WHERE skills.integration = $1 ORDER BY skills.origin_id LIMIT $2
+), w AS (
+  DELETE FROM skill_words WHERE skill_words.integration = $1 AND skill_words.origin_id = ANY (ARRAY(SELECT s.origin_id FROM s))
+)
+DELETE FROM skills WHERE skills.integration = $1 AND skills.origin_id = ANY (ARRAY(SELECT s.origin_id FROM s))
 `
 
 type EraseSkillsParams struct {

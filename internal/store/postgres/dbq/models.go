@@ -105,6 +105,13 @@ type Sync struct {
 	Error       *string
 }
 
+type Unsearched struct {
+	Seq         int64
+	Integration int64
+	OriginIds   []byte
+	After       string
+}
+
 type User struct {
 	ID         string
 	Name       string

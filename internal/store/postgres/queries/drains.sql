@@ -139,6 +139,8 @@ WITH d AS (
   ON CONFLICT (integration, origin_id) DO UPDATE SET
     written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
     status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
+), w AS (
+  INSERT INTO unsearched (integration, origin_ids) SELECT @integration, @named::bytea WHERE @named::bytea IS NOT NULL
 ), r AS (
   INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
   SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document, ARRAY[t.block]

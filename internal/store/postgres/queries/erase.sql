@@ -56,9 +56,21 @@ DELETE FROM results WHERE results.id = ANY (ARRAY(
 )) AND results.integration = @integration;
 
 -- name: EraseSkills :execrows
-DELETE FROM skills WHERE skills.integration = @integration AND skills.origin_id = ANY (ARRAY(
-  SELECT s.origin_id FROM skills s WHERE s.integration = @integration ORDER BY s.origin_id LIMIT @most
-));
+WITH s AS (
+  SELECT skills.origin_id FROM skills WHERE skills.integration = @integration ORDER BY skills.origin_id LIMIT @most
+), w AS (
+  DELETE FROM skill_words WHERE skill_words.integration = @integration AND skill_words.origin_id = ANY (ARRAY(SELECT s.origin_id FROM s))
+)
+DELETE FROM skills WHERE skills.integration = @integration AND skills.origin_id = ANY (ARRAY(SELECT s.origin_id FROM s));
+
+-- name: EraseNames :exec
+-- With what the search was about to take in: whoever did that has ended, since this waits for its lock.
+WITH l AS (
+  SELECT pg_advisory_xact_lock(hashtextextended('crosswalk skill_words ' || current_schema(), 0))
+), u AS (
+  DELETE FROM unsearched USING l WHERE unsearched.integration = @integration
+)
+DELETE FROM skill_words USING l WHERE skill_words.integration = @integration;
 
 -- name: EraseRemoteSkills :execrows
 DELETE FROM remote_skills WHERE remote_skills.integration = @integration AND remote_skills.remote_id = ANY (ARRAY(

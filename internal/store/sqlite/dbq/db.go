@@ -141,6 +141,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropSetupLinksStmt, err = db.PrepareContext(ctx, dropSetupLinks); err != nil {
 		return nil, fmt.Errorf("error preparing query DropSetupLinks: %w", err)
 	}
+	if q.dropUnsearchedStmt, err = db.PrepareContext(ctx, dropUnsearched); err != nil {
+		return nil, fmt.Errorf("error preparing query DropUnsearched: %w", err)
+	}
 	if q.dueDrainsStmt, err = db.PrepareContext(ctx, dueDrains); err != nil {
 		return nil, fmt.Errorf("error preparing query DueDrains: %w", err)
 	}
@@ -194,6 +197,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.eraseLinksStmt, err = db.PrepareContext(ctx, eraseLinks); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseLinks: %w", err)
+	}
+	if q.eraseNamesStmt, err = db.PrepareContext(ctx, eraseNames); err != nil {
+		return nil, fmt.Errorf("error preparing query EraseNames: %w", err)
 	}
 	if q.eraseRemoteSkillsStmt, err = db.PrepareContext(ctx, eraseRemoteSkills); err != nil {
 		return nil, fmt.Errorf("error preparing query EraseRemoteSkills: %w", err)
@@ -396,6 +402,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.moveSyncStmt, err = db.PrepareContext(ctx, moveSync); err != nil {
 		return nil, fmt.Errorf("error preparing query MoveSync: %w", err)
 	}
+	if q.moveUnsearchedStmt, err = db.PrepareContext(ctx, moveUnsearched); err != nil {
+		return nil, fmt.Errorf("error preparing query MoveUnsearched: %w", err)
+	}
 	if q.nextSandboxSeqStmt, err = db.PrepareContext(ctx, nextSandboxSeq); err != nil {
 		return nil, fmt.Errorf("error preparing query NextSandboxSeq: %w", err)
 	}
@@ -407,6 +416,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.noteMasterKeyStmt, err = db.PrepareContext(ctx, noteMasterKey); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteMasterKey: %w", err)
+	}
+	if q.noteNamesStmt, err = db.PrepareContext(ctx, noteNames); err != nil {
+		return nil, fmt.Errorf("error preparing query NoteNames: %w", err)
 	}
 	if q.noteReceiptStmt, err = db.PrepareContext(ctx, noteReceipt); err != nil {
 		return nil, fmt.Errorf("error preparing query NoteReceipt: %w", err)
@@ -812,6 +824,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropSetupLinksStmt: %w", cerr)
 		}
 	}
+	if q.dropUnsearchedStmt != nil {
+		if cerr := q.dropUnsearchedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropUnsearchedStmt: %w", cerr)
+		}
+	}
 	if q.dueDrainsStmt != nil {
 		if cerr := q.dueDrainsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dueDrainsStmt: %w", cerr)
@@ -900,6 +917,11 @@ func (q *Queries) Close() error {
 	if q.eraseLinksStmt != nil {
 		if cerr := q.eraseLinksStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing eraseLinksStmt: %w", cerr)
+		}
+	}
+	if q.eraseNamesStmt != nil {
+		if cerr := q.eraseNamesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing eraseNamesStmt: %w", cerr)
 		}
 	}
 	if q.eraseRemoteSkillsStmt != nil {
@@ -1237,6 +1259,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing moveSyncStmt: %w", cerr)
 		}
 	}
+	if q.moveUnsearchedStmt != nil {
+		if cerr := q.moveUnsearchedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing moveUnsearchedStmt: %w", cerr)
+		}
+	}
 	if q.nextSandboxSeqStmt != nil {
 		if cerr := q.nextSandboxSeqStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nextSandboxSeqStmt: %w", cerr)
@@ -1255,6 +1282,11 @@ func (q *Queries) Close() error {
 	if q.noteMasterKeyStmt != nil {
 		if cerr := q.noteMasterKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing noteMasterKeyStmt: %w", cerr)
+		}
+	}
+	if q.noteNamesStmt != nil {
+		if cerr := q.noteNamesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing noteNamesStmt: %w", cerr)
 		}
 	}
 	if q.noteReceiptStmt != nil {
@@ -1675,6 +1707,7 @@ type Queries struct {
 	dropSessionStmt            *sql.Stmt
 	dropSessionsStmt           *sql.Stmt
 	dropSetupLinksStmt         *sql.Stmt
+	dropUnsearchedStmt         *sql.Stmt
 	dueDrainsStmt              *sql.Stmt
 	dueSyncsStmt               *sql.Stmt
 	endSessionsStmt            *sql.Stmt
@@ -1693,6 +1726,7 @@ type Queries struct {
 	eraseInteractionsStmt      *sql.Stmt
 	eraseLeasesStmt            *sql.Stmt
 	eraseLinksStmt             *sql.Stmt
+	eraseNamesStmt             *sql.Stmt
 	eraseRemoteSkillsStmt      *sql.Stmt
 	eraseSandboxAccountStmt    *sql.Stmt
 	eraseSandboxScriptsStmt    *sql.Stmt
@@ -1760,10 +1794,12 @@ type Queries struct {
 	markUnsureStmt             *sql.Stmt
 	masterKeyStmt              *sql.Stmt
 	moveSyncStmt               *sql.Stmt
+	moveUnsearchedStmt         *sql.Stmt
 	nextSandboxSeqStmt         *sql.Stmt
 	noteFailuresStmt           *sql.Stmt
 	noteKeyUsedStmt            *sql.Stmt
 	noteMasterKeyStmt          *sql.Stmt
+	noteNamesStmt              *sql.Stmt
 	noteReceiptStmt            *sql.Stmt
 	noteSignInStmt             *sql.Stmt
 	nthSkillStmt               *sql.Stmt
@@ -1877,6 +1913,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dropSessionStmt:            q.dropSessionStmt,
 		dropSessionsStmt:           q.dropSessionsStmt,
 		dropSetupLinksStmt:         q.dropSetupLinksStmt,
+		dropUnsearchedStmt:         q.dropUnsearchedStmt,
 		dueDrainsStmt:              q.dueDrainsStmt,
 		dueSyncsStmt:               q.dueSyncsStmt,
 		endSessionsStmt:            q.endSessionsStmt,
@@ -1895,6 +1932,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		eraseInteractionsStmt:      q.eraseInteractionsStmt,
 		eraseLeasesStmt:            q.eraseLeasesStmt,
 		eraseLinksStmt:             q.eraseLinksStmt,
+		eraseNamesStmt:             q.eraseNamesStmt,
 		eraseRemoteSkillsStmt:      q.eraseRemoteSkillsStmt,
 		eraseSandboxAccountStmt:    q.eraseSandboxAccountStmt,
 		eraseSandboxScriptsStmt:    q.eraseSandboxScriptsStmt,
@@ -1962,10 +2000,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		markUnsureStmt:             q.markUnsureStmt,
 		masterKeyStmt:              q.masterKeyStmt,
 		moveSyncStmt:               q.moveSyncStmt,
+		moveUnsearchedStmt:         q.moveUnsearchedStmt,
 		nextSandboxSeqStmt:         q.nextSandboxSeqStmt,
 		noteFailuresStmt:           q.noteFailuresStmt,
 		noteKeyUsedStmt:            q.noteKeyUsedStmt,
 		noteMasterKeyStmt:          q.noteMasterKeyStmt,
+		noteNamesStmt:              q.noteNamesStmt,
 		noteReceiptStmt:            q.noteReceiptStmt,
 		noteSignInStmt:             q.noteSignInStmt,
 		nthSkillStmt:               q.nthSkillStmt,

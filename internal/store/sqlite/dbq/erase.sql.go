@@ -129,6 +129,15 @@ func (q *Queries) EraseLinks(ctx context.Context, environment string) error {
 	return err
 }
 
+const eraseNames = `-- name: EraseNames :exec
+DELETE FROM unsearched WHERE integration = ?
+`
+
+func (q *Queries) EraseNames(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.eraseNamesStmt, eraseNames, integration)
+	return err
+}
+
 const eraseRemoteSkills = `-- name: EraseRemoteSkills :execrows
 DELETE FROM remote_skills WHERE remote_skills.integration = ?1 AND remote_id IN (
   SELECT r.remote_id FROM remote_skills r WHERE r.integration = ?1 LIMIT ?2
@@ -186,7 +195,7 @@ func (q *Queries) EraseSandboxSkills(ctx context.Context, arg EraseSandboxSkills
 }
 
 const eraseSkills = `-- name: EraseSkills :execrows
-DELETE FROM skills WHERE seq IN (SELECT s.seq FROM skills s WHERE s.integration = ?1 LIMIT ?2)
+DELETE FROM skills WHERE seq IN (SELECT s.seq FROM skills s WHERE s.integration = ?1 ORDER BY s.origin_id LIMIT ?2)
 `
 
 type EraseSkillsParams struct {

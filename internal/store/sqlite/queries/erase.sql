@@ -35,7 +35,10 @@ DELETE FROM intents WHERE integration = sqlc.arg(integration);
 DELETE FROM expired_tasks WHERE id IN (SELECT e.id FROM expired_tasks e WHERE e.integration = sqlc.arg(integration) LIMIT sqlc.arg(most));
 
 -- name: EraseSkills :execrows
-DELETE FROM skills WHERE seq IN (SELECT s.seq FROM skills s WHERE s.integration = sqlc.arg(integration) LIMIT sqlc.arg(most));
+DELETE FROM skills WHERE seq IN (SELECT s.seq FROM skills s WHERE s.integration = sqlc.arg(integration) ORDER BY s.origin_id LIMIT sqlc.arg(most));
+
+-- name: EraseNames :exec
+DELETE FROM unsearched WHERE integration = ?;
 
 -- name: EraseRemoteSkills :execrows
 DELETE FROM remote_skills WHERE remote_skills.integration = sqlc.arg(integration) AND remote_id IN (

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// namesEvery is how often names are looked for that are not in the search yet.
+	namesEvery = 2 * time.Second
+	// namesTogether is how many are taken into it at once: some ten milliseconds of a writer's time.
+	namesTogether = 400
+	// While drains are at work, they are left alone for namesRest times as long as that took; else for as long.
+	namesRest = 9
+)
+
+// indexNames keeps the search for names up to date, behind everything else.
+func (e *Engine) indexNames(ctx context.Context) {
+	failing := false
+	for {
+		began := time.Now()
+		n, err := e.store.IndexNames(ctx, namesTogether)
+		wait := namesEvery
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			failing = true
+			e.log.Warn("names could not be taken into the search; it is tried again until they can", "error", err)
+		case err == nil && failing:
+			failing = false
+			e.log.Info("names are taken into the search again")
+		}
+		if err == nil && n > 0 {
+			wait = time.Since(began)
+			if !e.schedule.idle() {
+				wait *= namesRest
+			}
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+	}
+}
