@@ -719,6 +719,26 @@ func TestWishBesideADrain(t *testing.T) {
 	})
 }
 
+// Nor does one that has looked the skill up and waits for its turn with the tool.
+func TestWishBesideADrainThatWaits(t *testing.T) {
+	run(t, ptr(settings()), func(t *testing.T, f *fixture) {
+		in := f.integration(`{"rate_limit":1,"rate_window":"1500ms","declare_rate":true}`)
+		f.submit(in, active("a")...)
+		task := f.submit(in, active("b", "c")...)
+		wait(time.Second)
+		s, err := f.engine.Wish(t.Context(), store.Wish{EnvironmentID: f.env, IntegrationID: in.ID, OriginID: "id-b", Name: "b", Status: skill.Active}, "key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := f.ended(in, task)
+		r.want(t, "COMPLETED", "", "")
+		wait(5 * time.Minute)
+		if r.Items[0].ID != s.ID || f.read(in)["id-b"].ID != s.ID {
+			t.Errorf("the task says %s, the wish %s, the catalogue %s", r.Items[0].ID, s.ID, f.read(in)["id-b"].ID)
+		}
+	})
+}
+
 // The sandbox can be read back too.
 func TestSyncOfTheSandbox(t *testing.T) {
 	run(t, ptr(settings()), func(t *testing.T, f *fixture) {

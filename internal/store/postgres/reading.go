@@ -222,7 +222,7 @@ func (tx *transaction) wished(ctx context.Context, in dbq.IntegrationForWishRow,
 			return row, err
 		}
 	}
-	// A drain that is at work may have promised the skill another id.
+	// A drain that is at work may have promised the skill another id. Until somebody else takes the lease its steps are kept.
 	if in.Leased {
 		if err := tx.revokeIfMaking(ctx, in.Seq, made.OriginID); err != nil {
 			return row, err
@@ -240,7 +240,7 @@ func (tx *transaction) wished(ctx context.Context, in dbq.IntegrationForWishRow,
 
 // revokeIfMaking has a drain begin anew that may be about to make a skill.
 func (tx *transaction) revokeIfMaking(ctx context.Context, ref int64, originID string) error {
-	tasks, err := tx.StartedTasks(ctx, ref)
+	tasks, err := tx.TasksInHand(ctx, ref)
 	if err != nil {
 		return err
 	}

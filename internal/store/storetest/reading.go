@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -478,6 +479,7 @@ func wishes(t *testing.T, f *fixture) {
 	}
 	_, err = f.Advance(ctx, lease, store.Step{Task: next.Task.Ref, Hold: time.Millisecond})
 	wantError(t, err, store.ErrLeaseLost)
+	wishesBesideDrains(t, f)
 	if _, err := f.SetEnabled(ctx, in.ID, false); err != nil {
 		t.Fatal(err)
 	}
@@ -488,6 +490,43 @@ func wishes(t *testing.T, f *fixture) {
 	}
 	_, err = keep(store.Wish{Name: "x", Status: skill.Active})
 	wantError(t, err, store.ErrNotFound)
+}
+
+// wishesBesideDrains: from when a drain may have looked a skill up until its step can be kept no more, a wish that makes the same
+// skill has it begin anew. Else the task would promise an id that is not kept.
+func wishesBesideDrains(t *testing.T, f *fixture) {
+	for name, test := range map[string]struct {
+		started bool
+		later   time.Duration
+	}{
+		"at work":                 {started: true},
+		"before its first step":   {},
+		"whose lease has run out": {started: true, later: ttl + time.Second},
+		"of both":                 {later: ttl + time.Second},
+	} {
+		in := f.integration(t)
+		f.submit(t, in, items("1", "2")...)
+		f.submit(t, in, items("3")...)
+		lease, next := f.claim(t, in, "drain", 0)
+		if test.started {
+			f.advance(t, lease, store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 0, Stop: 2}}})
+		}
+		f.clock.advance(test.later)
+		wish := store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, OriginID: "id-3", Name: "x", Status: skill.Active}
+		if _, err := f.Keep(t.Context(), wish); err != nil { // the next task will find it
+			t.Fatal(err)
+		}
+		if test.started {
+			f.advance(t, lease, store.Step{Task: next.Task.Ref, Hold: time.Millisecond})
+		}
+		wish.OriginID = "id-1"
+		if _, err := f.Keep(t.Context(), wish); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Advance(t.Context(), lease, store.Step{Task: next.Task.Ref, Hold: time.Millisecond}); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("a drain %s: %v", name, err)
+		}
+	}
 }
 
 // managed: what was the tool's own is a skill of ours from the first wish on, under its id.

@@ -250,7 +250,7 @@ func (q *Queries) InsertWish(ctx context.Context, arg InsertWishParams) error {
 }
 
 const integrationForWish = `-- name: IntegrationForWish :one
-SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted, d.waiting, (d.until > clock())::boolean AS leased, clock()::timestamptz AS now
+SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted, d.waiting, (d.owner IS NOT NULL)::boolean AS leased, clock()::timestamptz AS now
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = $1 AND i.environment_id = $2 FOR NO KEY UPDATE OF d
 `
@@ -508,30 +508,6 @@ func (q *Queries) StartSync(ctx context.Context, arg StartSyncParams) error {
 	return err
 }
 
-const startedTasks = `-- name: StartedTasks :many
-SELECT seq FROM tasks WHERE integration = $1 AND started
-`
-
-func (q *Queries) StartedTasks(ctx context.Context, integration int64) ([]int64, error) {
-	rows, err := q.db.Query(ctx, startedTasks, integration)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		items = append(items, seq)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const syncHealth = `-- name: SyncHealth :one
 SELECT count(*) FILTER (WHERE s.active) AS active,
   coalesce(min(coalesce(s.succeeded_at, i.created_at)) FILTER (WHERE i.enabled AND i.deleted_at IS NULL), 'epoch')::timestamptz AS oldest
@@ -599,4 +575,30 @@ func (q *Queries) TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, er
 	var epoch int64
 	err := row.Scan(&epoch)
 	return epoch, err
+}
+
+const tasksInHand = `-- name: TasksInHand :many
+SELECT tasks.seq FROM tasks WHERE tasks.integration BETWEEN $1 AND $1
+  AND (tasks.started OR tasks.seq = (SELECT t.seq FROM tasks t WHERE t.integration BETWEEN $1 AND $1 ORDER BY t.integration, t.seq LIMIT 1))
+`
+
+// Those of which a drain may have looked skills up: what was begun, and the oldest. A range for the same reason as in NextTask.
+func (q *Queries) TasksInHand(ctx context.Context, integration int64) ([]int64, error) {
+	rows, err := q.db.Query(ctx, tasksInHand, integration)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -89,7 +89,7 @@ SELECT block FROM sync_seen WHERE integration = @integration;
 SELECT seq FROM integrations WHERE id = @id AND environment_id = @environment AND deleted_at IS NULL;
 
 -- name: IntegrationForWish :one
-SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted, d.waiting, (d.until > clock())::boolean AS leased, clock()::timestamptz AS now
+SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted, d.waiting, (d.owner IS NOT NULL)::boolean AS leased, clock()::timestamptz AS now
 FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = @id AND i.environment_id = @environment FOR NO KEY UPDATE OF d;
 
@@ -106,8 +106,10 @@ INSERT INTO skills (integration, origin_id, id, remote_id, name, status) VALUES 
 UPDATE skills SET noted = 2, noted_at = @noted_at::timestamptz, noted_name = @name::text, noted_status = @status::smallint
 WHERE integration = @integration AND origin_id = @origin_id;
 
--- name: StartedTasks :many
-SELECT seq FROM tasks WHERE integration = @integration AND started;
+-- name: TasksInHand :many
+-- Those of which a drain may have looked skills up: what was begun, and the oldest. A range for the same reason as in NextTask.
+SELECT tasks.seq FROM tasks WHERE tasks.integration BETWEEN @integration AND @integration
+  AND (tasks.started OR tasks.seq = (SELECT t.seq FROM tasks t WHERE t.integration BETWEEN @integration AND @integration ORDER BY t.integration, t.seq LIMIT 1));
 
 -- name: ItemBlocks :many
 SELECT tasks.block::bytea AS block FROM tasks WHERE tasks.seq = @task AND tasks.block IS NOT NULL

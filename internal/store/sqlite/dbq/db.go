@@ -561,9 +561,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.startTaskStmt, err = db.PrepareContext(ctx, startTask); err != nil {
 		return nil, fmt.Errorf("error preparing query StartTask: %w", err)
 	}
-	if q.startedTasksStmt, err = db.PrepareContext(ctx, startedTasks); err != nil {
-		return nil, fmt.Errorf("error preparing query StartedTasks: %w", err)
-	}
 	if q.stepSandboxScriptStmt, err = db.PrepareContext(ctx, stepSandboxScript); err != nil {
 		return nil, fmt.Errorf("error preparing query StepSandboxScript: %w", err)
 	}
@@ -596,6 +593,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.taskWhereStmt, err = db.PrepareContext(ctx, taskWhere); err != nil {
 		return nil, fmt.Errorf("error preparing query TaskWhere: %w", err)
+	}
+	if q.tasksInHandStmt, err = db.PrepareContext(ctx, tasksInHand); err != nil {
+		return nil, fmt.Errorf("error preparing query TasksInHand: %w", err)
 	}
 	if q.tasksToEraseStmt, err = db.PrepareContext(ctx, tasksToErase); err != nil {
 		return nil, fmt.Errorf("error preparing query TasksToErase: %w", err)
@@ -1524,11 +1524,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing startTaskStmt: %w", cerr)
 		}
 	}
-	if q.startedTasksStmt != nil {
-		if cerr := q.startedTasksStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing startedTasksStmt: %w", cerr)
-		}
-	}
 	if q.stepSandboxScriptStmt != nil {
 		if cerr := q.stepSandboxScriptStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing stepSandboxScriptStmt: %w", cerr)
@@ -1582,6 +1577,11 @@ func (q *Queries) Close() error {
 	if q.taskWhereStmt != nil {
 		if cerr := q.taskWhereStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing taskWhereStmt: %w", cerr)
+		}
+	}
+	if q.tasksInHandStmt != nil {
+		if cerr := q.tasksInHandStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tasksInHandStmt: %w", cerr)
 		}
 	}
 	if q.tasksToEraseStmt != nil {
@@ -1847,7 +1847,6 @@ type Queries struct {
 	skillRowStmt               *sql.Stmt
 	startSyncStmt              *sql.Stmt
 	startTaskStmt              *sql.Stmt
-	startedTasksStmt           *sql.Stmt
 	stepSandboxScriptStmt      *sql.Stmt
 	syncHealthStmt             *sql.Stmt
 	syncOfStmt                 *sql.Stmt
@@ -1859,6 +1858,7 @@ type Queries struct {
 	taskHeadBySeqStmt          *sql.Stmt
 	taskToCancelStmt           *sql.Stmt
 	taskWhereStmt              *sql.Stmt
+	tasksInHandStmt            *sql.Stmt
 	tasksToEraseStmt           *sql.Stmt
 	touchTaskStmt              *sql.Stmt
 	tryLinkStmt                *sql.Stmt
@@ -2053,7 +2053,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		skillRowStmt:               q.skillRowStmt,
 		startSyncStmt:              q.startSyncStmt,
 		startTaskStmt:              q.startTaskStmt,
-		startedTasksStmt:           q.startedTasksStmt,
 		stepSandboxScriptStmt:      q.stepSandboxScriptStmt,
 		syncHealthStmt:             q.syncHealthStmt,
 		syncOfStmt:                 q.syncOfStmt,
@@ -2065,6 +2064,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		taskHeadBySeqStmt:          q.taskHeadBySeqStmt,
 		taskToCancelStmt:           q.taskToCancelStmt,
 		taskWhereStmt:              q.taskWhereStmt,
+		tasksInHandStmt:            q.tasksInHandStmt,
 		tasksToEraseStmt:           q.tasksToEraseStmt,
 		touchTaskStmt:              q.touchTaskStmt,
 		tryLinkStmt:                q.tryLinkStmt,

@@ -262,7 +262,7 @@ func (q *Queries) InsertWish(ctx context.Context, arg InsertWishParams) error {
 }
 
 const integrationForWish = `-- name: IntegrationForWish :one
-SELECT i.seq, i.enabled, i.deleted_at, d.waiting, d.until FROM integrations i JOIN drains d ON d.integration = i.seq
+SELECT i.seq, i.enabled, i.deleted_at, d.waiting, d.owner FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = ?1 AND i.environment_id = ?2
 `
 
@@ -276,7 +276,7 @@ type IntegrationForWishRow struct {
 	Enabled   int64
 	DeletedAt sql.NullInt64
 	Waiting   int64
-	Until     int64
+	Owner     sql.NullString
 }
 
 func (q *Queries) IntegrationForWish(ctx context.Context, arg IntegrationForWishParams) (IntegrationForWishRow, error) {
@@ -287,7 +287,7 @@ func (q *Queries) IntegrationForWish(ctx context.Context, arg IntegrationForWish
 		&i.Enabled,
 		&i.DeletedAt,
 		&i.Waiting,
-		&i.Until,
+		&i.Owner,
 	)
 	return i, err
 }
@@ -442,33 +442,6 @@ func (q *Queries) StartSync(ctx context.Context, arg StartSyncParams) error {
 	return err
 }
 
-const startedTasks = `-- name: StartedTasks :many
-SELECT seq FROM tasks WHERE integration = ? AND status = 0 AND started = 1
-`
-
-func (q *Queries) StartedTasks(ctx context.Context, integration int64) ([]int64, error) {
-	rows, err := q.query(ctx, q.startedTasksStmt, startedTasks, integration)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		items = append(items, seq)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const syncHealth = `-- name: SyncHealth :one
 SELECT count(CASE WHEN s.active = 1 THEN 1 END) AS active,
   CAST(coalesce(min(CASE WHEN i.enabled = 1 AND i.deleted_at IS NULL THEN coalesce(s.succeeded_at, i.created_at) END), 0) AS INTEGER) AS oldest
@@ -518,4 +491,33 @@ func (q *Queries) SyncOf(ctx context.Context, arg SyncOfParams) (SyncOfRow, erro
 		&i.Whole,
 	)
 	return i, err
+}
+
+const tasksInHand = `-- name: TasksInHand :many
+SELECT tasks.seq FROM tasks WHERE tasks.integration = ?1 AND tasks.status = 0
+  AND (tasks.started = 1 OR tasks.seq = (SELECT t.seq FROM tasks t WHERE t.integration = ?1 AND t.status = 0 ORDER BY t.seq LIMIT 1))
+`
+
+// Those of which a drain may have looked skills up: what was begun, and the oldest.
+func (q *Queries) TasksInHand(ctx context.Context, integration int64) ([]int64, error) {
+	rows, err := q.query(ctx, q.tasksInHandStmt, tasksInHand, integration)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

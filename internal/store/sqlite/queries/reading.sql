@@ -54,7 +54,7 @@ DELETE FROM sync_seen WHERE integration = ?;
 SELECT seq FROM integrations WHERE id = sqlc.arg(id) AND environment_id = sqlc.arg(environment) AND deleted_at IS NULL;
 
 -- name: IntegrationForWish :one
-SELECT i.seq, i.enabled, i.deleted_at, d.waiting, d.until FROM integrations i JOIN drains d ON d.integration = i.seq
+SELECT i.seq, i.enabled, i.deleted_at, d.waiting, d.owner FROM integrations i JOIN drains d ON d.integration = i.seq
 WHERE i.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
 
 -- name: RemoteSkillByID :one
@@ -69,8 +69,10 @@ INSERT INTO skills (integration, origin_id, id, remote_id, name, status) VALUES 
 -- name: AskSkill :exec
 UPDATE skills SET noted = 2, noted_at = sqlc.arg(noted_at), noted_name = sqlc.arg(name), noted_status = sqlc.arg(status) WHERE seq = sqlc.arg(seq);
 
--- name: StartedTasks :many
-SELECT seq FROM tasks WHERE integration = ? AND status = 0 AND started = 1;
+-- name: TasksInHand :many
+-- Those of which a drain may have looked skills up: what was begun, and the oldest.
+SELECT tasks.seq FROM tasks WHERE tasks.integration = sqlc.arg(integration) AND tasks.status = 0
+  AND (tasks.started = 1 OR tasks.seq = (SELECT t.seq FROM tasks t WHERE t.integration = sqlc.arg(integration) AND t.status = 0 ORDER BY t.seq LIMIT 1));
 
 -- name: ItemBlocks :many
 SELECT block FROM task_items WHERE task = ?;
