@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -84,6 +85,8 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	if err := wantJSON(r.Header.Get("Content-Type")); err != nil {
 		return nil, nil, err
 	}
+	arrive := func(within time.Duration) { arriveWithin(w, within) }
+	arrive(smallTime) // before the first byte is waited for
 	expected := r.ContentLength
 	var in io.Reader = r.Body
 	switch encoding := strings.ToLower(r.Header.Get("Content-Encoding")); encoding {
@@ -101,14 +104,32 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	default:
 		return nil, nil, unsupported("The body is compressed as %s; gzip or no compression is understood.", quote(encoding))
 	}
-	arrive := func(within time.Duration) {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within)) // not every connection has deadlines
-	}
-	arrive(smallTime)
 	if body, release, err = b.collect(r.Context(), in, expected, arrive); err == nil {
 		received(w, body)
 	}
 	return body, release, err
+}
+
+// arriveWithin bounds the wait for what is left of a request.
+func arriveWithin(w http.ResponseWriter, within time.Duration) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within)) // not every connection has deadlines
+}
+
+// absent reports whether a request has no body, not even an empty one. Where that was not told its first byte is waited for.
+func absent(w http.ResponseWriter, r *http.Request) bool {
+	if r.ContentLength >= 0 {
+		return r.ContentLength == 0
+	}
+	arriveWithin(w, smallTime)
+	in := bufio.NewReader(r.Body)
+	if _, err := in.Peek(1); errors.Is(err, io.EOF) {
+		return true
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{in, r.Body}
+	return false
 }
 
 func (b *bodies) collect(ctx context.Context, in io.Reader, expected int64, arrive func(time.Duration)) (body []byte, release func(), err error) {

@@ -21,9 +21,8 @@ type object struct {
 
 // readObject reads a request's body. A body that may be absent is an empty object then.
 func (a *API) readObject(w http.ResponseWriter, r *http.Request, mayBeAbsent bool, example string) (*object, error) {
-	o := &object{fields: map[string]jsontext.Value{}}
-	if mayBeAbsent && r.ContentLength == 0 {
-		return o, nil
+	if mayBeAbsent && absent(w, r) {
+		return &object{}, nil
 	}
 	body, release, err := a.bodies.read(w, r)
 	if err != nil {

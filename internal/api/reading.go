@@ -1,12 +1,10 @@
 package api
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -15,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -314,17 +311,12 @@ func (a *API) readSkill(w http.ResponseWriter, r *http.Request) (oneSkill, error
 
 // decodeSkill reads either form of the contract, {name, levels} and {origin_id, name, status}.
 func decodeSkill(body []byte) (one oneSkill, err error) {
-	const example = `{"origin_id":"skill-1","name":"TypeScript"}`
-	if len(bytes.TrimSpace(body)) == 0 {
-		return one, invalid("The body is empty. Send a JSON object such as %s.", example)
-	}
-	fields, order, err := decodeObject(body, example)
+	o, err := decodeSmall(body, false, `{"origin_id":"skill-1","name":"TypeScript"}`)
 	if err != nil {
 		return one, err
 	}
-	var problems []string
-	for _, name := range order {
-		value := fields[name]
+	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
+		value := o.fields[name]
 		switch name {
 		case "levels":
 			one.warnings = append(one.warnings, "Levels are not written into tools; they were ignored.")
@@ -336,14 +328,16 @@ func decodeSkill(body []byte) (one oneSkill, err error) {
 			}
 			continue
 		}
-		var text string
 		if kind := value.Kind(); kind != jsontext.KindString {
-			problems = append(problems, fmt.Sprintf("%s must be a string, it is %s", name, kindName(kind)))
+			o.problem("%s must be a string, it is %s", name, kindName(kind))
 			continue
-		} else if err := jsonv2.Unmarshal(value, &text); err != nil {
-			return one, invalid("%s is no text.", name)
 		}
-		wrong := ""
+		raw, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			o.problem("%s is no text", name)
+			continue
+		}
+		text, wrong := string(raw), ""
 		switch name {
 		case "origin_id":
 			one.originID, wrong = text, skill.CheckOriginID(text)
@@ -356,34 +350,10 @@ func decodeSkill(body []byte) (one oneSkill, err error) {
 			}
 		}
 		if wrong != "" {
-			problems = append(problems, name+" "+wrong)
+			o.problem("%s %s", name, wrong)
 		}
 	}
-	if len(problems) > 0 {
-		return one, invalid("%s.", strings.Join(problems, "; "))
-	}
-	return one, nil
-}
-
-// decodeObject reads a JSON object, strictly: no name twice, no invalid text, nothing behind it.
-func decodeObject(body []byte, example string) (map[string]jsontext.Value, []string, error) {
-	fields := map[string]jsontext.Value{}
-	if kind := jsontext.Value(body).Kind(); kind != jsontext.KindBeginObject && jsontext.Value(body).IsValid() {
-		return nil, nil, invalid("The body must be an object, it is %s. Send one such as %s.", kindName(kind), example)
-	}
-	if err := jsonv2.Unmarshal(body, &fields); err != nil {
-		var e *jsontext.SyntacticError
-		if errors.As(err, &e) {
-			return nil, nil, invalid("The body is not valid JSON: %v, at byte %d.", e.Err, e.ByteOffset)
-		}
-		return nil, nil, invalid("The body is not valid JSON.")
-	}
-	order := make([]string, 0, len(fields))
-	for name := range fields {
-		order = append(order, name)
-	}
-	slices.Sort(order)
-	return fields, order, nil
+	return one, o.err()
 }
 
 // forceSync is POST /v1/force-sync.
@@ -399,8 +369,12 @@ func (a *API) forceSync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	whole, err := a.readSync(w, r)
+	o, err := a.readObject(w, r, true, `{"type":"FULL"}`)
 	if err != nil {
+		return err
+	}
+	whole := o.choice("type", false, "FULL", "DELTA") == "FULL"
+	if err := o.err(); err != nil {
 		return err
 	}
 	c, ok := a.Connectors.Find(in.Tool)
@@ -430,40 +404,6 @@ func (a *API) forceSync(w http.ResponseWriter, r *http.Request) error {
 		Type    string `json:"type"`
 		Already bool   `json:"already_queued"`
 	}{q.ID, kind, q.Already})
-}
-
-// readSync reads the body of a request for a sync, which may be absent.
-func (a *API) readSync(w http.ResponseWriter, r *http.Request) (whole bool, err error) {
-	if r.ContentLength <= 0 {
-		in := bufio.NewReader(r.Body)
-		if _, err := in.Peek(1); err != nil { // there is none
-			return true, nil
-		}
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{in, r.Body}
-	}
-	body, release, err := a.bodies.read(w, r)
-	if err != nil {
-		return false, err
-	}
-	defer release()
-	if len(bytes.TrimSpace(body)) == 0 {
-		return true, nil
-	}
-	fields, _, err := decodeObject(body, `{"type":"FULL"}`)
-	if err != nil {
-		return false, err
-	}
-	switch value := string(fields["type"]); value {
-	case "", `"FULL"`:
-		return true, nil
-	case `"DELTA"`:
-		return false, nil
-	default:
-		return false, invalid("type must be FULL or DELTA, it is %s.", cut(value))
-	}
 }
 
 // diff is POST /v1/hris/skills/bulk/diff: what an upsert of the same body would do.

@@ -299,7 +299,8 @@ func TestManagedSkills(t *testing.T) {
 		`{"name":"x","origin_id":""}`:    "origin_id is empty",
 		`{"name":"x","name":"y"}`:        "not valid JSON",
 		`{"name":"x"} x`:                 "not valid JSON",
-		`{"name":"x"`:                    "not valid JSON",
+		`{"name":"x"`:                    "ends in the middle",
+		`{"name":"\ud800"}`:              "not valid JSON",
 		`{"name":null,"origin_id":null}`: "name must be a string",
 	} {
 		post(body).want(t, 400, inputInvalid, words)
@@ -392,7 +393,7 @@ func TestForceSync(t *testing.T) {
 	if second != first || kind != "DELTA" || !already {
 		t.Errorf("%s after %s: %s, %v", second, first, kind, already)
 	}
-	f.do(request{method: "POST", path: "/v1/force-sync", body: `{"type":"ALL"}`}).want(t, 400, inputInvalid, "FULL or DELTA")
+	f.do(request{method: "POST", path: "/v1/force-sync", body: `{"type":"ALL"}`}).want(t, 400, inputInvalid, "type must be one of FULL, DELTA")
 	f.do(request{method: "POST", path: "/v1/force-sync", body: `[]`}).want(t, 400, inputInvalid, "object")
 	f.do(request{method: "POST", path: "/v1/force-sync", header: map[string]string{"X-Integration-Id": ""}}).want(t, 400, noSuch)
 	if _, err := f.store.SetEnabled(t.Context(), f.integration, false); err != nil {
