@@ -46,11 +46,8 @@ const notHere = 30 * time.Second
 // drain runs one turn. A turn that ends early for whatever reason leaves everything in the store such that another one
 // goes on from there.
 func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (then again) {
-	if until, ok := e.away.Load(integrationID); ok && !force {
-		if wait := time.Until(until.(time.Time)); wait > 0 {
-			return again{more: true, in: wait}
-		}
-		e.away.Delete(integrationID)
+	if wait := e.leftToOthers(integrationID); wait > 0 && !force {
+		return again{more: true, in: wait}
 	}
 	asked := time.Now()
 	held, next, err := e.store.Claim(ctx, store.Claim{
@@ -63,6 +60,19 @@ func (e *Engine) drain(ctx context.Context, integrationID string, force bool) (t
 		return again{}
 	}
 	return e.drainLeased(ctx, store.Leased{Lease: held, Next: next}, asked)
+}
+
+// leftToOthers is for how long an integration is left to other processes.
+func (e *Engine) leftToOthers(integrationID string) time.Duration {
+	until, ok := e.away.Load(integrationID)
+	if !ok {
+		return 0
+	}
+	wait := time.Until(until.(time.Time))
+	if wait <= 0 {
+		e.away.CompareAndDelete(integrationID, until)
+	}
+	return wait
 }
 
 // drainLeased is a turn under a lease that was asked for at a moment.

@@ -184,7 +184,7 @@ func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted
 	s.Elsewhere = e.set.Passive || e.schedule.full()
 	// A place of its own lets an integration that rests be leased with the same transaction.
 	var place *place
-	if _, away := e.away.Load(s.IntegrationID); !away && !s.Elsewhere {
+	if !s.Elsewhere && e.leftToOthers(s.IntegrationID) <= 0 {
 		place = e.schedule.reserve(s.IntegrationID)
 	}
 	if place != nil {

@@ -29,10 +29,13 @@ const (
 	syncRows = 2000
 	// syncPages bounds a list that does not end.
 	syncPages = 100_000
+	// restart is what store.Sync.Attempt grows by when a list is begun anew; below it, failed calls in a row are counted.
+	// mostRestarts bounds lists that a tool always refuses at the same place.
+	restart, mostRestarts = 1000, 3
 	// goneMost is how long a skill that nobody manages is remembered after the tool has ceased to show it.
 	goneMost = 365 * 24 * time.Hour
-	// mostName and mostID are how much of a record's texts is kept, in bytes.
-	mostName, mostID = 4000, 2000
+	// mostName and mostID are how much of a record's texts is kept, in bytes; mostCursor is likewise.
+	mostName, mostID, mostCursor = 4000, 2000, 10_000
 )
 
 // dueSyncs are the integrations whose sync is to be looked at with their next turn.
@@ -115,7 +118,7 @@ func (e *Engine) sweepSyncs(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if _, away := e.away.Load(id); !away && e.syncs.note(id) {
+		if e.leftToOthers(id) <= 0 && e.syncs.note(id) {
 			e.schedule.wake(id, due)
 		}
 	}
@@ -278,6 +281,9 @@ func (r *reading) page(ctx context.Context, lister connector.Lister) (store.Sync
 		return r.failed(ctx, failure)
 	}
 	r.d.e.metrics.SyncPage(r.d.lease.Integration.Tool)
+	if !keepable(page.Next, mostCursor) {
+		return r.end(ctx, store.SyncStep{Failed: "The tool's list cannot be gone on with: where it goes on is told by no text that can be kept."})
+	}
 	records := clean(page.Records)
 	step := store.SyncStep{}
 	if err := r.sort(ctx, records, &step); err != nil {
@@ -290,7 +296,7 @@ func (r *reading) page(ctx context.Context, lister connector.Lister) (store.Sync
 		}
 	}
 	repeated := page.Next != "" && page.Next == r.sync.Position
-	r.sync.Attempt = 0
+	r.sync.Attempt -= r.sync.Attempt % restart
 	r.sync.Records += len(records)
 	r.sync.Changed += len(step.Notes) + len(step.New) + len(step.Remote)
 	r.sync.Position = page.Next
@@ -371,17 +377,19 @@ func (r *reading) failed(ctx context.Context, e *connector.Error) (store.SyncNex
 		return r.end(ctx, store.SyncStep{Invalid: told, Failed: refusedCredentials(told)})
 	case connector.Throttled, connector.Away, connector.Ambiguous: // time heals it
 	case connector.Refused, connector.Unexpected:
-		if r.sync.Position == "" {
+		if r.sync.Position == "" || r.sync.Attempt >= mostRestarts*restart {
 			return r.end(ctx, store.SyncStep{Failed: "The tool did not list its skills: " + words(e, "refused")})
 		}
 		r.sync.Position, r.sync.Pages = "", 0 // it may not know the cursor any more
+		r.sync.Attempt += restart
 	case connector.Permission, connector.Unsupported:
 		return r.end(ctx, store.SyncStep{Failed: "The tool did not list its skills: " + words(e, "not allowed")})
 	}
-	if r.sync.Attempt >= d.e.set.Attempts {
-		return r.end(ctx, store.SyncStep{Failed: fmt.Sprintf("The tool did not list its skills, after %d attempts: %s", r.sync.Attempt, words(e, "no answer"))})
+	calls := r.sync.Attempt % restart
+	if calls >= min(d.e.set.Attempts, restart-1) {
+		return r.end(ctx, store.SyncStep{Failed: fmt.Sprintf("The tool did not list its skills, after %d attempts: %s", calls, words(e, "no answer"))})
 	}
-	step.ResumeIn = d.backoff(e, r.sync.Attempt)
+	step.ResumeIn = d.backoff(e, calls)
 	if e.Kind == connector.Throttled {
 		step.Hold = step.ResumeIn
 		d.e.metrics.Held(d.lease.Integration.Tool, e.Kind.String())

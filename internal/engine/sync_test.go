@@ -16,6 +16,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -441,9 +442,13 @@ func TestSyncFailures(t *testing.T) {
 		"away for good": {[]error{
 			connector.Errorf(connector.Away, "1"), connector.Errorf(connector.Away, "2"), connector.Errorf(connector.Away, "3"), connector.Errorf(connector.Away, "4"),
 		}, 4, false},
-		"credentials":       {[]error{connector.Errorf(connector.Credentials, "no")}, 1, true},
-		"permission":        {[]error{connector.Errorf(connector.Permission, "no")}, 1, false},
-		"a cursor too old":  {[]error{nil, connector.Errorf(connector.Refused, "no such cursor")}, 4, false},
+		"credentials":      {[]error{connector.Errorf(connector.Credentials, "no")}, 1, true},
+		"permission":       {[]error{connector.Errorf(connector.Permission, "no")}, 1, false},
+		"a cursor too old": {[]error{nil, connector.Errorf(connector.Refused, "no such cursor")}, 4, false},
+		"a page always refused": {[]error{
+			nil, connector.Errorf(connector.Refused, "1"), nil, connector.Errorf(connector.Unexpected, "2"), nil, connector.Errorf(connector.Refused, "3"),
+			nil, connector.Errorf(connector.Refused, "4"), nil, connector.Errorf(connector.Refused, "5"),
+		}, 8, false},
 		"the first refused": {[]error{connector.Errorf(connector.Refused, "no")}, 1, false},
 		"no connector's":    {[]error{errors.New("whatever")}, 3, false},
 	} {
@@ -547,6 +552,51 @@ func TestSyncOfOddLists(t *testing.T) {
 		want := map[string]string{"id-a": "a", "bad origin": "bad��name", "long": strings.Repeat("ä", 2000), "blank": ""}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("after the sync (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A list whose cursor no database would keep ends the sync. It is not asked for over and over.
+func TestSyncOfAListThatCannotBeGoneOnWith(t *testing.T) {
+	for name, cursor := range map[string]string{"no text": "c\xff", "a zero byte": "c\x00", "without end": strings.Repeat("c", 1<<20)} {
+		t.Run(name, func(t *testing.T) {
+			runListing(t, func(t *testing.T, f *fixture, tool *catalogue, in store.Integration) {
+				tool.byHand(func(all map[string]connector.Record) {
+					for _, id := range []string{"a", "b", cursor, "d"} {
+						all[id] = connector.Record{RemoteID: id, Name: "x", Active: true}
+					}
+				})
+				tool.size = 3
+				f.sync(in, true)
+				if tool.lists != 1 {
+					t.Errorf("%d calls", tool.lists)
+				}
+				f.ended(in, f.submit(in, active("later")...)).want(t, "COMPLETED", ok)
+			})
+		})
+	}
+}
+
+// A process that could not work on an integration for a while reads its tool afterwards.
+func TestSyncWhereItWasNotPossibleForAWhile(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := newCatalogue()
+		f.tools = []connector.Connector{tool}
+		can := false
+		f.account = func(in store.Integration) (connector.Account, error) {
+			if !can {
+				return connector.Account{}, fmt.Errorf("%w: no key", engine.ErrNotHere)
+			}
+			return connector.Account{ID: in.ID, Settings: in.Settings}, nil
+		}
+		f.start(settings())
+		in := f.integrationWith("listing", `{}`)
+		f.request(in, true)
+		wait(time.Minute)
+		can = true
+		f.syncEnded()
+		if tool.lists != 1 {
+			t.Errorf("%d calls", tool.lists)
 		}
 	})
 }
