@@ -122,3 +122,24 @@ func TestPatienceEnds(t *testing.T) {
 		}
 	})
 }
+
+// A skill that the server is to give an origin_id is asked for once: another request might make another one.
+func TestCreateSkillIsNotRepeatedBlindly(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		item Item
+		want int
+	}{
+		"without an origin_id": {Item{Name: "TypeScript"}, 1},
+		"with one":             {Item{Name: "TypeScript", OriginID: "ts"}, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &script{answers: []func(http.ResponseWriter){refuse(503, "1"), refuse(503, "1"), refuse(503, "1")}}
+			c := New("http://x", "key", "in")
+			c.HTTP, c.Retries = &http.Client{Transport: server}, 2
+			if _, err := c.CreateSkill(t.Context(), test.item); err == nil || len(server.at) != test.want || c.Retries != 2 {
+				t.Errorf("%s: sent %d times: %v", name, len(server.at), err)
+			}
+		})
+	}
+}

@@ -127,8 +127,14 @@ func (c *Client) EachSkill(ctx context.Context, q SkillsQuery, see func(Catalogu
 	}
 }
 
-// CreateSkill keeps a skill, which the server then writes into the tool. Without an OriginID the server gives it one.
+// CreateSkill keeps a skill, which the server then writes into the tool. Without an OriginID the server gives it one. Then the
+// request is sent once, whatever Retries says: if only its answer was lost, a second one would make a second skill.
 func (c *Client) CreateSkill(ctx context.Context, item Item) (CatalogueSkill, error) {
+	if item.OriginID == "" {
+		once := *c
+		once.Retries = 0
+		c = &once
+	}
 	return c.skill(ctx, http.MethodPost, "", skillBody(item))
 }
 

@@ -36,11 +36,18 @@ func (*watched) Close() error { return nil }
 func TestNobodyWaitsForABodyWithoutABound(t *testing.T) {
 	f := setup(t)
 	for _, method := range []struct{ method, path string }{
-		{"POST", "/v1/hris/skills/bulk"}, {"POST", "/v1/hris/skills/bulk/diff"}, {"POST", "/v1/hris/skills"},
-		{"PATCH", "/v1/hris/skills/28KMdr68N8kG9EzLwjsN9aoz"}, {"POST", "/v1/force-sync"}, {"POST", "/v1/connect/create-link"},
-		{"POST", "/v1/connect/activate-integration"}, {"POST", "/v1/integrations/" + f.integration + "/relink"},
-		{"POST", "/v1/integrations/" + f.integration + "/setup-link"}, {"PUT", "/v1/integrations/" + f.integration + "/enabled"},
-		{"DELETE", "/v1/hris/skills/28KMdr68N8kG9EzLwjsN9aoz"}, {"POST", "/v1/nowhere"},
+		{"POST", "/v1/hris/skills/bulk"},
+		{"POST", "/v1/hris/skills/bulk/diff"},
+		{"POST", "/v1/hris/skills"},
+		{"PATCH", "/v1/hris/skills/28KMdr68N8kG9EzLwjsN9aoz"},
+		{"POST", "/v1/force-sync"},
+		{"POST", "/v1/connect/create-link"},
+		{"POST", "/v1/connect/activate-integration"},
+		{"POST", "/v1/integrations/" + f.integration + "/relink"},
+		{"POST", "/v1/integrations/" + f.integration + "/setup-link"},
+		{"PUT", "/v1/integrations/" + f.integration + "/enabled"},
+		{"DELETE", "/v1/hris/skills/28KMdr68N8kG9EzLwjsN9aoz"},
+		{"POST", "/v1/nowhere"},
 	} {
 		for _, encoding := range []string{"", "gzip"} {
 			for _, length := range []int64{-1, 10} {

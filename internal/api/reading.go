@@ -274,9 +274,21 @@ func (a *API) wish(w http.ResponseWriter, r *http.Request, who auth.Principal, i
 		if e, ok := errors.AsType[*store.FullError](err); ok {
 			return full(e, 1)
 		}
+		if skill.KindOf(err) == skill.Unavailable && wish.ID == "" && wish.OriginID == "" {
+			return doubtful(err)
+		}
 		return err
 	}
 	return a.reply(w, r, map[string]any{"status": "success", "data": viewOf(s, false), "warnings": messages(warnings)})
+}
+
+// doubtful is for a skill that nobody could tell apart from a second one: whatever the database says, it may have been kept.
+func doubtful(err error) error {
+	return &skill.Error{
+		Kind: skill.Unavailable, Code: skill.CodeUnknown, RetryAfter: awayTime, Err: err,
+		Message: "The database did not confirm the skill, and may have kept it all the same. Look for it before you send the request again, " +
+			"or give it an origin_id: then sending it again makes no second one.",
+	}
 }
 
 func noSkill(id string) error {

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -316,6 +317,27 @@ func TestManagedSkills(t *testing.T) {
 	f.do(request{method: "DELETE", path: "/v1/hris/skills/" + made.ID}).want(t, 409, switchedOff)
 	if list, _ := f.do(read("")).page(t); len(list) != 1 {
 		t.Errorf("an integration that is off cannot be read: %+v", list)
+	}
+}
+
+// forgetful keeps what is wished for, and does not say so.
+type forgetful struct{ api.Submitter }
+
+func (f forgetful) Wish(ctx context.Context, wish store.Wish, keyID string) (store.Skill, error) {
+	if _, err := f.Submitter.Wish(ctx, wish, keyID); err != nil {
+		return store.Skill{}, err
+	}
+	return store.Skill{}, &skill.Error{Kind: skill.Unavailable, Code: skill.CodeUnknown, Message: "The database was lost. Sending the same again is safe."}
+}
+
+// Whoever creates a skill that nothing tells from a second one is not told that sending it again is safe.
+func TestSkillThatMayHaveBeenKept(t *testing.T) {
+	f := setup(t, func(c *api.Config) { c.Engine = forgetful{c.Engine} })
+	const path = "/v1/hris/skills"
+	f.do(request{method: "POST", path: path, body: `{"name":"TypeScript"}`}).want(t, 503, "PLATFORM.UNKNOWN_ERROR", "may have kept it all the same")
+	f.do(request{method: "POST", path: path, body: `{"name":"Java","origin_id":"java"}`}).want(t, 503, "PLATFORM.UNKNOWN_ERROR", "is safe")
+	if list, _ := f.do(read("")).page(t); len(list) != 2 {
+		t.Errorf("kept: %+v", list)
 	}
 }
 
