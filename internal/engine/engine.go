@@ -190,15 +190,18 @@ func (e *Engine) Submit(ctx context.Context, s store.Submission) (store.Accepted
 	if place != nil {
 		s.Claim = &store.Claim{Owner: e.owner, TTL: e.set.LeaseTTL, OpenUpTo: e.batchHint(s.IntegrationID)}
 	}
-	asked := time.Now()
-	task, err := e.store.Submit(ctx, s)
-	if err != nil {
-		// A lease of which no answer came is nobody's until it runs out.
-		if place != nil {
+	asked, kept := time.Now(), false
+	// A place is not lost to a store that panics. A lease of which no answer came is nobody's until it runs out.
+	defer func() {
+		if place != nil && !kept {
 			place.free()
 		}
+	}()
+	task, err := e.store.Submit(ctx, s)
+	if err != nil {
 		return store.Accepted{}, err
 	}
+	kept = true
 	e.metrics.TaskAccepted()
 	switch {
 	case place == nil:

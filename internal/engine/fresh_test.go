@@ -133,3 +133,37 @@ func TestHeartbeatWhileALeaseIsGivenBack(t *testing.T) {
 		}
 	})
 }
+
+// panicking panics instead of its first answer to a submission.
+type panicking struct {
+	engine.Store
+	failed bool
+}
+
+func (p *panicking) Submit(ctx context.Context, s store.Submission) (store.Accepted, error) {
+	if !p.failed {
+		p.failed = true
+		panic("on purpose")
+	}
+	return p.Store.Submit(ctx, s)
+}
+
+// A submission that panics, which its caller deals with, costs no place to drain in.
+func TestSubmissionThatPanicsKeepsNoPlace(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		f.around = func(s engine.Store) engine.Store { return &panicking{Store: deaf{s}} }
+		set := settings()
+		set.Drains = 1
+		f.start(set)
+		in := f.integration(`{}`)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("this test shows nothing")
+				}
+			}()
+			f.submit(in, active("a")...)
+		}()
+		f.ended(in, f.submit(in, active("a")...)).want(t, "COMPLETED", ok)
+	})
+}

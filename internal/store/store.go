@@ -535,7 +535,7 @@ type Admin interface {
 	SetPolicy(ctx context.Context, id string, policy Policy) (Integration, error)
 	// Away lists the integrations of one environment, or of all when it is empty, whose tool does not answer.
 	Away(ctx context.Context, environmentID string) ([]Away, error)
-	// DeleteIntegration is for ever. Its waiting tasks are ended by the next drain.
+	// DeleteIntegration is for ever. Its sync ends, and its waiting tasks are ended by the next drain.
 	DeleteIntegration(ctx context.Context, id string) (Integration, error)
 }
 

@@ -207,7 +207,12 @@ func (s *Store) Away(ctx context.Context, environmentID string) ([]store.Away, e
 // DeleteIntegration implements store.Admin.
 func (s *Store) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
 	return s.changeIntegration(ctx, "delete", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
-		return tx.DeleteIntegration(ctx, id)
+		row, err := tx.DeleteIntegration(ctx, id)
+		if err != nil {
+			return row, err
+		}
+		failed := store.SyncOfDeleted
+		return row, tx.EndSync(ctx, dbq.EndSyncParams{Integration: row.Seq, Error: &failed})
 	})
 }
 

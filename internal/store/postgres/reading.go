@@ -376,6 +376,9 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err != nil {
 			return err
 		}
+		if state.Deleted {
+			step.Then, step.Failed = store.SyncEnd, store.SyncOfDeleted
+		}
 		if step.Then == store.SyncEnd {
 			if err := tx.EndSync(ctx, dbq.EndSyncParams{Integration: lease.Ref, Error: nullText(step.Failed), Next: step.Next}); err != nil {
 				return err

@@ -209,7 +209,11 @@ func (s *Store) Away(ctx context.Context, environmentID string) ([]store.Away, e
 // DeleteIntegration implements store.Admin.
 func (s *Store) DeleteIntegration(ctx context.Context, id string) (store.Integration, error) {
 	return s.changeIntegration(ctx, "delete", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
-		return tx.DeleteIntegration(ctx, dbq.DeleteIntegrationParams{ID: id, Now: sql.NullInt64{Int64: tx.now, Valid: true}})
+		row, err := tx.DeleteIntegration(ctx, dbq.DeleteIntegrationParams{ID: id, Now: sql.NullInt64{Int64: tx.now, Valid: true}})
+		if err != nil {
+			return row, err
+		}
+		return row, tx.endSync(ctx, row.Seq, store.SyncOfDeleted, 0)
 	})
 }
 

@@ -303,6 +303,15 @@ func (tx *transaction) startSync(ctx context.Context, ref int64, id string, whol
 	return tx.StartSync(ctx, dbq.StartSyncParams{ID: id, Whole: flag(whole), DueAt: tx.now, StartedAt: started, Integration: ref})
 }
 
+func (tx *transaction) endSync(ctx context.Context, ref int64, failed string, next time.Duration) error {
+	if err := tx.DropSeen(ctx, ref); err != nil {
+		return err
+	}
+	return tx.EndSync(ctx, dbq.EndSyncParams{
+		Now: sql.NullInt64{Int64: tx.now, Valid: true}, Error: nullText(failed), DueAt: tx.now + millis(next), Integration: ref,
+	})
+}
+
 // DueSyncs implements store.Syncs.
 func (s *Store) DueSyncs(ctx context.Context, periodic bool, limit int) ([]string, error) {
 	ids, err := s.queries.DueSyncs(ctx, dbq.DueSyncsParams{Now: s.now().UnixMilli(), Periodic: periodic, Most: int64(limit)})
@@ -387,13 +396,11 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err := tx.MoveSync(ctx, move); err != nil {
 			return err
 		}
+		if st.Deleted {
+			step.Then, step.Failed = store.SyncEnd, store.SyncOfDeleted
+		}
 		if step.Then == store.SyncEnd {
-			if err := tx.DropSeen(ctx, lease.Ref); err != nil {
-				return err
-			}
-			if err := tx.EndSync(ctx, dbq.EndSyncParams{
-				Now: sql.NullInt64{Int64: tx.now, Valid: true}, Error: nullText(step.Failed), DueAt: tx.now + millis(step.Next), Integration: lease.Ref,
-			}); err != nil {
+			if err := tx.endSync(ctx, lease.Ref, step.Failed, step.Next); err != nil {
 				return err
 			}
 		}

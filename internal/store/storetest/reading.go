@@ -68,6 +68,35 @@ func (f *fixture) advanceSync(t *testing.T, lease store.SyncLease, step store.Sy
 	return next
 }
 
+// syncOfDeleted: a sync ends with its integration, and leaves nothing, not even what was on its way.
+func syncOfDeleted(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	f.clock.advance(time.Hour)
+	lease := f.claimSync(t, in)
+	seen := store.SyncStep{Seen: []byte("12345678"), Sync: store.Sync{Position: "2"}}
+	f.advanceSync(t, lease, seen)
+	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {
+		t.Fatal(err)
+	}
+	ended := func(when string) {
+		t.Helper()
+		h, err := f.Health(ctx)
+		blocks, err2 := f.SyncSeen(ctx, lease.Lease)
+		if err != nil || err2 != nil || h.Syncs != 0 || len(blocks) != 0 {
+			t.Errorf("%s: %d syncs, %d blocks, %v, %v", when, h.Syncs, len(blocks), err, err2)
+		}
+	}
+	ended("deleted")
+	seen.Sync.Pages = 1
+	if next := f.advanceSync(t, lease, seen); !next.Left || !next.State.Deleted {
+		t.Errorf("a step afterwards: %+v", next)
+	}
+	ended("after a step")
+	_, err := f.AdvanceSync(ctx, lease.Lease, seen)
+	wantError(t, err, store.ErrLeaseLost)
+}
+
 // ordered makes ids that have the shape of ours, in order.
 func ordered(n int) string { return fmt.Sprintf("%024d", n+1_000_000) }
 
