@@ -26,7 +26,7 @@ const (
 	exitTrouble     = 2   // server, network or database
 	exitSomeFailed  = 3   // some skills failed; skills diff: something would change
 	exitTaskFailed  = 4   // the task failed
-	exitInterrupted = 130 // stopped watching; the task goes on
+	exitInterrupted = 130 // by a signal; a task that was watched goes on
 )
 
 type cli struct {
@@ -158,6 +158,8 @@ func (a *app) report(err error) int {
 		if e.err == nil {
 			return code
 		}
+	} else if a.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		code, err = exitInterrupted, errors.New("interrupted")
 	} else if kind := skill.KindOf(err); kind == skill.Invalid || kind == skill.NotFound || kind == skill.Conflict {
 		code = exitMisuse
 	} else if e, ok := errors.AsType[*client.Error](err); ok && e.HTTPStatus >= 400 && e.HTTPStatus < 500 {
