@@ -103,6 +103,8 @@ func (e *Engine) drainLeased(ctx context.Context, leased store.Leased, asked tim
 		return again{}
 	case ctx.Err() != nil: // stopped
 		return again{}
+	case errors.Is(err, store.ErrChanged):
+		d.log.Info("the credentials that the tool refused were changed meanwhile; another drain tries the new ones")
 	default:
 		d.log.Error("drain failed; another one goes on", "error", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 const (
@@ -667,4 +668,47 @@ func TestInactiveReachesTheTool(t *testing.T) {
 			t.Errorf("%d writes, want 4", n)
 		}
 	})
+}
+
+// Credentials that are changed while the tool is asked with the old ones are not those that it refuses: the task is sent with
+// the new ones.
+func TestCredentialsChangedWhileTheyAreRefused(t *testing.T) {
+	for _, kind := range []string{"task", "sync"} {
+		t.Run(kind, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				tool := newCatalogue()
+				var in store.Integration
+				calls := 0
+				refuse := func() error {
+					if calls++; calls > 1 {
+						return nil
+					}
+					f.change(in, `{"new":true}`)
+					return connector.Errorf(connector.Credentials, "wrong password")
+				}
+				tool.onList = func(string) error { return refuse() }
+				f.tools = []connector.Connector{tool, odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+					if err := refuse(); err != nil {
+						return nil, err
+					}
+					return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
+				}}}
+				f.start(settings())
+				if kind == "sync" {
+					in = f.integrationWith("listing", `{}`)
+					f.request(in, true)
+					f.syncEnded()
+				} else {
+					in = f.integrationWith("odd", `{}`)
+					first, second := f.submit(in, active("a")...), f.submit(in, active("b")...)
+					f.ended(in, first).want(t, "COMPLETED", ok)
+					f.ended(in, second).want(t, "COMPLETED", ok)
+				}
+				got, err := f.store.Integration(t.Context(), "", in.ID)
+				if err != nil || got.InvalidReason != "" || calls < 2 {
+					t.Errorf("%d calls, and it is invalid: %q, %v", calls, got.InvalidReason, err)
+				}
+			})
+		})
+	}
 }

@@ -469,7 +469,7 @@ type Syncs interface {
 	// ClaimSync takes the lease of an integration whose sync is due, as Claim does. ErrIdle when there is nothing to do, not
 	// yet, or somebody else has the lease, also while calls of an earlier drain are not accounted for.
 	ClaimSync(ctx context.Context, c SyncClaim) (SyncLease, error)
-	// AdvanceSync does a step, or nothing of it: ErrLeaseLost when the lease is not held any more. The step ends the sync if the
+	// AdvanceSync does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrChanged. The step ends the sync if the
 	// integration was deleted.
 	AdvanceSync(ctx context.Context, lease Lease, step SyncStep) (SyncNext, error)
 	// SyncSeen are the blocks of the sync so far.

@@ -32,6 +32,9 @@ var (
 	ErrIdle = errors.New("nothing to drain")
 	// ErrTaskEnded: the task has ended meanwhile, by its deadline; the step was not done.
 	ErrTaskEnded = errors.New("task has ended")
+	// ErrChanged: the integration's settings or credentials were changed since the lease was taken, so what is said of them says
+	// nothing of the new ones; the step was not done.
+	ErrChanged = errors.New("integration was changed")
 	// ErrNoSkill: the integration has no such skill.
 	ErrNoSkill = errors.New("no such skill")
 	// ErrLeaseLost: another drain holds the lease; what the caller did since is not kept.
@@ -315,7 +318,7 @@ type Step struct {
 
 	// Finish ends the task, if it is not nil.
 	Finish *Finish
-	// Invalid marks the integration: the tool refused its credentials, in these words.
+	// Invalid marks the integration: the tool refused its credentials, in these words. ErrChanged if they are others by now.
 	Invalid string
 
 	// Then says how the drain goes on.
@@ -564,7 +567,7 @@ type Drains interface {
 	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held. A ttl of 0 ends
 	// them for good: one that was on its way meanwhile and arrives late does not bring them back.
 	Extend(ctx context.Context, owner string, held []Held, ttl time.Duration) (map[int64]State, error)
-	// Advance does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrTaskEnded.
+	// Advance does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrTaskEnded, ErrChanged.
 	Advance(ctx context.Context, lease Lease, step Step) (Next, error)
 
 	// Items of a task from position start to the end of the block that holds it; none past the end.

@@ -16,8 +16,9 @@ import (
 // What a batch is refused with by the database itself: the statements behind the one that finds it out are on their way
 // already. See the function refuse.
 const (
-	refusedLease = "WC001"
-	refusedTask  = "WC002"
+	refusedLease   = "WC001"
+	refusedTask    = "WC002"
+	refusedChanged = "WC003"
 )
 
 // asking calls the statements of a batch. It is called twice: to note what is asked, when every statement returns nothing,
@@ -98,6 +99,8 @@ func (b *batches) round(ctx context.Context, notes *noted, ask asking) error {
 		return store.ErrLeaseLost
 	case refusedTask:
 		return store.ErrTaskEnded
+	case refusedChanged:
+		return store.ErrChanged
 	}
 	return err
 }

@@ -330,7 +330,7 @@ func (h *held) goOn(ctx context.Context, q *dbq.Queries, step store.Step) (store
 	state := stateOf(h.row.Integration)
 	if step.Invalid != "" {
 		state.InvalidReason = step.Invalid
-		err := q.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{Seq: h.lease.Ref, Reason: &step.Invalid})
+		_, err := q.MarkIntegrationInvalid(ctx, invalid(h.lease, step.Invalid))
 		if err != nil {
 			return store.Next{}, err
 		}
@@ -356,6 +356,11 @@ func (h *held) goOn(ctx context.Context, q *dbq.Queries, step store.Step) (store
 	default:
 		return h.standing(state), nil
 	}
+}
+
+// invalid says that the tool refused the credentials that came with the lease.
+func invalid(lease store.Lease, reason string) dbq.MarkIntegrationInvalidParams {
+	return dbq.MarkIntegrationInvalidParams{Seq: lease.Ref, Reason: &reason, SettingsVersion: lease.Integration.SettingsVersion}
 }
 
 // noteFailures keeps whether the tool answers.

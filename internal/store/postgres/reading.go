@@ -360,7 +360,9 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		}
 		if step.Invalid != "" {
 			state.InvalidReason = step.Invalid
-			if err := tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{Seq: lease.Ref, Reason: &step.Invalid}); err != nil {
+			if _, err := tx.MarkIntegrationInvalid(ctx, invalid(lease, step.Invalid)); codeOf(err) == refusedChanged {
+				return store.ErrChanged
+			} else if err != nil {
 				return err
 			}
 		}

@@ -272,13 +272,8 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		if err := tx.checkpoint(ctx, lease, step, encoded); err != nil {
 			return err
 		}
-		if step.Invalid != "" {
-			st.InvalidReason = step.Invalid
-			if err := tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{
-				Seq: lease.Ref, Reason: nullText(step.Invalid), Now: sql.NullInt64{Int64: tx.now, Valid: true},
-			}); err != nil {
-				return err
-			}
+		if err := tx.markInvalid(ctx, lease, step.Invalid, &st); err != nil {
+			return err
 		}
 		switch step.Then {
 		case store.Stay:
@@ -327,6 +322,20 @@ func (tx *transaction) noteFailures(ctx context.Context, lease store.Lease, step
 	st.failures = int64(step.Failures)
 	return tx.NoteFailures(ctx, dbq.NoteFailuresParams{
 		Integration: lease.Ref, Failures: st.failures, Away: flag(step.Away), Now: sql.NullInt64{Int64: tx.now, Valid: true},
+	})
+}
+
+// markInvalid keeps that the tool refused the credentials that came with the lease.
+func (tx *transaction) markInvalid(ctx context.Context, lease store.Lease, reason string, st *standing) error {
+	if reason == "" {
+		return nil
+	}
+	if st.SettingsVersion != lease.Integration.SettingsVersion {
+		return fmt.Errorf("mark invalid: %w", store.ErrChanged)
+	}
+	st.InvalidReason = reason
+	return tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{
+		Seq: lease.Ref, Reason: nullText(reason), Now: sql.NullInt64{Int64: tx.now, Valid: true},
 	})
 }
 

@@ -373,13 +373,8 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err := s.applySync(ctx, tx, lease.Ref, step); err != nil {
 			return err
 		}
-		if step.Invalid != "" {
-			st.InvalidReason = step.Invalid
-			if err := tx.MarkIntegrationInvalid(ctx, dbq.MarkIntegrationInvalidParams{
-				Seq: lease.Ref, Reason: nullText(step.Invalid), Now: sql.NullInt64{Int64: tx.now, Valid: true},
-			}); err != nil {
-				return err
-			}
+		if err := tx.markInvalid(ctx, lease, step.Invalid, &st); err != nil {
+			return err
 		}
 		wanted, err := tx.DrainWanted(ctx, lease.Ref)
 		if err != nil {

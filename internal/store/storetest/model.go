@@ -439,6 +439,10 @@ func (s *side) advance(l *heldLease, step store.Step) {
 		s.want(err, store.ErrTaskEnded)
 		return
 	}
+	if step.Invalid != "" && l.Integration.SettingsVersion != s.state.SettingsVersion {
+		s.want(err, store.ErrChanged)
+		return
+	}
 	s.must(err)
 	if step.Hold > 0 && s.now().Add(step.Hold).After(s.resumeAt) {
 		s.resumeAt = s.now().Add(step.Hold)

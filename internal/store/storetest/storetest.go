@@ -1278,6 +1278,33 @@ func invalid(t *testing.T, f *fixture) {
 	if got, err := f.SetSettings(ctx, in.ID, []byte(`{}`)); err != nil || got.InvalidReason != "" {
 		t.Errorf("settings changed: %+v, %v", got, err)
 	}
+	// What was said of those that were there before says nothing of the new ones: nothing of the step is kept.
+	_, err := f.Advance(ctx, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Invalid: "wrong", Then: store.Proceed})
+	wantError(t, err, store.ErrChanged)
+	if got, err := f.Integration(ctx, f.env, in.ID); err != nil || got.InvalidReason != "" {
+		t.Errorf("the new settings are refused: %+v, %v", got, err)
+	}
+	if after := f.advance(t, lease, store.Step{Task: next.Task.Ref, Then: store.Leave}); after.State.InvalidReason != "" {
+		t.Errorf("after it: %+v", after)
+	}
+	if lease, next = f.claim(t, in, "b", 0); next.Task == nil {
+		t.Error("the task has ended")
+	}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Invalid: "wrong", Then: store.Proceed})
+	// A sync has no more to say.
+	if _, err := f.SetSettings(ctx, in.ID, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.advance(time.Hour)
+	sync := f.claimSync(t, in)
+	if _, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.AdvanceSync(ctx, sync.Lease, store.SyncStep{Then: store.SyncEnd, Invalid: "wrong", Failed: "refused"})
+	wantError(t, err, store.ErrChanged)
+	if got, err := f.Integration(ctx, f.env, in.ID); err != nil || got.InvalidReason != "" {
+		t.Errorf("the new settings are refused to a sync: %+v, %v", got, err)
+	}
 }
 
 func overdue(t *testing.T, f *fixture) {

@@ -756,18 +756,25 @@ func (q *Queries) LockDrainByID(ctx context.Context, id string) (int64, error) {
 	return integration, err
 }
 
-const markIntegrationInvalid = `-- name: MarkIntegrationInvalid :exec
-UPDATE integrations SET invalid_reason = $1, invalid_at = clock() WHERE seq = $2
+const markIntegrationInvalid = `-- name: MarkIntegrationInvalid :one
+WITH i AS (
+  UPDATE integrations SET invalid_reason = $1, invalid_at = clock() WHERE seq = $2 AND settings_version = $3 RETURNING seq
+)
+SELECT 1 WHERE EXISTS (SELECT 1 FROM i) OR refuse('WC003')
 `
 
 type MarkIntegrationInvalidParams struct {
-	Reason *string
-	Seq    int64
+	Reason          *string
+	Seq             int64
+	SettingsVersion int64
 }
 
-func (q *Queries) MarkIntegrationInvalid(ctx context.Context, arg MarkIntegrationInvalidParams) error {
-	_, err := q.db.Exec(ctx, markIntegrationInvalid, arg.Reason, arg.Seq)
-	return err
+// WC003: settings or credentials are others by now.
+func (q *Queries) MarkIntegrationInvalid(ctx context.Context, arg MarkIntegrationInvalidParams) (int32, error) {
+	row := q.db.QueryRow(ctx, markIntegrationInvalid, arg.Reason, arg.Seq, arg.SettingsVersion)
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const nextTask = `-- name: NextTask :one

@@ -152,8 +152,12 @@ SELECT sqlc.embed(i), clock()::timestamptz AS now, coalesce(d.pending, 0)::bigin
 FROM integrations i LEFT JOIN d ON true
 WHERE i.seq = @integration AND (EXISTS (SELECT 1 FROM d) OR refuse('WC001')) AND (EXISTS (SELECT 1 FROM t) OR refuse('WC002'));
 
--- name: MarkIntegrationInvalid :exec
-UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq;
+-- name: MarkIntegrationInvalid :one
+-- WC003: settings or credentials are others by now.
+WITH i AS (
+  UPDATE integrations SET invalid_reason = @reason, invalid_at = clock() WHERE seq = @seq AND settings_version = @settings_version RETURNING seq
+)
+SELECT 1 WHERE EXISTS (SELECT 1 FROM i) OR refuse('WC003');
 
 -- name: IntentsOf :many
 -- Those of plain calls.
