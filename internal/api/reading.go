@@ -257,9 +257,13 @@ func (a *API) wish(w http.ResponseWriter, r *http.Request, who auth.Principal, i
 	if wish.ID != "" && !skill.IsID(wish.ID) {
 		return noSkill(wish.ID)
 	}
-	c, known := a.Connectors.Find(in.Tool)
-	if wish.Status == skill.Inactive && known && !c.Describe().Can(connector.CanDeactivate) {
-		return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "%s has no way to retire a skill. Nothing was changed.", c.Describe().Label)
+	if c, known := a.Connectors.Find(in.Tool); known && wish.Status == skill.Inactive {
+		switch tool := c.Describe(); {
+		case !tool.Can(connector.CanDeactivate):
+			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "%s has no way to retire a skill. Nothing was changed.", tool.Label)
+		case in.Policy.RefuseInactive:
+			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "This integration refuses inactive skills. Nothing was changed.")
+		}
 	}
 	wish.EnvironmentID, wish.IntegrationID = who.EnvironmentID, in.ID
 	s, err := a.Engine.Wish(r.Context(), wish, who.KeyID)

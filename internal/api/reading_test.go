@@ -355,6 +355,21 @@ func TestRefusedWishShows(t *testing.T) {
 	})
 }
 
+// Nor is one of which nobody wants it, and whoever asks is told at once.
+func TestInactiveSkillsThatNobodyWants(t *testing.T) {
+	f := setup(t)
+	one := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"1","name":"a"}`}).record(t)
+	if _, err := f.store.SetPolicy(t.Context(), f.integration, store.Policy{RefuseInactive: true}); err != nil {
+		t.Fatal(err)
+	}
+	f.do(request{method: "DELETE", path: "/v1/hris/skills/" + one.ID}).want(t, 400, notAvailable, "refuses inactive skills")
+	f.do(request{method: "PATCH", path: "/v1/hris/skills/" + one.ID, body: `{"status":"INACTIVE"}`}).want(t, 400, notAvailable, "refuses inactive skills")
+	f.do(request{method: "PATCH", path: "/v1/hris/skills/" + one.ID, body: `{"name":"b","status":"ACTIVE"}`}).record(t)
+	if list, _ := f.do(read("")).page(t); len(list) != 1 || list[0].Name != "b" {
+		t.Errorf("read: %+v", list)
+	}
+}
+
 // A tool that can neither retire nor list is not asked to.
 func TestActionsThatAToolHasNot(t *testing.T) {
 	f := setup(t, func(c *api.Config) {
