@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"regexp"
@@ -79,7 +80,7 @@ func (a *API) createLink(w http.ResponseWriter, r *http.Request) error {
 	if err := o.err(); err != nil {
 		return err
 	}
-	return a.answerLink(w, r, link, kind)
+	return a.answerLink(w, r, who, link, kind)
 }
 
 // checkTool sees to it that there is something to connect. A tool that is named without a category brings its own.
@@ -113,36 +114,41 @@ func (a *API) slugs(category string) (slugs []string) {
 }
 
 // answerLink keeps a link, and tells where it leads.
-func (a *API) answerLink(w http.ResponseWriter, r *http.Request, link store.Link, kind string) error {
+func (a *API) answerLink(w http.ResponseWriter, r *http.Request, who auth.Principal, link store.Link, kind string) error {
 	good := embeddedTime
 	if kind == magicLink {
 		good = magicLinkTime
 	}
 	token := auth.NewLinkToken()
 	hash, _ := auth.HashToken(token)
-	if _, err := a.Store.CreateLink(r.Context(), link, hash, good); err != nil {
+	action := map[store.Purpose]string{store.Connect: "link.connect", store.Relink: "link.relink", store.Setup: "link.setup"}[link.Purpose]
+	detail := link.EndUser.OrganisationName + ", for " + link.EndUser.CreatorEmail + ", good " + good.String()
+	if err := a.act(r, who, action, link.IntegrationID, detail, func(ctx context.Context) error {
+		_, err := a.Store.CreateLink(ctx, link, hash, good)
+		return err
+	}); err != nil {
 		return err
 	}
 	return success(w, map[string]string{"link": a.PublicURL + "/connect/" + token})
 }
 
 // own finds the integration of a request's path, and of its key.
-func (a *API) own(r *http.Request) (in store.Integration, err error) {
-	who, err := a.Keys.Authenticate(r.Context(), r.Header.Get("Authorization"))
+func (a *API) own(r *http.Request) (in store.Integration, who auth.Principal, err error) {
+	who, err = a.Keys.Authenticate(r.Context(), r.Header.Get("Authorization"))
 	if err != nil {
-		return in, err
+		return in, who, err
 	}
 	id := r.PathValue("integration_id")
 	in, err = a.Store.Integration(r.Context(), who.EnvironmentID, id)
 	if errors.Is(err, store.ErrNotFound) || err == nil && in.Deleted() {
-		return in, noIntegration(id)
+		return in, who, noIntegration(id)
 	}
-	return in, err
+	return in, who, err
 }
 
 // relink is POST /v1/integrations/{integration_id}/relink.
 func (a *API) relink(w http.ResponseWriter, r *http.Request) error {
-	in, err := a.own(r)
+	in, who, err := a.own(r)
 	if err != nil {
 		return err
 	}
@@ -159,12 +165,12 @@ func (a *API) relink(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.describe(in); err != nil {
 		return err
 	}
-	return a.linkTo(w, r, in, link, kind)
+	return a.linkTo(w, r, who, in, link, kind)
 }
 
 // setupLink is POST /v1/integrations/{integration_id}/setup-link.
 func (a *API) setupLink(w http.ResponseWriter, r *http.Request) error {
-	in, err := a.own(r)
+	in, who, err := a.own(r)
 	if err != nil {
 		return err
 	}
@@ -184,7 +190,7 @@ func (a *API) setupLink(w http.ResponseWriter, r *http.Request) error {
 	if !slices.ContainsFunc(tool.Settings, connector.Field.Adjustable) {
 		return invalid("%s has no settings that could be changed without its credentials. Use relink for new credentials.", tool.Label)
 	}
-	return a.linkTo(w, r, in, link, kind)
+	return a.linkTo(w, r, who, in, link, kind)
 }
 
 // describe tells of an integration's tool, if this server has a connector for it.
@@ -197,9 +203,9 @@ func (a *API) describe(in store.Integration) (connector.Description, error) {
 }
 
 // linkTo makes a link for an integration that is there.
-func (a *API) linkTo(w http.ResponseWriter, r *http.Request, in store.Integration, link store.Link, kind string) error {
+func (a *API) linkTo(w http.ResponseWriter, r *http.Request, who auth.Principal, in store.Integration, link store.Link, kind string) error {
 	link.EnvironmentID, link.IntegrationID, link.Tool, link.EndUser = in.EnvironmentID, in.ID, in.Tool, in.EndUser
-	return a.answerLink(w, r, link, kind)
+	return a.answerLink(w, r, who, link, kind)
 }
 
 // connected is what the endpoints with a connect token tell.
@@ -261,7 +267,7 @@ func (a *API) answerConnected(w http.ResponseWriter, r *http.Request, who auth.P
 
 // setEnabled is PUT /v1/integrations/{integration_id}/enabled.
 func (a *API) setEnabled(w http.ResponseWriter, r *http.Request) error {
-	in, err := a.own(r)
+	in, who, err := a.own(r)
 	if err != nil {
 		return err
 	}
@@ -273,7 +279,14 @@ func (a *API) setEnabled(w http.ResponseWriter, r *http.Request) error {
 	if err := o.err(); err != nil {
 		return err
 	}
-	if _, err := a.Store.SetEnabled(r.Context(), in.ID, on); err != nil {
+	action := "integration.disable"
+	if on {
+		action = "integration.enable"
+	}
+	if err := a.act(r, who, action, in.ID, a.label(in), func(ctx context.Context) error {
+		_, err := a.Store.SetEnabled(ctx, in.ID, on)
+		return err
+	}); err != nil {
 		return gone(err, in.ID)
 	}
 	return success(w, struct{}{})
@@ -282,11 +295,14 @@ func (a *API) setEnabled(w http.ResponseWriter, r *http.Request) error {
 // deleteIntegration is DELETE /v1/integrations/{integration_id}. The contract gives it an empty object as its body; nobody
 // needs to send it.
 func (a *API) deleteIntegration(w http.ResponseWriter, r *http.Request) error {
-	in, err := a.own(r)
+	in, who, err := a.own(r)
 	if err != nil {
 		return err
 	}
-	if _, err := a.Store.DeleteIntegration(r.Context(), in.ID); err != nil {
+	if err := a.act(r, who, "integration.delete", in.ID, a.label(in), func(ctx context.Context) error {
+		_, err := a.Store.DeleteIntegration(ctx, in.ID)
+		return err
+	}); err != nil {
 		return gone(err, in.ID)
 	}
 	return success(w, struct{}{})

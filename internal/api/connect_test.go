@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,6 +326,22 @@ func TestClientConnects(t *testing.T) {
 	}
 	if err := c.DeleteIntegration(ctx); statusOf(err) != 404 {
 		t.Errorf("once more: %v", err)
+	}
+	// All of it is in the audit log, and who did it.
+	log, err := f.store.AuditLog(ctx, store.AuditFilter{EnvironmentID: in.EnvironmentID, Limit: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acts []string
+	for _, entry := range slices.Backward(log) {
+		if !strings.HasPrefix(entry.UserID, store.ByKey) || !strings.HasPrefix(entry.UserName, "API key “") || entry.Failed != "" || entry.At.IsZero() {
+			t.Errorf("entry %+v", entry)
+		}
+		acts = append(acts, entry.Action)
+	}
+	slices.Sort(acts)
+	if diff := cmp.Diff([]string{"integration.delete", "integration.disable", "link.connect", "link.relink", "link.setup"}, acts); diff != "" {
+		t.Errorf("acts (-want +got):\n%s", diff)
 	}
 }
 

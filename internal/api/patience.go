@@ -120,3 +120,12 @@ func (p patient) IntegrationByToken(ctx context.Context, environmentID string, t
 		return p.store.IntegrationByToken(ctx, environmentID, token)
 	})
 }
+
+func (p patient) Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error) {
+	return within(ctx, func(ctx context.Context) (store.AuditEntry, error) { return p.store.Record(ctx, entry) })
+}
+
+func (p patient) RecordFailed(ctx context.Context, id, why string) error {
+	_, err := within(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.store.RecordFailed(ctx, id, why) })
+	return err
+}

@@ -79,6 +79,14 @@ func (s slow) CreateLink(ctx context.Context, l store.Link, _ [32]byte, _ time.D
 	return l, s.wait(ctx, "CreateLink")
 }
 
+func (s slow) Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error) {
+	return entry, s.wait(ctx, "Record")
+}
+
+func (s slow) RecordFailed(ctx context.Context, _, _ string) error {
+	return s.wait(ctx, "RecordFailed")
+}
+
 func (s slow) IntegrationByToken(ctx context.Context, env string, _ [32]byte) (store.Integration, error) {
 	return store.Integration{EnvironmentID: env}, s.wait(ctx, "IntegrationByToken")
 }

@@ -41,6 +41,7 @@ func NewKey() (key, shown string, hash [32]byte) {
 type Principal struct {
 	EnvironmentID string
 	KeyID         string
+	KeyName       string
 }
 
 // KeyStore finds keys by their hash.
@@ -108,7 +109,7 @@ func (k *Keys) Authenticate(ctx context.Context, authorization string) (Principa
 	if fresh == 0 {
 		fresh = 500 * time.Millisecond
 	}
-	known = knownKey{Principal{EnvironmentID: row.EnvironmentID, KeyID: row.ID}, asked.Add(fresh), row.Scopes, row.Addresses}
+	known = knownKey{Principal{EnvironmentID: row.EnvironmentID, KeyID: row.ID, KeyName: row.Name}, asked.Add(fresh), row.Scopes, row.Addresses}
 	k.mu.Lock()
 	if k.known == nil {
 		k.known = map[[32]byte]knownKey{}

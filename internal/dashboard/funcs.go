@@ -221,6 +221,7 @@ func describe(action string) string {
 		"integration.policy": "changed policies", "integration.doubt": "doubted a catalogue",
 		"task.retry": "sent failed skills again", "task.cancel": "cancelled a task",
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
+		"link.connect": "made a link to connect a tool", "link.relink": "made a link to connect anew", "link.setup": "made a link to settings",
 		"environment.erase": "erased an environment", "environment.erased": "nothing is left of an erased environment",
 		"environment.connect": "changed the page to connect",
 		"user.setup":          "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",

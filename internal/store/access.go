@@ -117,7 +117,7 @@ type AuditEntry struct {
 	ID            string
 	EnvironmentID string // empty: the server's own
 	At            time.Time
-	UserID        string // empty: the command line
+	UserID        string // empty: the command line, or the server itself; ByKey and an id: an API key
 	UserName      string
 	Address       string
 	Action        string // for example "key.create"
@@ -125,6 +125,9 @@ type AuditEntry struct {
 	Detail        string // for people
 	Failed        string // why nothing came of it; empty if it was done
 }
+
+// ByKey begins an AuditEntry's UserID where an API key has done it.
+const ByKey = "key:"
 
 // AuditFilter asks for a part of the audit log.
 type AuditFilter struct {
