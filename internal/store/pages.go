@@ -80,6 +80,25 @@ type ListedSkill struct {
 	ErrorCode     skill.Code
 	ErrorMessage  string
 	ErrorAt       time.Time // zero: the last attempt did not fail
+	// Noted is known by FindSkill alone.
+	Noted Noted
+}
+
+// Noted is what was noted of a skill since it was last written.
+type Noted struct {
+	Note   Note
+	At     time.Time
+	Name   string // with Seen and Asked
+	Status skill.Status
+}
+
+// NotedOf is what was noted of a skill, if it still holds.
+func NotedOf(s ListedSkill, n Noted) Noted {
+	row := SkillRow{Note: n.Note, NotedAt: n.At, WrittenAt: s.WrittenAt, ErrorAt: s.ErrorAt}
+	if row.note() == AsWritten {
+		return Noted{}
+	}
+	return n
 }
 
 // Added is when its row was made.
@@ -130,7 +149,7 @@ type Pages interface {
 
 	// ListSkills reads a part of the catalogue, as FindSkills says.
 	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)
-	// FindSkill finds one skill of that environment.
+	// FindSkill finds one skill of that environment, with what was noted of it since it was last written.
 	FindSkill(ctx context.Context, environmentID, integrationID, originID string) (ListedSkill, error)
 	// CountCatalogue counts by integration. It reads the whole catalogue: seconds, for millions of skills.
 	CountCatalogue(ctx context.Context, environmentID string) (map[string]CatalogueCount, error)

@@ -171,7 +171,20 @@ func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, ori
 	if err != nil {
 		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
-	return skillRow(row), nil
+	found := skillRow(row)
+	noted, err := s.queries.SkillNoted(ctx, dbq.SkillNotedParams{Integration: integrationID, OriginID: originID})
+	if err != nil {
+		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
+	}
+	n := store.Noted{At: nullTime(noted.NotedAt), Name: text(noted.NotedName)}
+	if noted.Noted != nil {
+		n.Note = store.Note(*noted.Noted)
+	}
+	if noted.NotedStatus != nil {
+		n.Status = skill.Status(*noted.NotedStatus)
+	}
+	found.Noted = store.NotedOf(found, n)
+	return found, nil
 }
 
 // CountCatalogue implements store.Pages.

@@ -315,6 +315,15 @@ func syncNotes(t *testing.T, f *fixture) {
 			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
 		}
 	}
+	// What a page shows of each.
+	for origin, want := range map[string]store.Noted{
+		"id-a": {Note: store.Seen, At: now, Name: "by hand", Status: skill.Inactive}, "id-b": {Note: store.Gone, At: now}, "id-c": {}, "id-d": {},
+	} {
+		got, err := f.FindSkill(ctx, f.env, in.ID, origin)
+		if diff := cmp.Diff(want, got.Noted); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", origin, err, diff)
+		}
+	}
 	// What a drain sees: doubted ones are not skipped, and the others are.
 	states, err := f.Skills(ctx, lease.Lease, []string{"id-a", "id-b", "id-c", "id-d", "theirs"})
 	if err != nil {

@@ -64,3 +64,7 @@ SELECT i.id AS integration_id, count(*) AS total, count(s.hash) AS in_step, coun
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = @environment AND i.deleted_at IS NULL
 GROUP BY i.id;
+
+-- name: SkillNoted :one
+SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
+WHERE i.id = @integration AND s.origin_id = @origin_id;

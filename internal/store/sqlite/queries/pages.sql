@@ -60,3 +60,7 @@ SELECT i.id AS integration_id, count(*) AS total, count(CASE WHEN s.hash IS NOT 
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = sqlc.arg(environment) AND i.deleted_at IS NULL
 GROUP BY s.integration;
+
+-- name: SkillNoted :one
+SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
+WHERE i.id = sqlc.arg(integration) AND s.origin_id = sqlc.arg(origin_id);
