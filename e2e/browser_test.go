@@ -207,21 +207,22 @@ func TestStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.do(
-		click("a", "Tasks"), says("h1", "Tasks"), click("a", sent.TaskID), says("h2", "Why 2 failed"), says("td", "REMOTE.INPUT_INVALID"),
+		click("a", "Overview"), click("a", "2 failed"), says("h1", "Tasks"), click("a", sent.TaskID), says("h2", "Why 2 failed"), says("td", "REMOTE.INPUT_INVALID"),
 		says("td", "This name is not allowed"), click("a", "show these"), says("p", "2 items of 4"), says("td", "Welding aluminium"),
 		// The very exchange with the tool.
 		chromedp.Click(chromedp.CSS("td .sub a")), says("h2", "Request"), says("pre", "Welding"), says("pre", "This name is not allowed"), click("a", sent.TaskID),
 		// What it takes to repair them is changed, and they are sent again.
 		click("a", "Sandbox, Acme GmbH"), says("h1", "Acme GmbH"), fill("set-refuse_names", ""), click("button", "Save"), says("p", "changed"),
 		click("a", "Tasks"), says("h1", "Tasks"), click("a", sent.TaskID), click("button", "Retry 2 failed"),
-		says("*[@id='progress']//p", "2 written"),
+		says("*[@class='notice']", "2 skills are sent again"), says("*[@id='progress']//p", "2 written"), says("*[@class='notice']", "2 skills are sent again"),
+		click("a", "Settings"), click("a", "Audit log"), says("td", "sent failed skills again"),
 	)
 	if got := len(s.tool(integration)); got != 5 {
 		t.Errorf("the tool has %d skills, want 5", got)
 	}
 	page := get(p, chromedp.Location())
 	p.do(
-		click("button", "Sign out"), says("h1", "Sign in"),
+		click("a", "Skills"), says("td", "Welding aluminium"), click("button", "Sign out"), says("h1", "Sign in"),
 		chromedp.Navigate(page), says("h1", "Sign in"),
 	)
 }

@@ -254,6 +254,40 @@ func sentence(words string) string {
 	return first + "."
 }
 
+// policies are what a form asks of an integration besides its tool's settings.
+type policies struct {
+	Adopt, RefuseInactive   bool
+	CanAdopt, CanDeactivate bool
+}
+
+func policiesOf(tool connector.Description, p store.Policy) policies {
+	return policies{
+		Adopt: p.Adopt, RefuseInactive: account.Inactive(tool, p) == account.Refuse,
+		CanAdopt: tool.Can(connector.CanAdopt), CanDeactivate: tool.Can(connector.CanDeactivate),
+	}
+}
+
+// readPolicy takes the policy from a form that asks for it.
+func readPolicy(r *http.Request, tool connector.Description, p store.Policy) (store.Policy, error) {
+	if r.PostFormValue("policies") == "" {
+		return p, nil
+	}
+	adopt := r.PostFormValue("adopt") != ""
+	return account.Policy(tool, p, &adopt, r.PostFormValue("inactive"))
+}
+
+// policyWords say what a policy is.
+func policyWords(p policies) string {
+	words := "inactive skills are retired in the tool"
+	if p.RefuseInactive {
+		words = "inactive skills are refused"
+	}
+	if p.Adopt {
+		return words + ", skills of the same name are taken over"
+	}
+	return words
+}
+
 // trial is how a test of credentials ended.
 type trial struct {
 	Good, Unsupported bool
@@ -311,6 +345,7 @@ type connectPage struct {
 	Customer string
 	Email    string
 	OriginID string
+	Policies policies
 	Errors   map[string]string
 	Error    string
 	Trial    *trial
@@ -329,7 +364,7 @@ func (d *Dashboard) newIntegration(w http.ResponseWriter, r *http.Request) error
 	page := connectPage{Tools: d.Connectors.All()}
 	if c, ok := d.toolOf(r); ok {
 		tool := c.Describe()
-		page.Tool, page.Fields = &tool, fields(tool, nil, nil, nil)
+		page.Tool, page.Fields, page.Policies = &tool, fields(tool, nil, nil, nil), policiesOf(tool, store.Policy{})
 	}
 	return d.showConnect(w, r, http.StatusOK, page)
 }
@@ -368,6 +403,13 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 		page.Errors["customer"] = "Whose tool is it? " + problem
 	}
 	page.Fields = fields(tool, nil, typed, wrong)
+	policy, err := readPolicy(r, tool, store.Policy{})
+	if told, ok := errors.AsType[*skill.Error](err); ok {
+		page.Errors["policies"] = sentence(told.Message)
+	} else if err != nil {
+		return err
+	}
+	page.Policies = policiesOf(tool, policy)
 	refuse := func() error {
 		if part(r) {
 			v := d.view(r, "")
@@ -381,9 +423,8 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	}
 	in := store.Integration{
 		ID: skill.NewIntegrationID(tool.Slug, d.Now()), EnvironmentID: env(r).ID, Tool: tool.Slug,
-		EndUser: store.EndUser{OrganisationName: page.Customer, CreatorEmail: page.Email, OriginID: page.OriginID},
+		EndUser: store.EndUser{OrganisationName: page.Customer, CreatorEmail: page.Email, OriginID: page.OriginID}, Policy: policy,
 	}
-	var err error
 	if page.Error, err = d.fill(c, &in, values); err != nil {
 		return err
 	}
@@ -459,6 +500,10 @@ type integrationPage struct {
 	Limits  connector.Limits
 	NoKey   bool
 	CanTest bool
+	// Policies as they are, or were typed; Policy in words.
+	Policies policies
+	Policy   string
+	Away     *store.Away // its tool does not answer
 }
 
 func (d *Dashboard) integration(w http.ResponseWriter, r *http.Request) error {
@@ -481,6 +526,12 @@ func (d *Dashboard) showIntegration(w http.ResponseWriter, r *http.Request, stat
 	if c, ok := d.Connectors.Find(state.Tool); ok {
 		page.Tool, page.Known = c.Describe(), true
 		page.CanTest = page.Tool.Can(connector.CanCheck)
+		page.Policy = policyWords(policiesOf(page.Tool, state.Policy))
+		policy, err := readPolicy(r, page.Tool, state.Policy)
+		if err != nil { // the form says so
+			policy = state.Policy
+		}
+		page.Policies = policiesOf(page.Tool, policy)
 		values, err := account.Open(d.Keyring, state.Integration)
 		if _, elsewhere := errors.AsType[*account.NoKeyError](err); elsewhere {
 			page.NoKey = true
@@ -498,6 +549,15 @@ func (d *Dashboard) showIntegration(w http.ResponseWriter, r *http.Request, stat
 	}
 	if page.Tasks, err = d.Store.ListTasks(ctx, store.TaskFilter{EnvironmentID: env(r).ID, IntegrationID: state.ID, Limit: 8}); err != nil {
 		return err
+	}
+	away, err := d.Store.Away(ctx, env(r).ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range away {
+		if a.IntegrationID == state.ID {
+			page.Away = &a
+		}
 	}
 	if counts, ok := d.catalogueCounts(env(r).ID); ok {
 		count := counts[state.ID]
@@ -552,6 +612,26 @@ func (d *Dashboard) changeSettings(w http.ResponseWriter, r *http.Request) error
 		return d.showIntegration(w, r, http.StatusUnprocessableEntity, integrationPage{Form: "settings", Error: refused}, typed, wrong)
 	}
 	changed := changedNames(before, values)
+	tool := c.Describe()
+	policy, err := readPolicy(r, tool, in.Policy)
+	if told, ok := errors.AsType[*skill.Error](err); ok {
+		return d.showIntegration(w, r, http.StatusUnprocessableEntity, integrationPage{Form: "settings", Error: sentence(told.Message)}, typed, wrong)
+	} else if err != nil {
+		return err
+	}
+	otherPolicy := policy != in.Policy
+	if otherPolicy {
+		if err := d.act(r, in.EnvironmentID, "integration.policy", in.ID, d.label(in)+": "+policyWords(policiesOf(tool, policy)), func(ctx context.Context) error {
+			_, err := d.Store.SetPolicy(ctx, in.ID, policy)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if len(changed) == 0 && in.InvalidReason == "" && otherPolicy { // a wait for the tool stays
+		d.notice(r, "The policy is changed. It counts from the next call of the tool on.")
+		return redirect(w, r, base(r)+"/integrations/"+in.ID)
+	}
 	if len(changed) == 0 && in.InvalidReason == "" {
 		d.notice(r, "Nothing was different, so nothing was changed.")
 		return redirect(w, r, base(r)+"/integrations/"+in.ID)

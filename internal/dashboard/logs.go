@@ -28,7 +28,10 @@ func lineOf(i store.Interaction) logLine {
 		word = strconv.Itoa(i.Status)
 	}
 	kind := "ok"
-	if i.Failed {
+	switch {
+	case i.Failed && i.Status >= 200 && i.Status < 300: // the exchange went well, and says that something was refused
+		kind, word = "partly", word+", with refusals"
+	case i.Failed:
 		kind = "failed"
 	}
 	return logLine{i, markOf(kind, word)}

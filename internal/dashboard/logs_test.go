@@ -79,3 +79,24 @@ func TestLogs(t *testing.T) {
 		in("section", "2 B that are no text"))
 	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer"))
 }
+
+// An exchange that went well and in which the tool refused something is no failure of the exchange.
+func TestLoggedRefusal(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	log := func(status int, failed bool) {
+		t.Helper()
+		if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{{
+			ID: skill.NewID(time.Now()), EnvironmentID: s.env.ID, Outbound: true, Method: "POST", URL: "https://tool.example/skills", Status: status, Failed: failed,
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log(http.StatusOK, true)
+	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr .state.partly", "▲", "200, with refusals"))
+	log(http.StatusBadGateway, true)
+	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr:first-child .state.failed", "■", "502"))
+	log(http.StatusOK, false)
+	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr:first-child .state.ok", "●", "200"), not("tbody tr:first-child", "refusals"))
+}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -175,7 +176,7 @@ func TestATask(t *testing.T) {
 	at := s.at("/tasks/" + id)
 	p := b.get(at).want(http.StatusOK, in("h1", id), in(".lede", "Sandbox, Acme GmbH", "received"), in("#progress", "▲", "Completed with failures", "250 skills", "247 written", "3 failed"),
 		in("section h2", "Why 3 failed"), count(".groups tbody tr", 1), in(".groups", "REMOTE.INPUT_INVALID"), in("form button.primary", "Retry 3 failed"),
-		count("#items tbody tr", 100), in("#items tbody tr:nth-child(17)", "id-017", "Welding 16", "■", "failed"), in("#items tbody tr:first-child", "id-001", "●", "in step"),
+		count("#items tbody tr", 100), in("#items tbody tr:nth-child(17)", "id-017", "Welding 16", "■", "failed"), in("#items tbody tr:first-child", "id-001", "●", "written"),
 		not("[data-events]"))
 	// The pages of its items, to the end.
 	seen := 100
@@ -203,7 +204,7 @@ func TestATask(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(b.get(at+"/items.ndjson").body), "\n")
 	var one struct{ Origin_id, Name, Outcome, ID string } //nolint:revive // the names of the file
-	if err := json.Unmarshal([]byte(lines[0]), &one); err != nil || len(lines) != 250 || one.Origin_id != "id-001" || one.Outcome != "in step" || !skill.IsID(one.ID) {
+	if err := json.Unmarshal([]byte(lines[0]), &one); err != nil || len(lines) != 250 || one.Origin_id != "id-001" || one.Outcome != "written" || !skill.IsID(one.ID) {
 		t.Errorf("%d lines, %+v, %v", len(lines), one, err)
 	}
 	b.get(at + "/items.xml").want(http.StatusNotFound)
@@ -542,4 +543,53 @@ func TestEraseAnEnvironment(t *testing.T) {
 	b.get(s.at("/settings")).want(http.StatusOK, not("#environments", "trial"))
 	b.get(s.at("/audit")).want(http.StatusOK, in("tbody", "erased an environment: “trial” with all it held"))
 	b.post(s.at("/settings/environments"), "name", "trial").want(http.StatusOK) // the name is free
+}
+
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	// What a tool cannot do is not asked for.
+	b.get(s.at("/integrations/new?tool=sandbox")).want(http.StatusOK, count("#inactive", 1), not("[name=adopt]"))
+	b.get(s.at("/integrations/new?tool=moodle")).want(http.StatusOK, count("#inactive", 1), count("[name=adopt]", 1))
+	b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme GmbH", "policies", "1", "inactive", "burn").want(http.StatusUnprocessableEntity, in("#policies-error", "deactivate or refuse"))
+	p := b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme GmbH", "policies", "1", "inactive", "refuse").want(http.StatusOK,
+		in("dl", "inactive skills are refused"), count(`#inactive option[value=refuse][selected]`, 1))
+	at := p.path
+	got, err := s.srv.Store.Integrations(t.Context(), s.env.ID)
+	if err != nil || len(got) != 1 || got[0].Policy != (store.Policy{RefuseInactive: true}) {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	b.post(at+"/settings", "policies", "1", "adopt", "true", "inactive", "refuse").want(http.StatusUnprocessableEntity, in(".wrong", "cannot adopt"))
+	b.post(at+"/settings", "policies", "1", "inactive", "refuse").want(http.StatusOK, in(".notice", "Nothing was different"))
+	b.post(at+"/settings", "policies", "1", "inactive", "deactivate", "set.latency", "soon").want(http.StatusUnprocessableEntity, count(`#inactive option[value=deactivate][selected]`, 1))
+	b.post(at+"/settings", "policies", "1", "inactive", "deactivate").want(http.StatusOK, in(".notice", "The policy is changed"), in("dl", "retired in the tool"))
+	b.post(at+"/settings", "policies", "1", "inactive", "refuse", "set.latency", "5ms").want(http.StatusOK, in(".notice", "The settings are changed"), in("dl", "inactive skills are refused"))
+	b.post(at+"/settings", "set.latency", "6ms").want(http.StatusOK, in("dl", "inactive skills are refused")) // a form that does not ask
+	b.get(s.at("/audit")).want(http.StatusOK, in("tbody", "changed policies: Sandbox of Acme GmbH: inactive skills are refused"))
+}
+
+func TestWhatASyncSaw(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	acme := s.connect("Acme GmbH", `{}`)
+	s.ended(s.push(acme, items("Go", "Rust", "Zig")...))
+	if _, err := s.srv.Store.Sandbox().Write(t.Context(), acme.ID, []sandbox.Row{{ExternalID: "id-2", Name: "Rust by hand", Active: true}}); err != nil {
+		t.Fatal(err)
+	}
+	secret, _ := s.apiKey("nightly")
+	r := b.request(http.MethodPost, "/v1/force-sync", nil)
+	r.Header = http.Header{"Authorization": {"Bearer " + secret}, "X-Integration-Id": {acme.ID}, "Content-Type": {"application/json"}}
+	if p := b.do(r); p.status != http.StatusOK {
+		t.Fatalf("force-sync: %d %s", p.status, p.body)
+	}
+	one := func(n string) page { return b.get(s.at("/skills/one?integration=" + acme.ID + "&origin_id=id-" + n)) }
+	for limit := time.Now().Add(30 * time.Second); one("2").Find(".wrong").Length() == 0; {
+		if time.Now().After(limit) {
+			t.Fatal("the sync saw nothing")
+		}
+	}
+	one("2").want(http.StatusOK, in(".wrong", "Somebody has changed it in Sandbox: there it is “Rust by hand”, ACTIVE"))
+	one("1").want(http.StatusOK, not(".wrong"))
 }

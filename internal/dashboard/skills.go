@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -134,6 +135,7 @@ type past struct {
 
 type skillPage struct {
 	skillLine
+	Seen                    string // in the tool, or asked for
 	History                 []past
 	Searched, SearchedItems int
 	Cut                     bool
@@ -144,7 +146,7 @@ func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := skillPage{skillLine: skillLine{row, skillState(row)}}
+	page := skillPage{skillLine: skillLine{row, skillState(row)}, Seen: d.seen(row)}
 	if err := d.history(r.Context(), env(r).ID, &page); err != nil {
 		return err
 	}
@@ -152,6 +154,22 @@ func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
 	v.Nav, v.Data = "skills", page
 	d.show(w, r, http.StatusOK, "skill", v)
 	return nil
+}
+
+// seen says what was noted of a skill since it was written.
+func (d *Dashboard) seen(s store.ListedSkill) string {
+	tool, at := d.toolName(s.Tool), clockTime(s.Noted.At, d.Now())
+	as := fmt.Sprintf("“%s”, %s", s.Noted.Name, s.Noted.Status)
+	switch s.Noted.Note {
+	case store.Seen:
+		return "Somebody has changed it in " + tool + ": there it is " + as + ", as seen at " + at + ". The next upload that has it writes it again."
+	case store.Gone:
+		return tool + " shows it no more since " + at + ": somebody has deleted it there. The next upload that has it writes it again."
+	case store.Asked:
+		return "It was asked for as " + as + " at " + at + ", which is not written yet: the next sync sends it."
+	default:
+		return ""
+	}
 }
 
 const (

@@ -268,6 +268,14 @@ func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (who
 			return whole{}, fmt.Errorf("task %s: %w", head.ID, err)
 		}
 		t.Failure = ended.Failure
+		// The document does not tell them apart, but the counts do where there is one kind alone.
+		succeeded := "in step"
+		switch {
+		case head.Counts.Unchanged == 0:
+			succeeded = skill.Written.String()
+		case head.Counts.Written == 0:
+			succeeded = skill.Unchanged.String()
+		}
 		for i := range t.Lines {
 			switch {
 			case ended.Failure != nil:
@@ -276,7 +284,7 @@ func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (who
 			case ended.Entries[i].Failure != nil:
 				fail(i, ended.Entries[i].Failure, "failed")
 			default:
-				t.Lines[i].Outcome, t.Lines[i].Word, t.Lines[i].SkillID = "ok", "in step", ended.Entries[i].SkillID
+				t.Lines[i].Outcome, t.Lines[i].Word, t.Lines[i].SkillID = "ok", succeeded, ended.Entries[i].SkillID
 			}
 		}
 	default:

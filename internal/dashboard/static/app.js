@@ -52,6 +52,21 @@
     }
   });
 
+  // The page as it is now, in the place of what is shown. What was said stays: the server says it once.
+  const renew = async () => {
+    try {
+      const answer = await fetch(location.href);
+      const main = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
+      if (!answer.ok || !main) throw new Error("no page");
+      const shown = document.getElementById("main");
+      const notice = shown.querySelector(".notice");
+      if (notice && !main.querySelector(".notice")) main.prepend(notice);
+      shown.replaceWith(document.adoptNode(main));
+    } catch {
+      location.reload();
+    }
+  };
+
   // A part of the page that the server keeps up to date. What it sends was made by its own templates.
   const live = document.querySelector("[data-events]");
   if (live && window.EventSource) {
@@ -62,7 +77,7 @@
       live.innerHTML = event.data;
       say("The task has ended");
       // The results are on the page itself. Whoever is typing is not disturbed.
-      if (!document.activeElement || document.activeElement === document.body || document.activeElement.tagName === "MAIN") location.reload();
+      if (!document.activeElement || document.activeElement === document.body || document.activeElement.tagName === "MAIN") renew();
     });
     addEventListener("pagehide", () => source.close());
   }
