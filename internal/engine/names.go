@@ -10,8 +10,10 @@ const (
 	namesEvery = 2 * time.Second
 	// namesTogether is how many are taken into it at once: some ten milliseconds of a writer's time.
 	namesTogether = 400
-	// While drains are at work, they are left alone for namesRest times as long as that took; else for as long.
-	namesRest = 9
+	// While drains are at work, and namesQuiet longer, they are left alone for namesRest times as long as that took; else for
+	// as long.
+	namesRest  = 9
+	namesQuiet = 3 * time.Second
 )
 
 // indexNames keeps the search for names up to date, behind everything else.
@@ -33,7 +35,7 @@ func (e *Engine) indexNames(ctx context.Context) {
 		}
 		if err == nil && n > 0 {
 			wait = time.Since(began)
-			if !e.schedule.idle() {
+			if !e.schedule.quiet(namesQuiet) {
 				wait *= namesRest
 			}
 		}

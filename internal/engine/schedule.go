@@ -13,8 +13,10 @@ type schedule struct {
 	mu     sync.Mutex
 	all    int
 	places int // free ones
-	line   []string
-	known  map[string]*entry
+	// lastEnd is when a drain ended last.
+	lastEnd time.Time
+	line    []string
+	known   map[string]*entry
 	// soft ends when drains should leave at the next occasion; hard when they must.
 	soft, hard       context.Context //nolint:containedctx // the schedule's own life
 	softEnd, hardEnd context.CancelFunc
@@ -76,11 +78,11 @@ func (s *schedule) full() bool {
 	return s.places == 0 || s.soft == nil || s.soft.Err() != nil
 }
 
-// idle reports whether nothing is drained.
-func (s *schedule) idle() bool {
+// quiet reports whether nothing is drained, and nothing was for some time.
+func (s *schedule) quiet(since time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.places == s.all
+	return s.places == s.all && time.Since(s.lastEnd) > since
 }
 
 // reserve takes a place for an integration that this process does nothing for now, before it is known whether there is
@@ -178,6 +180,7 @@ func (s *schedule) ended(id string, e *entry, next again) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.places++
+	s.lastEnd = time.Now()
 	e.running = false
 	switch {
 	case next.more && next.in > 0 && !e.force:
