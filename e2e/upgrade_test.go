@@ -320,7 +320,8 @@ func (on engine) upgrade(t *testing.T, path string) {
 			}
 		}
 	}
-	// Past their time: of one it is known what was sent, of the other that nothing was.
+	// Past their time: of one it is known what was sent, of the other that nothing was. The last two were not, but a program that
+	// writes down the intents of two calls at once cannot know that after a crash.
 	late := wait("late")
 	if late.Status != client.Completed || len(late.Results) != 6 {
 		t.Fatalf("late: %+v", late)
@@ -328,7 +329,7 @@ func (on engine) upgrade(t *testing.T, path string) {
 	for i, r := range late.Results {
 		switch {
 		case i < 2 && r.Status == client.Succeeded:
-		case i >= 2 && r.Error != nil && r.Error.Code == "PLATFORM.TASK_TIMED_OUT" && strings.Contains(r.Error.Message, "may have reached") == (i < 4):
+		case i >= 2 && r.Error != nil && r.Error.Code == "PLATFORM.TASK_TIMED_OUT" && (i >= 4 || strings.Contains(r.Error.Message, "may have reached")):
 		default:
 			t.Errorf("late, result %d: %+v, %+v", i, r, r.Error)
 		}
