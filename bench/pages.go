@@ -524,7 +524,7 @@ func fillSQLite(ctx context.Context, database string, f *filling) (err error) {
 
 func insertAll(ctx context.Context, tx *sql.Tx, t filled) error {
 	places := strings.TrimSuffix(strings.Repeat("?, ", strings.Count(t.columns, ",")+1), ", ")
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO "+t.table+" ("+t.columns+") VALUES ("+places+")") //nolint:gosec // names of this file
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO "+t.table+" ("+t.columns+") VALUES ("+places+")")
 	if err != nil {
 		return err
 	}

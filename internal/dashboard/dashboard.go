@@ -381,8 +381,9 @@ func (d *Dashboard) home(w http.ResponseWriter, r *http.Request) error {
 	})(w, r)
 }
 
-// redirect leads to another page of this server, after a form too.
+// redirect leads to another page, after a form too: one of this server, as local sees to where a browser says which, or the
+// provider's.
 func redirect(w http.ResponseWriter, r *http.Request, to string) error {
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // see above
 	return nil
 }
