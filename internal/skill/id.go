@@ -2,6 +2,7 @@ package skill
 
 import (
 	"crypto/rand"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,7 +23,8 @@ const (
 // ones (93 bits).
 func NewID(now time.Time) string { return NewIDs(now, 1)[0] }
 
-// NewIDs returns n fresh identifiers. One read of random bytes serves them all.
+// NewIDs returns n fresh identifiers in order, so that an index of them grows at its end. One read of random bytes serves
+// them all.
 func NewIDs(now time.Time, n int) []string {
 	const random = IDLength - timeLength
 	stamp := stampOf(now)
@@ -49,6 +51,7 @@ func NewIDs(now time.Time, n int) []string {
 	for i := range ids {
 		ids[i] = all.String()[i*IDLength : (i+1)*IDLength]
 	}
+	slices.Sort(ids)
 	return ids
 }
 
