@@ -384,6 +384,6 @@ func (d *Dashboard) home(w http.ResponseWriter, r *http.Request) error {
 // redirect leads to another page, after a form too: one of this server, as local sees to where a browser says which, or the
 // provider's.
 func redirect(w http.ResponseWriter, r *http.Request, to string) error {
-	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // see above
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }
