@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,7 +42,7 @@ func TestInterrupted(t *testing.T) {
 		}
 		var out, trouble bytes.Buffer
 		a := &app{ctx: ctx, in: &bytes.Buffer{}, out: &out, err: &trouble}
-		if code := a.run(test.args); code != exitInterrupted || trouble.String() != "crosswalk: interrupted\n" {
+		if code := a.run(test.args); code != exitInterrupted || !strings.HasSuffix(trouble.String(), "crosswalk: interrupted\n") {
 			t.Errorf("%s: exit %d: %s", name, code, trouble.String())
 		}
 		cancel()

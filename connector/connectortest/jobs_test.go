@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,12 +119,12 @@ func (c jobConnector) Open(account connector.Account) (connector.Session, error)
 	if err != nil {
 		return nil, err
 	}
-	return &jobSession{toySession: s.(*toySession), mine: map[string]bool{}}, nil
+	return &jobSession{toySession: s.(*toySession)}, nil
 }
 
 type jobSession struct {
 	*toySession
-	mine map[string]bool // receipts
+	mine sync.Map // of receipts
 }
 
 func (s *jobSession) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
@@ -162,7 +163,7 @@ func (s *jobSession) Start(ctx context.Context, skills []connector.Skill) (conne
 	if err != nil {
 		return connector.Started{}, err
 	}
-	s.mine[started.ID] = true
+	s.mine.Store(started.ID, nil)
 	if s.wrong == "has receipts that nobody can keep" {
 		started.ID += strings.Repeat(" ", connector.MostReceipt)
 	}
@@ -171,7 +172,7 @@ func (s *jobSession) Start(ctx context.Context, skills []connector.Skill) (conne
 
 func (s *jobSession) Poll(ctx context.Context, receipt string, skills []connector.Skill) (connector.JobState, error) {
 	gone := connector.JobState{Ended: true, Err: connector.Errorf(connector.Ambiguous, "the job is not known any more")}
-	if s.wrong == "knows its own jobs only" && !s.mine[receipt] {
+	if _, mine := s.mine.Load(receipt); !mine && s.wrong == "knows its own jobs only" {
 		return gone, nil
 	}
 	answer, err := s.api.Send(ctx, rest.Request{Method: "GET", Path: "/jobs/" + receipt})
