@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// namesEvery is how often names are looked for that are not in the search yet.
-	namesEvery = 2 * time.Second
+	// namesSweeps is how many sweeps pass between two looks for names that are not in the search yet.
+	namesSweeps = 2
 	// namesTogether is how many are taken into it at once: some ten milliseconds of a writer's time.
 	namesTogether = 400
 	// While drains are at work, and namesQuiet longer, they are left alone for namesRest times as long as that took; else for
@@ -22,7 +22,7 @@ func (e *Engine) indexNames(ctx context.Context) {
 	for {
 		began := time.Now()
 		n, err := e.store.IndexNames(ctx, namesTogether)
-		wait := namesEvery
+		wait := namesSweeps * e.set.Sweep
 		switch {
 		case ctx.Err() != nil:
 			return
