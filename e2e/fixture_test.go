@@ -489,7 +489,7 @@ func newProvider(t *testing.T) *provider {
 func (p *provider) secret() string { return "CROSSWALK_OIDC_CLIENT_SECRET=" + p.ClientSecret }
 
 func (p *provider) flags() []string {
-	return []string{"--oidc-issuer", p.Issuer(), "--oidc-client-id", p.ClientID, "--oidc-allowed-domains", "example.com"}
+	return []string{"--oidc-issuer", p.Issuer(), "--oidc-client-id=" + p.ClientID, "--oidc-allowed-domains", "example.com"}
 }
 
 // visitor is a browser without a script.
