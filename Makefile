@@ -40,7 +40,7 @@ build: ## build bin/crosswalk
 
 .PHONY: test
 test: needs ## run all tests, with the race detector and in random order; installs what they need
-	CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=15m ./...
+	CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=20m ./...
 
 .PHONY: needs
 needs:

@@ -7,7 +7,7 @@ import (
 
 const (
 	// namesSweeps is how many sweeps pass between two looks for names that are not in the search yet.
-	namesSweeps = 2
+	namesSweeps = 10
 	// namesTogether is how many are taken into it at once: some ten milliseconds of a writer's time.
 	namesTogether = 400
 	// While drains are at work, and namesQuiet longer, they are left alone for namesRest times as long as that took; else for
