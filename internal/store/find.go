@@ -268,15 +268,47 @@ type Unsearched struct {
 	After     string
 }
 
+// LateNames are the skills of some notes, up to a limit, and whether there are more.
+func LateNames(notes []Unsearched, limit int) (at []SkillCursor, more bool) {
+	for _, n := range notes {
+		ids := n.OriginIDs
+		if left := limit - len(at); ids == nil || len(ids) > left {
+			ids, more = ids[:min(len(ids), left)], true
+		}
+		for _, id := range ids {
+			at = append(at, SkillCursor{Ref: n.Ref, OriginID: id})
+		}
+	}
+	return at, more
+}
+
+// Packed is OriginIDs as they are kept.
+func (n Unsearched) Packed() []byte {
+	if n.OriginIDs == nil {
+		return nil
+	}
+	return PackTexts(n.OriginIDs)
+}
+
 // NamesTurn is what is taken into the index at once.
 type NamesTurn struct {
-	// Refs and OriginIDs are skills, each named once; or, with Whole, the next Limit skills behind the one place.
-	Refs      []int64
-	OriginIDs []string
-	Whole     bool
-	Limit     int
-	Done      []int64     // notes that are done with then
-	Rest      *Unsearched // one that goes on; of a whole catalogue only the store can say from where
+	// At are skills, each named once; or, with Whole, the one place behind which the next Limit skills are taken.
+	At    []SkillCursor
+	Whole bool
+	Limit int
+	Done  []int64     // notes that are done with then
+	Rest  *Unsearched // one that goes on
+}
+
+// Took says which skill of a whole catalogue was the last one that was there to be taken.
+func (t *NamesTurn) Took(n int, last string) {
+	switch {
+	case !t.Whole:
+	case n < t.Limit:
+		t.Done, t.Rest = []int64{t.Rest.Seq}, nil
+	default:
+		t.Rest.After = last
+	}
 }
 
 // NextNames takes some of the notes, the first ones first, with about as many names as the limit.
@@ -288,17 +320,17 @@ func NextNames(notes []Unsearched, limit int) NamesTurn {
 			if len(t.Done) > 0 {
 				break
 			}
-			return NamesTurn{Refs: []int64{n.Ref}, OriginIDs: []string{n.After}, Whole: true, Limit: limit, Rest: &n}
+			return NamesTurn{At: []SkillCursor{{Ref: n.Ref, OriginID: n.After}}, Whole: true, Limit: limit, Rest: &n}
 		}
 		for i, id := range n.OriginIDs {
-			if len(t.Refs) >= limit {
+			if len(t.At) >= limit {
 				n.OriginIDs = n.OriginIDs[i:]
 				t.Rest = &n
 				return t
 			}
 			if at := (SkillCursor{Ref: n.Ref, OriginID: id}); !seen[at] {
 				seen[at] = true
-				t.Refs, t.OriginIDs = append(t.Refs, n.Ref), append(t.OriginIDs, id)
+				t.At = append(t.At, at)
 			}
 		}
 		t.Done = append(t.Done, n.Seq)

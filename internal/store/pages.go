@@ -80,8 +80,7 @@ type ListedSkill struct {
 	ErrorCode     skill.Code
 	ErrorMessage  string
 	ErrorAt       time.Time // zero: the last attempt did not fail
-	// Noted is known by FindSkill alone.
-	Noted Noted
+	Noted         Noted     // since it was last written
 }
 
 // Noted is what was noted of a skill since it was last written.
@@ -149,7 +148,7 @@ type Pages interface {
 
 	// ListSkills reads a part of the catalogue, as FindSkills says.
 	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)
-	// FindSkill finds one skill of that environment, with what was noted of it since it was last written.
+	// FindSkill finds one skill of that environment.
 	FindSkill(ctx context.Context, environmentID, integrationID, originID string) (ListedSkill, error)
 	// CountCatalogue counts by integration. It reads the whole catalogue: seconds, for millions of skills.
 	CountCatalogue(ctx context.Context, environmentID string) (map[string]CatalogueCount, error)

@@ -181,20 +181,9 @@ func (fi finder) Unsearched(ctx context.Context, f store.SkillFilter, limit int)
 	if err != nil {
 		return nil, false, err
 	}
-	var at []store.SkillCursor
-	var refs []int64
-	for _, n := range notes {
-		more = more || n.OriginIDs == nil
-		refs = append(refs, n.Ref)
-		for _, id := range n.OriginIDs {
-			if len(at) == limit {
-				more = true
-				break
-			}
-			at = append(at, store.SkillCursor{Ref: n.Ref, OriginID: id})
-		}
-	}
+	at, more := store.LateNames(notes, limit)
 	if len(at) > 0 {
+		refs, _ := places(at)
 		names, err = fi.named(ctx, fi.pool, f, at, refs)
 	}
 	return names, more || len(notes) == limit, err
@@ -213,7 +202,8 @@ func (fi finder) Listed(ctx context.Context, at []store.SkillCursor) ([]store.Li
 	refs, ids := places(at)
 	rows, err := gather(ctx, fi.pool, pgx.RowToStructByPos[dbq.SkillRowRow], `SELECT s.*, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 		FROM (SELECT unnest($1::bigint[]) AS ref, unnest($2::text[]) AS origin_id) u JOIN integrations i ON i.seq = u.ref CROSS JOIN LATERAL (
-			SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL) AS known, s.unsure, s.written_at, s.error_code, s.error_message, s.error_at
+			SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL) AS known, s.unsure, s.written_at, s.error_code, s.error_message, s.error_at,
+				s.noted, s.noted_at, s.noted_name, s.noted_status
 			FROM skills s WHERE s.integration = u.ref AND s.origin_id = u.origin_id OFFSET 0
 		) s`, refs, ids)
 	return collect(rows, skillRow), err
@@ -266,11 +256,7 @@ func (s *Store) IndexNames(ctx context.Context, limit int) (done int, err error)
 		if err := tx.DropUnsearched(ctx, turn.Done); err != nil || turn.Rest == nil {
 			return err
 		}
-		p := dbq.MoveUnsearchedParams{Seq: turn.Rest.Seq, After: turn.Rest.After}
-		if turn.Rest.OriginIDs != nil {
-			p.OriginIds = store.PackTexts(turn.Rest.OriginIDs)
-		}
-		return tx.MoveUnsearched(ctx, p)
+		return tx.MoveUnsearched(ctx, dbq.MoveUnsearchedParams{Seq: turn.Rest.Seq, After: turn.Rest.After, OriginIds: turn.Rest.Packed()})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("index names: %w", err)
@@ -278,25 +264,26 @@ func (s *Store) IndexNames(ctx context.Context, limit int) (done int, err error)
 	return done, nil
 }
 
-// wordsOf reads the names of a turn, and says how a whole catalogue goes on.
+// wordsOf reads the names of a turn.
 func (tx *transaction) wordsOf(ctx context.Context, turn *store.NamesTurn) (p dbq.IndexWordsParams, err error) {
 	var rows []dbq.NamesOfRow
 	if turn.Whole {
-		behind, err := tx.NamesBehind(ctx, dbq.NamesBehindParams{Integration: turn.Refs[0], After: turn.OriginIDs[0], Most: int32(turn.Limit)})
+		behind, err := tx.NamesBehind(ctx, dbq.NamesBehindParams{Integration: turn.At[0].Ref, After: turn.At[0].OriginID, Most: int32(turn.Limit)})
 		if err != nil {
 			return p, err
 		}
 		rows = collect(behind, func(r dbq.NamesBehindRow) dbq.NamesOfRow { return dbq.NamesOfRow(r) })
-		if len(rows) < turn.Limit {
-			turn.Done, turn.Rest = []int64{turn.Rest.Seq}, nil
-		} else {
-			turn.Rest.After = rows[len(rows)-1].OriginID
+	} else {
+		refs, ids := places(turn.At)
+		if rows, err = tx.NamesOf(ctx, dbq.NamesOfParams{Refs: refs, OriginIds: ids}); err != nil {
+			return p, err
 		}
-	} else if rows, err = tx.NamesOf(ctx, dbq.NamesOfParams{Refs: turn.Refs, OriginIds: turn.OriginIDs}); err != nil {
-		return p, err
 	}
+	last := ""
 	for _, r := range rows {
+		last = r.OriginID
 		p.Refs, p.OriginIds, p.Words = append(p.Refs, r.Integration), append(p.OriginIds, r.OriginID), append(p.Words, store.IndexedWords(r.Name, r.EnvironmentID))
 	}
+	turn.Took(len(rows), last)
 	return p, nil
 }

@@ -158,11 +158,20 @@ func (s *Store) taskContent(ctx context.Context, head store.TaskHead, c *store.T
 }
 
 func skillRow(r dbq.SkillRowRow) store.ListedSkill {
-	return store.ListedSkill{
+	noted := store.Noted{At: nullTime(r.NotedAt), Name: text(r.NotedName)}
+	if r.Noted != nil {
+		noted.Note = store.Note(*r.Noted)
+	}
+	if r.NotedStatus != nil {
+		noted.Status = skill.Status(*r.NotedStatus)
+	}
+	s := store.ListedSkill{
 		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: text(r.RemoteID),
 		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known, Unsure: r.Unsure, WrittenAt: nullTime(r.WrittenAt),
 		ErrorCode: skill.Code(text(r.ErrorCode)), ErrorMessage: text(r.ErrorMessage), ErrorAt: nullTime(r.ErrorAt),
 	}
+	s.Noted = store.NotedOf(s, noted)
+	return s
 }
 
 // FindSkill implements store.Pages.
@@ -171,20 +180,7 @@ func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, ori
 	if err != nil {
 		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
-	found := skillRow(row)
-	noted, err := s.queries.SkillNoted(ctx, dbq.SkillNotedParams{Integration: integrationID, OriginID: originID})
-	if err != nil {
-		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
-	}
-	n := store.Noted{At: nullTime(noted.NotedAt), Name: text(noted.NotedName)}
-	if noted.Noted != nil {
-		n.Note = store.Note(*noted.Noted)
-	}
-	if noted.NotedStatus != nil {
-		n.Status = skill.Status(*noted.NotedStatus)
-	}
-	found.Noted = store.NotedOf(found, n)
-	return found, nil
+	return skillRow(row), nil
 }
 
 // CountCatalogue implements store.Pages.

@@ -93,6 +93,19 @@ func numbers(list []int64) string {
 	return string(b)
 }
 
+// placed joins skills s with a list of places, which is the argument.
+const placed = "json_each(?) p CROSS JOIN skills s ON s.integration = p.value ->> 0 AND s.origin_id = p.value ->> 1"
+
+// places is a list of places as one argument.
+func places(at []store.SkillCursor) string {
+	pairs := make([][2]any, len(at))
+	for i, p := range at {
+		pairs[i] = [2]any{p.Ref, p.OriginID}
+	}
+	b, _ := json.Marshal(pairs) //nolint:errchkjson // numbers and texts always can be
+	return string(b)
+}
+
 // Indexed implements store.SkillFinder.
 func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (names []store.NamedSkill, more bool, err error) {
 	where, skills, args, skillArgs := of(f)
@@ -143,25 +156,12 @@ func (fi finder) Unsearched(ctx context.Context, f store.SkillFilter, limit int)
 	if err != nil {
 		return nil, false, err
 	}
-	left := limit
-	for _, n := range notes {
-		if n.OriginIDs == nil || left == 0 {
-			more = true
-			continue
-		}
-		ids := n.OriginIDs
-		if len(ids) > left {
-			ids, more = ids[:left], true
-		}
-		left -= len(ids)
-		some, err := gather(ctx, fi.read, scanNamed, `SELECT s.integration, s.origin_id, s.id, s.name FROM json_each(?) v CROSS JOIN skills s
-			ON s.integration = ? AND s.origin_id = v.value WHERE true`+skills, append([]any{list(ids), n.Ref}, skillArgs...)...)
-		if err != nil {
-			return nil, false, err
-		}
-		names = append(names, some...)
+	at, more := store.LateNames(notes, limit)
+	if len(at) > 0 {
+		names, err = gather(ctx, fi.read, scanNamed, `SELECT s.integration, s.origin_id, s.id, s.name FROM `+placed+` WHERE true`+skills,
+			append([]any{places(at)}, skillArgs...)...)
 	}
-	return names, more || len(notes) == limit, nil
+	return names, more || len(notes) == limit, err
 }
 
 func scanUnsearched(rows *sql.Rows) (n store.Unsearched, err error) {
@@ -173,21 +173,16 @@ func scanUnsearched(rows *sql.Rows) (n store.Unsearched, err error) {
 }
 
 const listedColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
-	s.error_message, s.error_at, i.id, i.tool, i.name`
+	s.error_message, s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id, i.tool, i.name`
 
 // Listed implements store.SkillFinder.
 func (fi finder) Listed(ctx context.Context, at []store.SkillCursor) ([]store.ListedSkill, error) {
-	refs, ids := make([]int64, len(at)), make([]string, len(at))
-	for i, a := range at {
-		refs[i], ids[i] = a.Ref, a.OriginID
-	}
 	return gather(ctx, fi.read, func(rows *sql.Rows) (store.ListedSkill, error) {
 		var r dbq.SkillRowRow
 		err := rows.Scan(&r.Integration, &r.OriginID, &r.ID, &r.RemoteID, &r.Name, &r.Status, &r.Known, &r.Unsure, &r.WrittenAt, &r.ErrorCode,
-			&r.ErrorMessage, &r.ErrorAt, &r.IntegrationID, &r.Tool, &r.Customer)
+			&r.ErrorMessage, &r.ErrorAt, &r.Noted, &r.NotedAt, &r.NotedName, &r.NotedStatus, &r.IntegrationID, &r.Tool, &r.Customer)
 		return skillRow(r), err
-	}, `SELECT `+listedColumns+` FROM json_each(?) o CROSS JOIN json_each(?) r ON r.key = o.key CROSS JOIN skills s ON s.integration = r.value AND s.origin_id = o.value
-		CROSS JOIN integrations i ON i.seq = s.integration`, list(ids), numbers(refs))
+	}, `SELECT `+listedColumns+` FROM `+placed+` CROSS JOIN integrations i ON i.seq = s.integration`, places(at))
 }
 
 // noteNames notes that the names of skills may have changed.
@@ -226,24 +221,18 @@ func (s *Store) IndexNames(ctx context.Context, limit int) (done int, err error)
 		}); err != nil {
 			return err
 		}
-		if turn.Whole {
-			if len(names) < turn.Limit {
-				turn.Done, turn.Rest = []int64{turn.Rest.Seq}, nil
-			} else {
-				turn.Rest.After = names[len(names)-1].originID
-			}
+		last := ""
+		if len(names) > 0 {
+			last = names[len(names)-1].originID
 		}
+		turn.Took(len(names), last)
 		for _, seq := range turn.Done {
 			if err := tx.DropUnsearched(ctx, seq); err != nil {
 				return err
 			}
 		}
 		if r := turn.Rest; r != nil {
-			p := dbq.MoveUnsearchedParams{Seq: r.Seq, After: r.After}
-			if r.OriginIDs != nil {
-				p.OriginIds = store.PackTexts(r.OriginIDs)
-			}
-			return tx.MoveUnsearched(ctx, p)
+			return tx.MoveUnsearched(ctx, dbq.MoveUnsearchedParams{Seq: r.Seq, After: r.After, OriginIds: r.Packed()})
 		}
 		return nil
 	})
@@ -266,17 +255,21 @@ func (tx *transaction) namesOf(ctx context.Context, turn store.NamesTurn) ([]nam
 	if turn.Whole {
 		return gather(ctx, tx.sql, scan, `SELECT s.seq, s.integration, s.origin_id, s.name, i.environment_id FROM integrations i CROSS JOIN skills s ON s.integration = i.seq
 			WHERE i.seq = ? AND s.origin_id > ? ORDER BY s.origin_id LIMIT ?`,
-			turn.Refs[0], turn.OriginIDs[0], turn.Limit)
+			turn.At[0].Ref, turn.At[0].OriginID, turn.Limit)
 	}
-	return gather(ctx, tx.sql, scan, `SELECT s.seq, s.integration, s.origin_id, s.name, i.environment_id FROM json_each(?) o CROSS JOIN json_each(?) r ON r.key = o.key
-		CROSS JOIN skills s ON s.integration = r.value AND s.origin_id = o.value CROSS JOIN integrations i ON i.seq = s.integration`, list(turn.OriginIDs), numbers(turn.Refs))
+	return gather(ctx, tx.sql, scan, `SELECT s.seq, s.integration, s.origin_id, s.name, i.environment_id FROM `+placed+`
+		CROSS JOIN integrations i ON i.seq = s.integration`, places(turn.At))
 }
 
 func skillRow(r dbq.SkillRowRow) store.ListedSkill {
-	return store.ListedSkill{
+	s := store.ListedSkill{
 		ID: r.ID, IntegrationID: r.IntegrationID, Tool: r.Tool, Customer: r.Customer, OriginID: r.OriginID, RemoteID: r.RemoteID.String,
 		Name: r.Name, Status: skill.Status(r.Status), Known: r.Known != 0, Unsure: r.Unsure != 0,
 		WrittenAt: fromNullMillis(r.WrittenAt), WrittenBy: r.WrittenBy,
 		ErrorCode: skill.Code(r.ErrorCode.String), ErrorMessage: r.ErrorMessage.String, ErrorAt: fromNullMillis(r.ErrorAt),
 	}
+	s.Noted = store.NotedOf(s, store.Noted{
+		Note: store.Note(r.Noted.Int64), At: fromNullMillis(r.NotedAt), Name: r.NotedName.String, Status: skill.Status(r.NotedStatus.Int64),
+	})
+	return s
 }

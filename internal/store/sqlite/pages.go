@@ -170,15 +170,7 @@ func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, ori
 	if err != nil {
 		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
-	found := skillRow(row)
-	noted, err := s.queries.SkillNoted(ctx, dbq.SkillNotedParams{Integration: integrationID, OriginID: originID})
-	if err != nil {
-		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
-	}
-	found.Noted = store.NotedOf(found, store.Noted{
-		Note: store.Note(noted.Noted.Int64), At: fromNullMillis(noted.NotedAt), Name: noted.NotedName.String, Status: skill.Status(noted.NotedStatus.Int64),
-	})
-	return found, nil
+	return skillRow(row), nil
 }
 
 // CountCatalogue implements store.Pages.

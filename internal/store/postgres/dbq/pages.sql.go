@@ -253,38 +253,9 @@ func (q *Queries) IntegrationStates(ctx context.Context, arg IntegrationStatesPa
 	return items, nil
 }
 
-const skillNoted = `-- name: SkillNoted :one
-SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
-WHERE i.id = $1 AND s.origin_id = $2
-`
-
-type SkillNotedParams struct {
-	Integration string
-	OriginID    string
-}
-
-type SkillNotedRow struct {
-	Noted       *int16
-	NotedAt     *time.Time
-	NotedName   *string
-	NotedStatus *int16
-}
-
-func (q *Queries) SkillNoted(ctx context.Context, arg SkillNotedParams) (SkillNotedRow, error) {
-	row := q.db.QueryRow(ctx, skillNoted, arg.Integration, arg.OriginID)
-	var i SkillNotedRow
-	err := row.Scan(
-		&i.Noted,
-		&i.NotedAt,
-		&i.NotedName,
-		&i.NotedStatus,
-	)
-	return i, err
-}
-
 const skillRow = `-- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = $1 AND i.id = $2 AND s.origin_id = $3
 `
@@ -307,6 +278,10 @@ type SkillRowRow struct {
 	ErrorCode      *string
 	ErrorMessage   *string
 	ErrorAt        *time.Time
+	Noted          *int16
+	NotedAt        *time.Time
+	NotedName      *string
+	NotedStatus    *int16
 	IntegrationRef int64
 	IntegrationID  string
 	Tool           string
@@ -328,6 +303,10 @@ func (q *Queries) SkillRow(ctx context.Context, arg SkillRowParams) (SkillRowRow
 		&i.ErrorCode,
 		&i.ErrorMessage,
 		&i.ErrorAt,
+		&i.Noted,
+		&i.NotedAt,
+		&i.NotedName,
+		&i.NotedStatus,
 		&i.IntegrationRef,
 		&i.IntegrationID,
 		&i.Tool,

@@ -55,7 +55,7 @@ WHERE t.seq = @seq;
 
 -- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = @environment AND i.id = @integration AND s.origin_id = @origin_id;
 
@@ -64,7 +64,3 @@ SELECT i.id AS integration_id, count(*) AS total, count(s.hash) AS in_step, coun
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = @environment AND i.deleted_at IS NULL
 GROUP BY i.id;
-
--- name: SkillNoted :one
-SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
-WHERE i.id = @integration AND s.origin_id = @origin_id;

@@ -552,9 +552,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.skillCountStmt, err = db.PrepareContext(ctx, skillCount); err != nil {
 		return nil, fmt.Errorf("error preparing query SkillCount: %w", err)
 	}
-	if q.skillNotedStmt, err = db.PrepareContext(ctx, skillNoted); err != nil {
-		return nil, fmt.Errorf("error preparing query SkillNoted: %w", err)
-	}
 	if q.skillRowStmt, err = db.PrepareContext(ctx, skillRow); err != nil {
 		return nil, fmt.Errorf("error preparing query SkillRow: %w", err)
 	}
@@ -1512,11 +1509,6 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing skillCountStmt: %w", cerr)
 		}
 	}
-	if q.skillNotedStmt != nil {
-		if cerr := q.skillNotedStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing skillNotedStmt: %w", cerr)
-		}
-	}
 	if q.skillRowStmt != nil {
 		if cerr := q.skillRowStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing skillRowStmt: %w", cerr)
@@ -1852,7 +1844,6 @@ type Queries struct {
 	setUserRoleStmt            *sql.Stmt
 	setupLinkGoodStmt          *sql.Stmt
 	skillCountStmt             *sql.Stmt
-	skillNotedStmt             *sql.Stmt
 	skillRowStmt               *sql.Stmt
 	startSyncStmt              *sql.Stmt
 	startTaskStmt              *sql.Stmt
@@ -2059,7 +2050,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setUserRoleStmt:            q.setUserRoleStmt,
 		setupLinkGoodStmt:          q.setupLinkGoodStmt,
 		skillCountStmt:             q.skillCountStmt,
-		skillNotedStmt:             q.skillNotedStmt,
 		skillRowStmt:               q.skillRowStmt,
 		startSyncStmt:              q.startSyncStmt,
 		startTaskStmt:              q.startTaskStmt,

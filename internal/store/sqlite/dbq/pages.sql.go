@@ -252,38 +252,9 @@ func (q *Queries) IntegrationStates(ctx context.Context, arg IntegrationStatesPa
 	return items, nil
 }
 
-const skillNoted = `-- name: SkillNoted :one
-SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
-WHERE i.id = ?1 AND s.origin_id = ?2
-`
-
-type SkillNotedParams struct {
-	Integration string
-	OriginID    string
-}
-
-type SkillNotedRow struct {
-	Noted       sql.NullInt64
-	NotedAt     sql.NullInt64
-	NotedName   sql.NullString
-	NotedStatus sql.NullInt64
-}
-
-func (q *Queries) SkillNoted(ctx context.Context, arg SkillNotedParams) (SkillNotedRow, error) {
-	row := q.queryRow(ctx, q.skillNotedStmt, skillNoted, arg.Integration, arg.OriginID)
-	var i SkillNotedRow
-	err := row.Scan(
-		&i.Noted,
-		&i.NotedAt,
-		&i.NotedName,
-		&i.NotedStatus,
-	)
-	return i, err
-}
-
 const skillRow = `-- name: SkillRow :one
 SELECT s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, CAST(s.hash IS NOT NULL AS INTEGER) AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, i.id AS integration_id, i.tool, i.name AS customer, CAST(coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '') AS TEXT) AS written_by
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id AS integration_id, i.tool, i.name AS customer, CAST(coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '') AS TEXT) AS written_by
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = ?1 AND i.id = ?2 AND s.origin_id = ?3
 `
@@ -307,6 +278,10 @@ type SkillRowRow struct {
 	ErrorCode     sql.NullString
 	ErrorMessage  sql.NullString
 	ErrorAt       sql.NullInt64
+	Noted         sql.NullInt64
+	NotedAt       sql.NullInt64
+	NotedName     sql.NullString
+	NotedStatus   sql.NullInt64
 	IntegrationID string
 	Tool          string
 	Customer      string
@@ -329,6 +304,10 @@ func (q *Queries) SkillRow(ctx context.Context, arg SkillRowParams) (SkillRowRow
 		&i.ErrorCode,
 		&i.ErrorMessage,
 		&i.ErrorAt,
+		&i.Noted,
+		&i.NotedAt,
+		&i.NotedName,
+		&i.NotedStatus,
 		&i.IntegrationID,
 		&i.Tool,
 		&i.Customer,

@@ -50,7 +50,7 @@ WHERE t.seq = sqlc.arg(seq);
 
 -- name: SkillRow :one
 SELECT s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, CAST(s.hash IS NOT NULL AS INTEGER) AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, i.id AS integration_id, i.tool, i.name AS customer, CAST(coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '') AS TEXT) AS written_by
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id AS integration_id, i.tool, i.name AS customer, CAST(coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '') AS TEXT) AS written_by
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = sqlc.arg(environment) AND i.id = sqlc.arg(integration) AND s.origin_id = sqlc.arg(origin_id);
 
@@ -60,7 +60,3 @@ SELECT i.id AS integration_id, count(*) AS total, count(CASE WHEN s.hash IS NOT 
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = sqlc.arg(environment) AND i.deleted_at IS NULL
 GROUP BY s.integration;
-
--- name: SkillNoted :one
-SELECT s.noted, s.noted_at, s.noted_name, s.noted_status FROM skills s JOIN integrations i ON i.seq = s.integration
-WHERE i.id = sqlc.arg(integration) AND s.origin_id = sqlc.arg(origin_id);
