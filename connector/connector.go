@@ -169,6 +169,14 @@ func (r *Registry) Find(slug string) (Connector, bool) {
 	return c, ok
 }
 
+// Label is what people call a tool: its slug, if there is no connector of it.
+func (r *Registry) Label(slug string) string {
+	if c, ok := r.bySlug[slug]; ok {
+		return c.Describe().Label
+	}
+	return slug
+}
+
 // All returns the descriptions, sorted by slug.
 func (r *Registry) All() []Description {
 	all := make([]Description, len(r.slugs))

@@ -64,23 +64,12 @@ func explain(err error) error {
 }
 
 // recorded notes in the audit log what the command line is about to do.
-func recorded(ctx context.Context, s store.Access, environmentID, action, target, detail string, do func() error) error {
-	entry, err := s.Record(ctx, store.AuditEntry{
+func recorded(ctx context.Context, s store.Recorder, environmentID, action, target, detail string, do func() error) error {
+	var untold error
+	err := store.Act(ctx, s, store.AuditEntry{
 		EnvironmentID: environmentID, UserName: "the command line", Action: action, Target: target, Detail: detail,
-	})
-	if err != nil {
-		return err
-	}
-	if err := do(); err != nil {
-		why := "it failed"
-		for _, refusal := range []error{store.ErrExists, store.ErrInUse, store.ErrLastOwner, store.ErrNotFound, store.ErrTaskEnded} {
-			if errors.Is(err, refusal) {
-				why = "refused"
-			}
-		}
-		return errors.Join(err, s.RecordFailed(context.WithoutCancel(ctx), entry.ID, why))
-	}
-	return nil
+	}, func(context.Context) error { return do() }, func(_ string, err error) { untold = err })
+	return errors.Join(err, untold)
 }
 
 // labelOf names an integration in the audit log.

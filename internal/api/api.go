@@ -40,8 +40,7 @@ type Reader interface {
 	DeleteIntegration(ctx context.Context, id string) (store.Integration, error)
 	CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error)
 	IntegrationByToken(ctx context.Context, environmentID string, token [32]byte) (store.Integration, error)
-	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
-	RecordFailed(ctx context.Context, id, why string) error
+	store.Recorder
 }
 
 // Authenticator tells who sent a request.

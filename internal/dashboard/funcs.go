@@ -47,7 +47,7 @@ func (d *Dashboard) funcs() template.FuncMap {
 		"path":     url.PathEscape,
 		"state":    taskState,
 		"stateOf":  integrationState,
-		"tool":     d.toolName,
+		"tool":     d.Connectors.Label,
 		"percent":  percent,
 		"dict":     dict,
 		"describe": describe,
@@ -203,13 +203,6 @@ func integrationState(in store.Integration) mark {
 	default:
 		return markOf("ok", "Active")
 	}
-}
-
-func (d *Dashboard) toolName(slug string) string {
-	if c, ok := d.Connectors.Find(slug); ok {
-		return c.Describe().Label
-	}
-	return slug
 }
 
 // describe says in words what a user's entry in the audit log did.

@@ -580,7 +580,7 @@ func (d *Dashboard) integrationOf(r *http.Request) (store.Integration, error) {
 
 // label names an integration in the audit log.
 func (d *Dashboard) label(in store.Integration) string {
-	return d.toolName(in.Tool) + " of " + in.EndUser.OrganisationName
+	return d.Connectors.Label(in.Tool) + " of " + in.EndUser.OrganisationName
 }
 
 func (d *Dashboard) changeSettings(w http.ResponseWriter, r *http.Request) error {

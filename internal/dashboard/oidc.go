@@ -467,7 +467,7 @@ func (d *Dashboard) userOf(r *http.Request, who person) (store.User, error) {
 	role := d.OpenID.Role
 	err = d.recorded(r, store.AuditEntry{
 		UserName: who.email, Action: "user.create", Target: who.email, Detail: who.email + ", " + role.String() + ", through " + d.OpenID.Name,
-	}, func() (err error) {
+	}, func(ctx context.Context) (err error) {
 		user, err = d.Store.CreateUserWithIdentity(ctx, store.User{Name: who.email, Role: role}, who.Identity)
 		return err
 	})
@@ -484,26 +484,10 @@ func (d *Dashboard) userOf(r *http.Request, who person) (store.User, error) {
 func (d *Dashboard) link(r *http.Request, user store.User, who person) error {
 	err := d.recorded(r, store.AuditEntry{
 		UserID: user.ID, UserName: user.Name, Action: "user.link", Target: user.ID, Detail: user.Name + " signs in through " + d.OpenID.Name,
-	}, func() error { return d.Store.LinkIdentity(r.Context(), user.ID, who.Identity) })
+	}, func(ctx context.Context) error { return d.Store.LinkIdentity(ctx, user.ID, who.Identity) })
 	if errors.Is(err, store.ErrExists) {
 		// Addresses are given to others. Whoever has one now is not who had it then.
 		return &refusal{http.StatusForbidden, "The user with your e-mail address belongs to another account at " + d.OpenID.Name + ". An owner can delete that user and make it again."}
-	}
-	return err
-}
-
-// recorded is act, for somebody who is not signed in yet.
-func (d *Dashboard) recorded(r *http.Request, entry store.AuditEntry, do func() error) error {
-	entry.Address = d.from(r)
-	entry, err := d.Store.Record(r.Context(), entry)
-	if err != nil {
-		return err
-	}
-	if err = do(); err == nil {
-		return nil
-	}
-	if e := d.Store.RecordFailed(context.WithoutCancel(r.Context()), entry.ID, "refused"); e != nil {
-		d.Logger.Error("the audit log could not be told that nothing came of an act", "entry", entry.ID, "error", e)
 	}
 	return err
 }

@@ -340,28 +340,16 @@ func (d *Dashboard) from(r *http.Request) string {
 
 // act does what a user asked for, once it is on disk that they did.
 func (d *Dashboard) act(r *http.Request, environmentID, action, target, detail string, do func(ctx context.Context) error) error {
-	ctx := r.Context()
 	user := who(r)
-	entry, err := d.Store.Record(ctx, store.AuditEntry{
-		EnvironmentID: environmentID, UserID: user.ID, UserName: user.Name, Address: d.from(r), Action: action, Target: target, Detail: detail,
+	return d.recorded(r, store.AuditEntry{
+		EnvironmentID: environmentID, UserID: user.ID, UserName: user.Name, Action: action, Target: target, Detail: detail,
+	}, do)
+}
+
+// recorded is act, also for somebody who is not signed in yet.
+func (d *Dashboard) recorded(r *http.Request, entry store.AuditEntry, do func(ctx context.Context) error) error {
+	entry.Address = d.from(r)
+	return store.Act(r.Context(), d.Store, entry, do, func(id string, err error) {
+		d.Logger.Error("the audit log could not be told that nothing came of an act", "entry", id, "error", err)
 	})
-	if err != nil {
-		return err
-	}
-	err = do(ctx)
-	if err == nil {
-		return nil
-	}
-	why := "it failed"
-	if told, ok := errors.AsType[*skill.Error](err); ok {
-		why = told.Message
-	} else if p, ok := errors.AsType[*problem](err); ok {
-		why = p.title
-	} else if errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrInUse) || errors.Is(err, store.ErrLastOwner) || errors.Is(err, store.ErrNotFound) {
-		why = "refused"
-	}
-	if e := d.Store.RecordFailed(context.WithoutCancel(ctx), entry.ID, why); e != nil {
-		d.Logger.Error("the audit log could not be told that nothing came of an act", "entry", entry.ID, "error", e)
-	}
-	return err
 }

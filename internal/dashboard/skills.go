@@ -158,7 +158,7 @@ func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
 
 // seen says what was noted of a skill since it was written.
 func (d *Dashboard) seen(s store.ListedSkill) string {
-	tool, at := d.toolName(s.Tool), clockTime(s.Noted.At, d.Now())
+	tool, at := d.Connectors.Label(s.Tool), clockTime(s.Noted.At, d.Now())
 	as := fmt.Sprintf("“%s”, %s", s.Noted.Name, s.Noted.Status)
 	switch s.Noted.Note {
 	case store.Seen:

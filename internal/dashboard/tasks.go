@@ -449,7 +449,7 @@ func (d *Dashboard) progressOf(head store.TaskHead, in store.IntegrationState, r
 	if rate > 0 {
 		p.Left = time.Duration(float64(head.Items-head.Done) / rate * float64(time.Second))
 	}
-	tool := d.toolName(head.Tool)
+	tool := d.Connectors.Label(head.Tool)
 	switch {
 	case head.Cancelled():
 		p.Doing = "It was cancelled, and ends once the calls under way are over."
@@ -688,7 +688,7 @@ func (d *Dashboard) cancelTask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var done store.Cancelled
-	err = d.act(r, env(r).ID, "task.cancel", head.ID, plural(head.Items, "skill")+" for "+d.toolName(head.Tool)+" of "+head.Customer, func(ctx context.Context) (err error) {
+	err = d.act(r, env(r).ID, "task.cancel", head.ID, plural(head.Items, "skill")+" for "+d.Connectors.Label(head.Tool)+" of "+head.Customer, func(ctx context.Context) (err error) {
 		done, err = d.Engine.Cancel(ctx, env(r).ID, head.ID)
 		return err
 	})

@@ -188,10 +188,7 @@ type Access interface {
 	// ForgetAttempts of a subject that has succeeded.
 	ForgetAttempts(ctx context.Context, subject string) error
 
-	// Record keeps an entry; ID and At are set by the store.
-	Record(ctx context.Context, entry AuditEntry) (AuditEntry, error)
-	// RecordFailed notes why nothing came of what was recorded.
-	RecordFailed(ctx context.Context, id, why string) error
+	Recorder
 	AuditLog(ctx context.Context, f AuditFilter) ([]AuditEntry, error)
 
 	// Tidy removes sessions that are over, attempts and links that are too old, and entries of the audit log from before that

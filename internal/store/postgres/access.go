@@ -394,7 +394,7 @@ func (s *Store) ForgetAttempts(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Record implements store.Access.
+// Record implements store.Recorder.
 func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
 	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		id, err := newID(ctx, tx)
@@ -414,7 +414,7 @@ func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntr
 	return e, nil
 }
 
-// RecordFailed implements store.Access.
+// RecordFailed implements store.Recorder.
 func (s *Store) RecordFailed(ctx context.Context, id, why string) error {
 	if err := s.queries.FailAudit(ctx, dbq.FailAuditParams{Failed: why, ID: id}); err != nil {
 		return fault(fmt.Errorf("record that nothing came of %s: %w", id, err))

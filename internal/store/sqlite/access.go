@@ -411,7 +411,7 @@ func (s *Store) ForgetAttempts(ctx context.Context, subject string) error {
 	return nil
 }
 
-// Record implements store.Access.
+// Record implements store.Recorder.
 func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		e.ID, e.At = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
@@ -426,7 +426,7 @@ func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntr
 	return e, nil
 }
 
-// RecordFailed implements store.Access.
+// RecordFailed implements store.Recorder.
 func (s *Store) RecordFailed(ctx context.Context, id, why string) error {
 	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
 		return tx.FailAudit(ctx, dbq.FailAuditParams{Failed: why, ID: id})
