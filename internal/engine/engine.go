@@ -268,22 +268,33 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // sweeps is the safety net under all wake-ups, and ends tasks whose time is up while no drain has them.
 func (e *Engine) sweeps(ctx context.Context) {
-	failing := false
+	trouble := trouble{log: e.log, begins: "sweep failed; it is tried again until it does not", ends: "sweep succeeded again"}
 	for {
-		switch err := e.sweep(ctx); {
-		case ctx.Err() != nil:
-			return
-		case err != nil && !failing:
-			failing = true
-			e.log.Warn("sweep failed; it is tried again until it does not", "error", err)
-		case err == nil && failing:
-			failing = false
-			e.log.Info("sweep succeeded again")
-		}
+		trouble.note(ctx, e.sweep(ctx))
 		// Jitter keeps replicas from asking in step.
 		if !sleep(ctx, e.set.Sweep-rand.N(e.set.Sweep/4+1)) {
 			return
 		}
+	}
+}
+
+// trouble is something that is tried again and again. The log is told when it begins to fail and when that is over.
+type trouble struct {
+	log          *slog.Logger
+	begins, ends string
+	failing      bool
+}
+
+// note takes how one try went. What fails because the process stops says nothing.
+func (t *trouble) note(ctx context.Context, err error, more ...any) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !t.failing:
+		t.failing = true
+		t.log.Warn(t.begins, append(more, "error", err)...)
+	case err == nil && t.failing:
+		t.failing = false
+		t.log.Info(t.ends)
 	}
 }
 

@@ -16,13 +16,9 @@ const (
 
 // erases removes what erased environments held, whoever was asked to erase them, until ctx ends.
 func (e *Engine) erases(ctx context.Context) {
-	failing := false
+	trouble := trouble{log: e.log, begins: "an environment could not be erased; it is tried again until it is", ends: "environments are erased again"}
 	for {
-		err := e.erase(ctx)
-		if err != nil && ctx.Err() == nil && !failing {
-			e.log.Warn("an environment could not be erased; it is tried again until it is", "error", err)
-		}
-		failing = err != nil
+		trouble.note(ctx, e.erase(ctx))
 		if !sleep(ctx, eraseSweeps*e.set.Sweep) {
 			return
 		}

@@ -128,7 +128,7 @@ func (ls *leases) list() []*lease {
 
 // heartbeats prolongs all leases of this process together. One that fails, or hangs, leaves time for another.
 func (e *Engine) heartbeats(ctx context.Context) {
-	failing := false
+	trouble := trouble{log: e.log, begins: "leases could not be prolonged; drains stop when they run out", ends: "leases are prolonged again"}
 	for pause := e.set.Heartbeat; sleep(ctx, pause); {
 		pause = e.set.Heartbeat
 		held := e.leases.list()
@@ -143,15 +143,10 @@ func (e *Engine) heartbeats(ctx context.Context) {
 		beat, cancel := within(ctx, e.set.Heartbeat)
 		states, err := e.store.Extend(beat, e.owner, refs, e.set.LeaseTTL)
 		cancel()
-		if err != nil {
-			if ctx.Err() == nil && !failing {
-				e.log.Warn("leases could not be prolonged; drains stop when they run out", "error", err, "leases", len(held))
-			}
-			failing = true
+		if trouble.note(ctx, err, "leases", len(held)); err != nil {
 			pause /= 8
 			continue
 		}
-		failing = false
 		for _, l := range held {
 			state, ours := states[l.Ref]
 			if !ours {

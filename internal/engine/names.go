@@ -18,21 +18,14 @@ const (
 
 // indexNames keeps the search for names up to date, behind everything else.
 func (e *Engine) indexNames(ctx context.Context) {
-	failing := false
+	trouble := trouble{
+		log: e.log, begins: "names could not be taken into the search; it is tried again until they can", ends: "names are taken into the search again",
+	}
 	for {
 		began := time.Now()
 		n, err := e.store.IndexNames(ctx, namesTogether)
+		trouble.note(ctx, err)
 		wait := namesSweeps * e.set.Sweep
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil && !failing:
-			failing = true
-			e.log.Warn("names could not be taken into the search; it is tried again until they can", "error", err)
-		case err == nil && failing:
-			failing = false
-			e.log.Info("names are taken into the search again")
-		}
 		if err == nil && n > 0 {
 			wait = time.Since(began)
 			if !e.schedule.quiet(namesQuiet) {

@@ -472,6 +472,21 @@ type Erasing struct {
 	Ended   []string // environments of which nothing is left
 }
 
+// EraseEach removes some of what each of these environments held, and adds up.
+func EraseEach(environments []string, some func(id string) (removed int64, ended bool, err error)) (e Erasing, err error) {
+	for _, id := range environments {
+		n, ended, err := some(id)
+		if err != nil {
+			return e, fmt.Errorf("erase environment %q: %w", id, err)
+		}
+		e.Removed += int(n)
+		if e.Left = e.Left || !ended; ended {
+			e.Ended = append(e.Ended, id)
+		}
+	}
+	return e, nil
+}
+
 // EraseLag is how long after it was erased an environment is forgotten at the soonest: longer than a lease, or than what a
 // process has yet to write down.
 const EraseLag = time.Minute

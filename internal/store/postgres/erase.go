@@ -36,20 +36,14 @@ func (s *Store) EraseEnvironment(ctx context.Context, id string) error {
 	return nil
 }
 
-// eraseRows bounds what one transaction removes: some ten milliseconds.
-const eraseRows = 2000
-
 // EraseSome implements store.Upkeep.
 func (s *Store) EraseSome(ctx context.Context, limit int) (e store.Erasing, err error) {
-	limit = min(limit, eraseRows)
 	erased, err := s.queries.ErasedEnvironments(ctx)
 	if err != nil {
 		return e, fault(fmt.Errorf("erase: %w", err))
 	}
-	for _, id := range erased {
-		var n int64
-		ended := false
-		if err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
+	return store.EraseEach(erased, func(id string) (n int64, ended bool, err error) {
+		err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
 			_, err := tx.LockErasedEnvironment(ctx, id)
 			if errors.Is(err, pgx.ErrNoRows) { // somebody else is at it, or it is gone
 				n, ended = 0, false
@@ -59,16 +53,9 @@ func (s *Store) EraseSome(ctx context.Context, limit int) (e store.Erasing, err 
 				n, ended, err = tx.eraseSome(ctx, id, int32(limit))
 			}
 			return err
-		}); err != nil {
-			return e, fmt.Errorf("erase environment %q: %w", id, err)
-		}
-		e.Removed += int(n)
-		e.Left = e.Left || !ended
-		if ended {
-			e.Ended = append(e.Ended, id)
-		}
-	}
-	return e, nil
+		})
+		return n, ended, err
+	})
 }
 
 // eraseSome removes the first rows that it finds of an environment.

@@ -46,22 +46,13 @@ func (s *Store) EraseSome(ctx context.Context, limit int) (e store.Erasing, err 
 	if err != nil {
 		return e, fault(fmt.Errorf("erase: %w", err))
 	}
-	for _, id := range erased {
-		var n int64
-		ended := false
-		if err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
+	return store.EraseEach(erased, func(id string) (n int64, ended bool, err error) {
+		err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
 			n, ended, err = s.eraseSome(ctx, tx, id, limit)
 			return err
-		}); err != nil {
-			return e, fmt.Errorf("erase environment %q: %w", id, err)
-		}
-		e.Removed += int(n)
-		e.Left = e.Left || !ended
-		if ended {
-			e.Ended = append(e.Ended, id)
-		}
-	}
-	return e, nil
+		})
+		return n, ended, err
+	})
 }
 
 // eraseSome removes the first rows that it finds of an environment.
