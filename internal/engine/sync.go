@@ -29,9 +29,8 @@ const (
 	syncRows = 2000
 	// syncPages bounds a list that does not end.
 	syncPages = 100_000
-	// restart is what store.Sync.Attempt grows by when a list is begun anew; below it, failed calls in a row are counted.
 	// mostRestarts bounds lists that a tool always refuses at the same place.
-	restart, mostRestarts = 1000, 3
+	mostRestarts = 3
 	// goneMost is how long a skill that nobody manages is remembered after the tool has ceased to show it.
 	goneMost = 365 * 24 * time.Hour
 	// mostName and mostID are how much of a record's texts is kept, in bytes; mostCursor is likewise.
@@ -296,7 +295,7 @@ func (r *reading) page(ctx context.Context, lister connector.Lister) (store.Sync
 		}
 	}
 	repeated := page.Next != "" && page.Next == r.sync.Position
-	r.sync.Attempt -= r.sync.Attempt % restart
+	r.sync.Attempt = 0
 	r.sync.Records += len(records)
 	r.sync.Changed += len(step.Notes) + len(step.New) + len(step.Remote)
 	r.sync.Position = page.Next
@@ -377,19 +376,18 @@ func (r *reading) failed(ctx context.Context, e *connector.Error) (store.SyncNex
 		return r.end(ctx, store.SyncStep{Invalid: told, Failed: refusedCredentials(told)})
 	case connector.Throttled, connector.Away, connector.Ambiguous: // time heals it
 	case connector.Refused, connector.Unexpected:
-		if r.sync.Position == "" || r.sync.Attempt >= mostRestarts*restart {
+		if r.sync.Position == "" || r.sync.Restarts >= mostRestarts {
 			return r.end(ctx, store.SyncStep{Failed: "The tool did not list its skills: " + words(e, "refused")})
 		}
 		r.sync.Position, r.sync.Pages = "", 0 // it may not know the cursor any more
-		r.sync.Attempt += restart
+		r.sync.Restarts++
 	case connector.Permission, connector.Unsupported:
 		return r.end(ctx, store.SyncStep{Failed: "The tool did not list its skills: " + words(e, "not allowed")})
 	}
-	calls := r.sync.Attempt % restart
-	if calls >= min(d.e.set.Attempts, restart-1) {
-		return r.end(ctx, store.SyncStep{Failed: fmt.Sprintf("The tool did not list its skills, after %d attempts: %s", calls, words(e, "no answer"))})
+	if r.sync.Attempt >= d.e.set.Attempts {
+		return r.end(ctx, store.SyncStep{Failed: fmt.Sprintf("The tool did not list its skills, after %d attempts: %s", r.sync.Attempt, words(e, "no answer"))})
 	}
-	step.ResumeIn = d.backoff(e, calls)
+	step.ResumeIn = d.backoff(e, r.sync.Attempt)
 	if e.Kind == connector.Throttled {
 		step.Hold = step.ResumeIn
 		d.e.metrics.Held(d.lease.Integration.Tool, e.Kind.String())

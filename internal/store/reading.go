@@ -363,7 +363,8 @@ type Sync struct {
 	// Position is where to go on in the phase: the tool's cursor, the last id, the last remote id.
 	Position string
 	Pages    int
-	Attempt  int // failed calls in a row, as the engine counts them
+	Attempt  int // failed calls in a row
+	Restarts int // how often the list was begun anew
 	// Records, Changed and Gone count what it has seen so far.
 	Records, Changed, Gone int
 }

@@ -235,6 +235,7 @@ func tables() []table {
 			{to: "position"},
 			{to: "pages"},
 			{to: "attempt"},
+			{to: "restarts"},
 			{to: "records"},
 			{to: "changed"},
 			{to: "gone"},

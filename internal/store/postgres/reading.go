@@ -327,7 +327,7 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 			Lease: store.Lease{Ref: in.Seq, Owner: c.Owner, Epoch: epoch, Integration: integration(in), Stolen: row.Stolen},
 			Sync: store.Sync{
 				ID: sy.ID, Whole: sy.Whole, StartedAt: sy.StartedAt.UTC(), Phase: store.SyncPhase(sy.Phase), Position: sy.Position,
-				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
+				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Restarts: int(sy.Restarts), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
 			},
 			Now: row.Now.UTC(), Paced: row.Paced,
 		}
@@ -368,7 +368,7 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		}
 		sy := step.Sync
 		move := dbq.MoveSyncParams{
-			Integration: lease.Ref, Phase: int16(sy.Phase), Position: sy.Position, Pages: int32(sy.Pages), Attempt: int32(sy.Attempt),
+			Integration: lease.Ref, Phase: int16(sy.Phase), Position: sy.Position, Pages: int32(sy.Pages), Attempt: int32(sy.Attempt), Restarts: int32(sy.Restarts),
 			Records: int64(sy.Records), Changed: int64(sy.Changed), Gone: int64(sy.Gone),
 		}
 		if step.Then == store.SyncLeave {

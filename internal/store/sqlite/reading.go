@@ -335,7 +335,7 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 		switch started := (sql.NullInt64{Int64: tx.now, Valid: true}); {
 		case sy.Active == 0:
 			sy.ID, sy.Whole, sy.StartedAt = c.ID, 1, started
-			sy.Phase, sy.Position, sy.Pages, sy.Attempt, sy.Records, sy.Changed, sy.Gone = 0, "", 0, 0, 0, 0, 0
+			sy.Phase, sy.Position, sy.Pages, sy.Attempt, sy.Restarts, sy.Records, sy.Changed, sy.Gone = 0, "", 0, 0, 0, 0, 0, 0
 			err = tx.startSync(ctx, in.Seq, c.ID, true, started)
 		case !sy.StartedAt.Valid:
 			sy.StartedAt = started
@@ -348,7 +348,7 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 			Lease: store.Lease{Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid},
 			Sync: store.Sync{
 				ID: sy.ID, Whole: sy.Whole != 0, StartedAt: fromNullMillis(sy.StartedAt), Phase: store.SyncPhase(sy.Phase), Position: sy.Position,
-				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
+				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Restarts: int(sy.Restarts), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
 			},
 			Now: fromMillis(tx.now), Paced: time.Duration(max(0, row.PacedUntil-tx.now)) * time.Millisecond,
 		}
@@ -382,7 +382,7 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		}
 		sy := step.Sync
 		move := dbq.MoveSyncParams{
-			Phase: int64(sy.Phase), Position: sy.Position, Pages: int64(sy.Pages), Attempt: int64(sy.Attempt), Records: int64(sy.Records),
+			Phase: int64(sy.Phase), Position: sy.Position, Pages: int64(sy.Pages), Attempt: int64(sy.Attempt), Restarts: int64(sy.Restarts), Records: int64(sy.Records),
 			Changed: int64(sy.Changed), Gone: int64(sy.Gone), Integration: lease.Ref,
 		}
 		if step.Then == store.SyncLeave {

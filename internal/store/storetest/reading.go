@@ -137,7 +137,7 @@ func syncLease(t *testing.T, f *fixture) {
 	f.submit(t, in, items("a")...)
 	_, _, err := f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "drain", TTL: ttl})
 	wantError(t, err, store.ErrIdle)
-	step := store.SyncStep{Sync: store.Sync{Phase: store.Listing, Position: "page 2", Pages: 1, Records: 7, Changed: 3}, Seen: []byte("12345678")}
+	step := store.SyncStep{Sync: store.Sync{Phase: store.Listing, Position: "page 2", Pages: 1, Records: 7, Changed: 3, Attempt: 1, Restarts: 2}, Seen: []byte("12345678")}
 	if next := f.advanceSync(t, lease, step); !next.Wanted || !next.Left || !next.State.Enabled {
 		t.Errorf("a task is waiting: %+v", next)
 	}

@@ -103,6 +103,7 @@ type Sync struct {
 	EndedAt     *time.Time
 	SucceededAt *time.Time
 	Error       *string
+	Restarts    int32
 }
 
 type Unsearched struct {

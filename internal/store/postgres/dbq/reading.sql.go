@@ -35,7 +35,7 @@ func (q *Queries) AskSkill(ctx context.Context, arg AskSkillParams) error {
 }
 
 const claimableSync = `-- name: ClaimableSync :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, s.integration, s.due_at, s.active, s.id, s.whole, s.started_at, s.phase, s.position, s.pages, s.attempt, s.records, s.changed, s.gone, s.ended_at, s.succeeded_at, s.error, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, s.integration, s.due_at, s.active, s.id, s.whole, s.started_at, s.phase, s.position, s.pages, s.attempt, s.records, s.changed, s.gone, s.ended_at, s.succeeded_at, s.error, s.restarts, (d.owner IS NOT NULL)::boolean AS stolen, clock()::timestamptz AS now,
   greatest(d.paced_until - clock(), '0')::interval AS paced
 FROM integrations i JOIN syncs s ON s.integration = i.seq JOIN drains d ON d.integration = i.seq
 WHERE i.id = $1 AND s.due_at <= clock() AND (s.active OR $2::boolean)
@@ -97,6 +97,7 @@ func (q *Queries) ClaimableSync(ctx context.Context, arg ClaimableSyncParams) (C
 		&i.Sync.EndedAt,
 		&i.Sync.SucceededAt,
 		&i.Sync.Error,
+		&i.Sync.Restarts,
 		&i.Stolen,
 		&i.Now,
 		&i.Paced,
@@ -340,9 +341,9 @@ func (q *Queries) KeepRemoteSkills(ctx context.Context, arg KeepRemoteSkillsPara
 }
 
 const moveSync = `-- name: MoveSync :one
-UPDATE syncs SET phase = $1, position = $2, pages = $3, attempt = $4, records = $5, changed = $6, gone = $7,
-  due_at = greatest(syncs.due_at, clock() + $8::interval)
-FROM drains d WHERE syncs.integration = $9 AND d.integration = syncs.integration
+UPDATE syncs SET phase = $1, position = $2, pages = $3, attempt = $4, restarts = $5, records = $6, changed = $7, gone = $8,
+  due_at = greatest(syncs.due_at, clock() + $9::interval)
+FROM drains d WHERE syncs.integration = $10 AND d.integration = syncs.integration
 RETURNING d.wanted
 `
 
@@ -351,6 +352,7 @@ type MoveSyncParams struct {
 	Position    string
 	Pages       int32
 	Attempt     int32
+	Restarts    int32
 	Records     int64
 	Changed     int64
 	Gone        int64
@@ -365,6 +367,7 @@ func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) (bool, error
 		arg.Position,
 		arg.Pages,
 		arg.Attempt,
+		arg.Restarts,
 		arg.Records,
 		arg.Changed,
 		arg.Gone,
@@ -487,7 +490,7 @@ WITH d AS (
   DELETE FROM sync_seen WHERE sync_seen.integration = $4
 )
 UPDATE syncs SET active = true, id = $1, whole = $2, due_at = clock(), started_at = CASE WHEN $3::boolean THEN clock() END,
-  phase = 0, position = '', pages = 0, attempt = 0, records = 0, changed = 0, gone = 0
+  phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE syncs.integration = $4
 `
 

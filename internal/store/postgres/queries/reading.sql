@@ -8,7 +8,7 @@ WITH d AS (
   DELETE FROM sync_seen WHERE sync_seen.integration = @integration
 )
 UPDATE syncs SET active = true, id = @id, whole = @whole, due_at = clock(), started_at = CASE WHEN @started::boolean THEN clock() END,
-  phase = 0, position = '', pages = 0, attempt = 0, records = 0, changed = 0, gone = 0
+  phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE syncs.integration = @integration;
 
 -- name: DueSyncs :many
@@ -33,7 +33,7 @@ UPDATE drains SET owner = @owner, epoch = epoch + 1, until = clock() + @ttl::int
 
 -- name: MoveSync :one
 -- It tells whether tasks are waiting.
-UPDATE syncs SET phase = @phase, position = @position, pages = @pages, attempt = @attempt, records = @records, changed = @changed, gone = @gone,
+UPDATE syncs SET phase = @phase, position = @position, pages = @pages, attempt = @attempt, restarts = @restarts, records = @records, changed = @changed, gone = @gone,
   due_at = greatest(syncs.due_at, clock() + @resume_in::interval)
 FROM drains d WHERE syncs.integration = @integration AND d.integration = syncs.integration
 RETURNING d.wanted;

@@ -85,6 +85,7 @@ type Sync struct {
 	EndedAt     sql.NullInt64
 	SucceededAt sql.NullInt64
 	Error       sql.NullString
+	Restarts    int64
 }
 
 type User struct {

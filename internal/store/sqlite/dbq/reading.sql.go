@@ -32,7 +32,7 @@ func (q *Queries) AskSkill(ctx context.Context, arg AskSkillParams) error {
 }
 
 const claimableSync = `-- name: ClaimableSync :one
-SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, s.integration, s.due_at, s.active, s.id, s.whole, s.started_at, s.phase, s.position, s.pages, s.attempt, s.records, s.changed, s.gone, s.ended_at, s.succeeded_at, s.error, d.owner, d.epoch, d.paced_until
+SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, s.integration, s.due_at, s.active, s.id, s.whole, s.started_at, s.phase, s.position, s.pages, s.attempt, s.records, s.changed, s.gone, s.ended_at, s.succeeded_at, s.error, s.restarts, d.owner, d.epoch, d.paced_until
 FROM integrations i JOIN syncs s ON s.integration = i.seq JOIN drains d ON d.integration = i.seq
 WHERE i.id = ?1 AND s.due_at <= ?2 AND (s.active = 1 OR ?3 = 1)
   AND i.enabled = 1 AND i.deleted_at IS NULL AND i.invalid_reason IS NULL
@@ -97,6 +97,7 @@ func (q *Queries) ClaimableSync(ctx context.Context, arg ClaimableSyncParams) (C
 		&i.Sync.EndedAt,
 		&i.Sync.SucceededAt,
 		&i.Sync.Error,
+		&i.Sync.Restarts,
 		&i.Owner,
 		&i.Epoch,
 		&i.PacedUntil,
@@ -320,9 +321,9 @@ func (q *Queries) ItemBlocks(ctx context.Context, task int64) ([][]byte, error) 
 }
 
 const moveSync = `-- name: MoveSync :exec
-UPDATE syncs SET phase = ?1, position = ?2, pages = ?3, attempt = ?4,
-  records = ?5, changed = ?6, gone = ?7, due_at = max(due_at, CAST(?8 AS INTEGER))
-WHERE integration = ?9
+UPDATE syncs SET phase = ?1, position = ?2, pages = ?3, attempt = ?4, restarts = ?5,
+  records = ?6, changed = ?7, gone = ?8, due_at = max(due_at, CAST(?9 AS INTEGER))
+WHERE integration = ?10
 `
 
 type MoveSyncParams struct {
@@ -330,6 +331,7 @@ type MoveSyncParams struct {
 	Position    string
 	Pages       int64
 	Attempt     int64
+	Restarts    int64
 	Records     int64
 	Changed     int64
 	Gone        int64
@@ -343,6 +345,7 @@ func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) error {
 		arg.Position,
 		arg.Pages,
 		arg.Attempt,
+		arg.Restarts,
 		arg.Records,
 		arg.Changed,
 		arg.Gone,
@@ -419,7 +422,7 @@ func (q *Queries) SeenBlocks(ctx context.Context, integration int64) ([][]byte, 
 
 const startSync = `-- name: StartSync :exec
 UPDATE syncs SET active = 1, id = ?1, whole = ?2, due_at = ?3, started_at = ?4,
-  phase = 0, position = '', pages = 0, attempt = 0, records = 0, changed = 0, gone = 0
+  phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE integration = ?5
 `
 

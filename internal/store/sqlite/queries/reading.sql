@@ -7,7 +7,7 @@ WHERE i.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
 
 -- name: StartSync :exec
 UPDATE syncs SET active = 1, id = sqlc.arg(id), whole = sqlc.arg(whole), due_at = sqlc.arg(due_at), started_at = sqlc.arg(started_at),
-  phase = 0, position = '', pages = 0, attempt = 0, records = 0, changed = 0, gone = 0
+  phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE integration = sqlc.arg(integration);
 
 -- name: DueSyncs :many
@@ -26,7 +26,7 @@ WHERE i.id = sqlc.arg(id) AND s.due_at <= sqlc.arg(now) AND (s.active = 1 OR sql
   AND NOT EXISTS (SELECT 1 FROM intents WHERE intents.integration = i.seq);
 
 -- name: MoveSync :exec
-UPDATE syncs SET phase = sqlc.arg(phase), position = sqlc.arg(position), pages = sqlc.arg(pages), attempt = sqlc.arg(attempt),
+UPDATE syncs SET phase = sqlc.arg(phase), position = sqlc.arg(position), pages = sqlc.arg(pages), attempt = sqlc.arg(attempt), restarts = sqlc.arg(restarts),
   records = sqlc.arg(records), changed = sqlc.arg(changed), gone = sqlc.arg(gone), due_at = max(due_at, CAST(sqlc.arg(due_at) AS INTEGER))
 WHERE integration = sqlc.arg(integration);
 
