@@ -291,10 +291,10 @@ func (t *trouble) note(ctx context.Context, err error, more ...any) {
 	case ctx.Err() != nil:
 	case err != nil && !t.failing:
 		t.failing = true
-		t.log.Warn(t.begins, append(more, "error", err)...)
+		t.log.Warn(t.begins, append(more, "error", err)...) //nolint:sloglint // its owner has a constant
 	case err == nil && t.failing:
 		t.failing = false
-		t.log.Info(t.ends)
+		t.log.Info(t.ends) //nolint:sloglint // likewise
 	}
 }
 
