@@ -27,6 +27,10 @@ func TestRetryAfterHoldsForTheIntegration(t *testing.T) {
 	tasks := []string{submit(f.replicas[0], list[:limit+1])}
 	eventually(t, 5*time.Second, "the tool throttles", func() bool { return f.throttled() == 1 })
 	refused := time.Now()
+	// A process that is killed before that is on disk takes it with it.
+	eventually(t, 5*time.Second, "that is written down", func() bool {
+		return query[bool](f, "SELECT EXISTS (SELECT 1 FROM drains WHERE resume_at > now())")
+	})
 	// Whatever happens now makes no call.
 	tasks = append(tasks, submit(f.replicas[1], list[limit+1:limit+2]))
 	f.replicas[0].kill()
