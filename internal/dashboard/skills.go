@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -189,32 +188,29 @@ func (d *Dashboard) history(ctx context.Context, environmentID string, page *ski
 	if err != nil {
 		return err
 	}
-	for _, head := range list {
-		if page.SearchedItems+head.Items > historyItems && page.Searched > 0 || len(page.History) == mostHistory {
-			page.Cut = true
-			return nil
-		}
-		content, err := d.Store.TaskContent(ctx, head)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // expired meanwhile
-		}
+	within, items := firstTasks(list, historyItems)
+	found, err := d.Store.FindItem(ctx, within, page.OriginID)
+	if err != nil {
+		return err
+	}
+	page.Searched, page.SearchedItems, page.Cut = len(within), items, len(within) < len(list) || len(list) == historyTasks
+	if len(found) > mostHistory {
+		found, page.Cut = found[:mostHistory], true
+	}
+	heads := make([]store.TaskHead, len(found))
+	for i, f := range found {
+		heads[i] = f.TaskHead
+	}
+	contents, err := d.Store.TaskOutcomes(ctx, heads)
+	if err != nil {
+		return err
+	}
+	for i, f := range found {
+		line, err := lineOfFound(f, contents[i])
 		if err != nil {
 			return err
 		}
-		page.Searched++
-		page.SearchedItems += len(content.Items)
-		for i, it := range content.Items {
-			if it.OriginID != page.OriginID {
-				continue
-			}
-			t, err := d.wholeOf(head, content)
-			if err != nil {
-				return err
-			}
-			page.History = append(page.History, past{head, t.Lines[i]})
-			break
-		}
+		page.History = append(page.History, past{f.TaskHead, line})
 	}
-	page.Cut = len(list) == historyTasks
 	return nil
 }

@@ -93,14 +93,7 @@ func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (who
 			return whole{}, fmt.Errorf("task %s: %w", head.ID, err)
 		}
 		t.Failure = ended.Failure
-		// The document does not tell them apart, but the counts do where there is one kind alone.
-		succeeded := "in step"
-		switch {
-		case head.Counts.Unchanged == 0:
-			succeeded = skill.Written.String()
-		case head.Counts.Written == 0:
-			succeeded = skill.Unchanged.String()
-		}
+		succeeded := succeededIn(head)
 		for i := range t.Lines {
 			switch {
 			case ended.Failure != nil:
@@ -120,17 +113,62 @@ func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (who
 				} else if o.Succeeded() {
 					t.Lines[at].Outcome, t.Lines[at].Word, t.Lines[at].SkillID = "ok", o.Kind.String(), o.SkillID
 				} else {
-					f := &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}
-					if o.Interaction != "" {
-						f.LogURL = "/logs/" + o.Interaction
-					}
-					fail(at, f, "failed")
+					fail(at, failureOf(o), "failed")
 				}
 			}
 		}
 	}
 	slices.SortStableFunc(t.Groups, func(a, b group) int { return b.Count - a.Count })
 	return t, nil
+}
+
+// lineOfFound is one line of a task.
+func lineOfFound(f store.FoundItem, content store.TaskContent) (item, error) {
+	line := item{N: f.At + 1, Item: f.Item, Outcome: "waiting", Word: "waiting"}
+	if len(content.Document) > 0 {
+		entry, all, err := skill.ParseEntry(content.Document, f.At)
+		switch {
+		case err != nil:
+			return item{}, fmt.Errorf("task %s: %w", f.ID, err)
+		case all:
+			line.Outcome, line.Word, line.Failure = "failed", "not written", entry.Failure
+		case entry.Failure != nil:
+			line.Outcome, line.Word, line.Failure = "failed", "failed", entry.Failure
+		default:
+			line.Outcome, line.Word, line.SkillID = "ok", succeededIn(f.TaskHead), entry.SkillID
+		}
+		return line, nil
+	}
+	for _, run := range content.Runs {
+		if i := f.At - run.Start; i < 0 || i >= len(run.Outcomes) {
+			continue
+		} else if o := run.Outcomes[i]; o.Succeeded() {
+			line.Outcome, line.Word, line.SkillID = "ok", o.Kind.String(), o.SkillID
+		} else {
+			line.Outcome, line.Word, line.Failure = "failed", "failed", failureOf(o)
+		}
+	}
+	return line, nil
+}
+
+// succeededIn is the word for a success of a task that has ended. Its document does not tell the kinds apart, but the counts do
+// where there is one kind alone.
+func succeededIn(head store.TaskHead) string {
+	switch {
+	case head.Counts.Unchanged == 0:
+		return skill.Written.String()
+	case head.Counts.Written == 0:
+		return skill.Unchanged.String()
+	}
+	return "in step"
+}
+
+func failureOf(o skill.Outcome) *skill.Failure {
+	f := &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}
+	if o.Interaction != "" {
+		f.LogURL = "/logs/" + o.Interaction
+	}
+	return f
 }
 
 type taskPage struct {

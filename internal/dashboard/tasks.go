@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -134,30 +133,42 @@ func (d *Dashboard) searchTasks(ctx context.Context, ask store.TaskFilter, origi
 	if err != nil {
 		return err
 	}
-	for _, head := range list {
-		if page.SearchedItems+head.Items > searchedItems && page.Searched > 0 || len(page.Tasks) == tasksTogether {
-			page.Cut = true
-			return nil
-		}
-		content, err := d.Store.TaskContent(ctx, head)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // expired meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		page.Searched++
-		page.SearchedItems += len(content.Items)
-		page.Next = head.ID
-		if slices.ContainsFunc(content.Items, func(it skill.Item) bool { return it.OriginID == originID }) {
-			page.Tasks = append(page.Tasks, head)
-		}
+	within, items := firstTasks(list, searchedItems)
+	found, err := d.Store.FindItem(ctx, within, originID)
+	if err != nil {
+		return err
 	}
-	page.Cut = len(list) == searchedTasks
-	if !page.Cut {
-		page.Next = ""
+	page.Searched, page.SearchedItems, page.Cut = len(within), items, len(within) < len(list) || len(list) == searchedTasks
+	if len(found) > tasksTogether {
+		found, page.Cut = found[:tasksTogether], true
+		within = within[:1+slices.IndexFunc(within, func(h store.TaskHead) bool { return h.ID == found[tasksTogether-1].ID })]
+		page.Searched, page.SearchedItems = len(within), itemsOf(within)
+	}
+	for _, f := range found {
+		page.Tasks = append(page.Tasks, f.TaskHead)
+	}
+	if page.Cut {
+		page.Next = within[len(within)-1].ID
 	}
 	return nil
+}
+
+// firstTasks are the first tasks of a list that have no more items together than that, but at least one.
+func firstTasks(list []store.TaskHead, most int) (first []store.TaskHead, items int) {
+	for i, h := range list {
+		if items+h.Items > most && i > 0 {
+			return list[:i], items
+		}
+		items += h.Items
+	}
+	return list, items
+}
+
+func itemsOf(tasks []store.TaskHead) (n int) {
+	for _, t := range tasks {
+		n += t.Items
+	}
+	return n
 }
 
 // work takes one of the places for pages that read whole tasks.

@@ -1,6 +1,7 @@
 package skill
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,6 +47,29 @@ func DecodeItems(block []byte) ([]Item, error) {
 		return nil, fmt.Errorf("decode items: %w", err)
 	}
 	return items, nil
+}
+
+// FindItem looks for an origin_id among the items of a block, and tells the position of the first that has it, or -1, and how many
+// items there are. Most blocks that do not have it are not read item by item.
+func FindItem(block []byte, originID string) (found Item, at, items int, err error) {
+	r, n, err := openBlock(block, itemsForm, 3)
+	if err != nil {
+		return Item{}, 0, 0, fmt.Errorf("find an item: %w", err)
+	}
+	at = -1
+	if !bytes.Contains(block, []byte(originID)) {
+		return Item{}, at, n, nil
+	}
+	r.shared = string(block)
+	for i := range n {
+		if it := (Item{OriginID: r.text(), Name: r.text(), Status: Status(r.byte())}); at < 0 && it.OriginID == originID {
+			found, at = it, i
+		}
+	}
+	if err := r.end(); err != nil {
+		return Item{}, 0, 0, fmt.Errorf("find an item: %w", err)
+	}
+	return found, at, n, nil
 }
 
 // AppendOutcomes encodes outcomes behind dst. Equal refusals are stored once.

@@ -1,6 +1,7 @@
 package skill_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,6 +89,13 @@ func FuzzDecodeItems(f *testing.F) {
 		}
 		if diff := cmp.Diff(got, again, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatal(diff)
+		}
+		for _, wanted := range append(got, skill.Item{OriginID: "in none of them"}) {
+			at := slices.IndexFunc(got, func(it skill.Item) bool { return it.OriginID == wanted.OriginID })
+			found, place, n, err := skill.FindItem(block, wanted.OriginID)
+			if err != nil || place != at || n != len(got) || at >= 0 && found != got[at] {
+				t.Fatalf("%q is said to be at %d of %d, %v; it is at %d of %d", wanted.OriginID, place, n, err, at, len(got))
+			}
 		}
 	})
 }

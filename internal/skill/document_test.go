@@ -32,9 +32,56 @@ func TestDocumentsCanBeReadBack(t *testing.T) {
 	}
 }
 
+func TestOneEntryOfADocument(t *testing.T) {
+	t.Parallel()
+	task := Task{ID: "task_1", CreatedAt: time.Unix(1, 0)}
+	doc := NewResultDocument(task, 3, "https://example.com/logs/")
+	doc.Add("a", Outcome{Kind: Written, SkillID: "id-a"})
+	doc.Add("b", Outcome{Kind: Rejected, Code: CodeRemoteInput, Message: "no", Interaction: "x"})
+	doc.Add("c", Outcome{Kind: Unchanged, SkillID: "id-c"})
+	document := doc.Bytes(time.Unix(2, 0))
+	all, err := ParseDocument(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range all.Entries {
+		got, whole, err := ParseEntry(document, i)
+		if diff := cmp.Diff(want, got); err != nil || whole || diff != "" {
+			t.Errorf("%d: %v, %v (-want +got):\n%s", i, whole, err, diff)
+		}
+	}
+	failed := FailedDocument(task, time.Unix(2, 0), CodeTaskTimedOut, "late", "")
+	all, err = ParseDocument(failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, whole, err := ParseEntry(failed, 5)
+	if diff := cmp.Diff(Entry{Failure: all.Failure}, got); err != nil || !whole || diff != "" {
+		t.Errorf("a failed task: %v, %v (-want +got):\n%s", whole, err, diff)
+	}
+	for _, damaged := range []string{"", "{", "[]", "{}", `{"data":{}}`, `{"data":{"data":[{}`, `{"data":{"data":{}}}`, string(document[:len(document)/2]), string(document)} {
+		if e, _, err := ParseEntry([]byte(damaged), 3); err == nil {
+			t.Errorf("%q was read as %+v", damaged, e)
+		}
+	}
+}
+
 func FuzzParseDocument(f *testing.F) {
 	f.Add(FailedDocument(Task{ID: "task_1"}, time.Unix(2, 0), CodeTaskTimedOut, "late", ""))
-	f.Fuzz(func(_ *testing.T, document []byte) { _, _ = ParseDocument(document) })
+	f.Add([]byte(`{"data":{"data":[{"data":{"id":"a"}},{"error":{"code":"b"}}]}}`))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		all, err := ParseDocument(document)
+		if err != nil || all.Failure != nil {
+			_, _, _ = ParseEntry(document, 0)
+			return
+		}
+		for i, want := range all.Entries {
+			// A null is an entry for one of them, and nothing for the other.
+			if got, whole, err := ParseEntry(document, i); err == nil && !whole && !cmp.Equal(want, got) {
+				t.Fatalf("entry %d: %+v, not %+v", i, got, want)
+			}
+		}
+	})
 }
 
 func BenchmarkParseDocument(b *testing.B) {

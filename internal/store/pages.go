@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -61,6 +62,47 @@ type TaskContent struct {
 	Items    []skill.Item
 	Runs     []Run
 	Document []byte
+}
+
+// FoundItem is an item of a task.
+type FoundItem struct {
+	TaskHead
+	At   int // its place in the task
+	Item skill.Item
+}
+
+// readTogether is how many items of several tasks are read in one statement.
+const readTogether = 10_000
+
+// FindItem is Pages.FindItem, for a store that reads the stored items of several tasks; those of one that is no more are nil.
+func FindItem(heads []TaskHead, originID string, read func([]TaskHead) ([][][]byte, error)) (found []FoundItem, err error) {
+	for len(heads) > 0 {
+		n, items := 1, heads[0].Items
+		for n < len(heads) && items+heads[n].Items <= readTogether {
+			items += heads[n].Items
+			n++
+		}
+		tasks, err := read(heads[:n])
+		if err != nil {
+			return nil, err
+		}
+		for i, blocks := range tasks {
+			before := 0
+			for _, block := range blocks {
+				it, at, items, err := skill.FindItem(block, originID)
+				if err != nil {
+					return nil, fmt.Errorf("task %s: %w", heads[i].ID, err)
+				}
+				if at >= 0 {
+					found = append(found, FoundItem{heads[i], before + at, it})
+					break
+				}
+				before += items
+			}
+		}
+		heads = heads[n:]
+	}
+	return found, nil
 }
 
 // ListedSkill is a skill of the catalogue.
@@ -145,6 +187,11 @@ type Pages interface {
 	TaskEnvironment(ctx context.Context, taskID string) (string, error)
 	// TaskContent of a task that TaskHead found.
 	TaskContent(ctx context.Context, head TaskHead) (TaskContent, error)
+	// FindItem looks for an origin_id in tasks that a list found, and tells which of them have it, in their order. All of their
+	// items are read.
+	FindItem(ctx context.Context, heads []TaskHead, originID string) ([]FoundItem, error)
+	// TaskOutcomes are the contents of tasks but for their items. Those of one that is no more are empty.
+	TaskOutcomes(ctx context.Context, heads []TaskHead) ([]TaskContent, error)
 
 	// ListSkills reads a part of the catalogue, as FindSkills says.
 	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)

@@ -29,7 +29,8 @@ func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 
 func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.TaskHead, error) {
 	// Unfinished tasks are few, and are walked from the newest on. Of ended ones no more rows are read of each integration
-	// than the page has.
+	// than the page has, in the order of the index that begins with it: with a plain condition on the integration, the planner
+	// would go through the tasks of everybody by their ids.
 	const (
 		pending = `(SELECT t.seq, t.id, t.key_id, 0::smallint AS status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
 				t.created_at, t.deadline, 'epoch'::timestamptz AS completed_at, i.id AS integration_id, i.tool, i.name AS customer
@@ -39,7 +40,7 @@ func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 				0 AS attempt, t.rewrite, t.created_at, 'epoch'::timestamptz AS deadline, t.completed_at, i.id AS integration_id, i.tool, i.name AS customer
 			FROM integrations i CROSS JOIN LATERAL (
 				SELECT id, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at FROM results r
-				WHERE r.integration = i.seq AND r.id < $2 AND r.id >= $3 %s ORDER BY r.id {} LIMIT $5
+				WHERE (r.integration, r.id) < (i.seq, $2) AND (r.integration, r.id) >= (i.seq, $3) %s ORDER BY r.integration {}, r.id {} LIMIT $5
 			) t
 			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) ORDER BY t.id {} LIMIT $5)`
 	)
@@ -120,41 +121,135 @@ func (s *Store) TaskEnvironment(ctx context.Context, taskID string) (string, err
 
 // TaskContent implements store.Pages.
 func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.TaskContent, err error) {
-	blocks, err := s.taskContent(ctx, head, &c)
+	fail := func(err error) (store.TaskContent, error) {
+		return store.TaskContent{}, fmt.Errorf("content of task %s: %w", head.ID, err)
+	}
+	// The outcomes first: a task that ends meanwhile loses them, and then has its document.
+	contents, err := s.taskOutcomes(ctx, []store.TaskHead{head})
 	if err != nil {
-		return store.TaskContent{}, fmt.Errorf("content of task %s: %w", head.ID, missing(err))
+		return fail(fault(err))
+	}
+	tasks, err := s.taskBlocks(ctx, []store.TaskHead{head})
+	if err != nil {
+		return fail(fault(err))
+	}
+	c = contents[0]
+	if tasks[0] == nil {
+		return fail(store.ErrNotFound)
 	}
 	c.Items = make([]skill.Item, 0, head.Items)
-	for _, block := range blocks {
+	for _, block := range tasks[0] {
 		items, err := skill.DecodeItems(block)
 		if err != nil {
-			return store.TaskContent{}, fmt.Errorf("content of task %s: %w", head.ID, err)
+			return fail(err)
 		}
 		c.Items = append(c.Items, items...)
 	}
 	return c, nil
 }
 
-func (s *Store) taskContent(ctx context.Context, head store.TaskHead, c *store.TaskContent) (blocks [][]byte, err error) {
-	if head.Ref != 0 {
-		if c.Runs, err = s.Outcomes(ctx, head.Ref); err != nil {
-			return nil, err
-		}
-		rows, err := s.queries.TaskBlocks(ctx, head.Ref)
+// FindItem implements store.Pages.
+func (s *Store) FindItem(ctx context.Context, heads []store.TaskHead, originID string) ([]store.FoundItem, error) {
+	found, err := store.FindItem(heads, originID, func(heads []store.TaskHead) ([][][]byte, error) { return s.taskBlocks(ctx, heads) })
+	if err != nil {
+		return nil, fault(fmt.Errorf("find an item: %w", err))
+	}
+	return found, nil
+}
+
+// TaskOutcomes implements store.Pages.
+func (s *Store) TaskOutcomes(ctx context.Context, heads []store.TaskHead) ([]store.TaskContent, error) {
+	contents, err := s.taskOutcomes(ctx, heads)
+	if err != nil {
+		return nil, fault(fmt.Errorf("outcomes of tasks: %w", err))
+	}
+	return contents, nil
+}
+
+// taskBlocks are the stored items of tasks.
+func (s *Store) taskBlocks(ctx context.Context, heads []store.TaskHead) ([][][]byte, error) {
+	tasks := make([][][]byte, len(heads))
+	if refs := unfinished(heads); len(refs) > 0 {
+		rows, err := s.queries.TaskBlocks(ctx, refs)
 		if err != nil {
 			return nil, err
 		}
+		at := placeOf(heads, func(h store.TaskHead) int64 { return h.Ref })
 		for _, r := range rows {
-			blocks = append(blocks, r.Block)
+			tasks[at[r.Task]] = append(tasks[at[r.Task]], r.Block)
 		}
-		if len(blocks) > 0 {
-			return blocks, nil
-		}
-		// It has ended meanwhile, and moved.
 	}
-	row, err := s.queries.EndedContent(ctx, head.ID)
-	c.Document = row.Document
-	return row.Blocks, err
+	// Those that have ended, some of them meanwhile.
+	ids := idsOf(heads, func(i int) bool { return tasks[i] == nil })
+	if len(ids) == 0 {
+		return tasks, nil
+	}
+	rows, err := s.queries.EndedBlocks(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	at := placeOf(heads, func(h store.TaskHead) string { return h.ID })
+	for _, r := range rows {
+		tasks[at[r.ID]] = r.Blocks
+	}
+	return tasks, nil
+}
+
+// taskOutcomes are the contents of tasks but for their items.
+func (s *Store) taskOutcomes(ctx context.Context, heads []store.TaskHead) ([]store.TaskContent, error) {
+	contents := make([]store.TaskContent, len(heads))
+	if refs := unfinished(heads); len(refs) > 0 {
+		rows, err := s.queries.OutcomesOf(ctx, refs)
+		if err != nil {
+			return nil, err
+		}
+		at := placeOf(heads, func(h store.TaskHead) int64 { return h.Ref })
+		for _, r := range rows {
+			outcomes, err := skill.DecodeOutcomes(r.Block)
+			if err != nil {
+				return nil, fmt.Errorf("task %d, outcomes from %d: %w", r.Task, r.Start, err)
+			}
+			c := &contents[at[r.Task]]
+			c.Runs = append(c.Runs, store.Run{Start: int(r.Start), Outcomes: outcomes})
+		}
+	}
+	// A task that has no outcomes may have ended meanwhile.
+	rows, err := s.queries.EndedDocuments(ctx, idsOf(heads, func(i int) bool { return len(contents[i].Runs) == 0 }))
+	if err != nil {
+		return nil, err
+	}
+	at := placeOf(heads, func(h store.TaskHead) string { return h.ID })
+	for _, r := range rows {
+		contents[at[r.ID]].Document = r.Document
+	}
+	return contents, nil
+}
+
+func unfinished(heads []store.TaskHead) (refs []int64) {
+	for _, h := range heads {
+		if h.Ref != 0 {
+			refs = append(refs, h.Ref)
+		}
+	}
+	return refs
+}
+
+func idsOf(heads []store.TaskHead, of func(i int) bool) (ids []string) {
+	for i, h := range heads {
+		if of(i) {
+			ids = append(ids, h.ID)
+		}
+	}
+	return ids
+}
+
+// placeOf says where tasks are in a list.
+func placeOf[K comparable](heads []store.TaskHead, key func(store.TaskHead) K) map[K]int {
+	at := make(map[K]int, len(heads))
+	for i, h := range heads {
+		at[key(h)] = i
+	}
+	return at
 }
 
 func skillRow(r dbq.SkillRowRow) store.ListedSkill {

@@ -132,36 +132,82 @@ func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.T
 	fail := func(err error) (store.TaskContent, error) {
 		return store.TaskContent{}, fmt.Errorf("content of task %s: %w", head.ID, missing(err))
 	}
-	// The outcomes first: a task that ends meanwhile loses them, and then has its document.
-	if head.Status == skill.Pending {
-		if c.Runs, err = s.Outcomes(ctx, head.Ref); err != nil {
-			return fail(err)
-		}
-	}
-	document, err := s.queries.TaskDocument(ctx, head.Ref)
-	if err != nil {
+	if c, err = s.taskOutcomes(ctx, head); err != nil {
 		return fail(err)
 	}
-	if c.Document, err = unpack(document); err != nil {
-		return fail(err)
-	}
-	blocks, err := s.queries.TaskBlocks(ctx, head.Ref)
+	blocks, err := s.taskBlocks(ctx, head)
 	if err != nil {
 		return fail(err)
 	}
 	c.Items = make([]skill.Item, 0, head.Items)
-	for _, b := range blocks {
-		plain, err := unpack(b.Block)
-		if err != nil {
-			return fail(err)
-		}
-		items, err := skill.DecodeItems(plain)
+	for _, block := range blocks {
+		items, err := skill.DecodeItems(block)
 		if err != nil {
 			return fail(err)
 		}
 		c.Items = append(c.Items, items...)
 	}
 	return c, nil
+}
+
+// FindItem implements store.Pages.
+func (s *Store) FindItem(ctx context.Context, heads []store.TaskHead, originID string) ([]store.FoundItem, error) {
+	found, err := store.FindItem(heads, originID, func(heads []store.TaskHead) (tasks [][][]byte, err error) {
+		tasks = make([][][]byte, len(heads))
+		for i, h := range heads {
+			if tasks[i], err = s.taskBlocks(ctx, h); err != nil {
+				return nil, err
+			}
+		}
+		return tasks, nil
+	})
+	if err != nil {
+		return nil, fault(fmt.Errorf("find an item: %w", err))
+	}
+	return found, nil
+}
+
+// TaskOutcomes implements store.Pages.
+func (s *Store) TaskOutcomes(ctx context.Context, heads []store.TaskHead) ([]store.TaskContent, error) {
+	contents := make([]store.TaskContent, len(heads))
+	for i, h := range heads {
+		var err error
+		if contents[i], err = s.taskOutcomes(ctx, h); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, fault(fmt.Errorf("outcomes of task %s: %w", h.ID, err))
+		}
+	}
+	return contents, nil
+}
+
+// taskBlocks are the stored items of a task.
+func (s *Store) taskBlocks(ctx context.Context, head store.TaskHead) ([][]byte, error) {
+	rows, err := s.queries.TaskBlocks(ctx, head.Ref)
+	if err != nil {
+		return nil, err
+	}
+	blocks := make([][]byte, len(rows))
+	for i, r := range rows {
+		if blocks[i], err = unpack(r.Block); err != nil {
+			return nil, err
+		}
+	}
+	return blocks, nil
+}
+
+// taskOutcomes is the content of a task but for its items.
+func (s *Store) taskOutcomes(ctx context.Context, head store.TaskHead) (c store.TaskContent, err error) {
+	// The outcomes first: a task that ends meanwhile loses them, and then has its document.
+	if head.Status == skill.Pending {
+		if c.Runs, err = s.Outcomes(ctx, head.Ref); err != nil {
+			return store.TaskContent{}, err
+		}
+	}
+	document, err := s.queries.TaskDocument(ctx, head.Ref)
+	if err != nil {
+		return store.TaskContent{}, err
+	}
+	c.Document, err = unpack(document)
+	return c, err
 }
 
 // FindSkill implements store.Pages.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -192,6 +193,67 @@ func taskContent(t *testing.T, f *fixture) {
 	ended.Runs, c.Runs = nil, nil
 	if diff := cmp.Diff(ended, c); err != nil || diff != "" {
 		t.Errorf("content of a task that was going on: %v (-want +got):\n%.400s", err, diff)
+	}
+}
+
+func itemInTasks(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	var tasks []skill.Task
+	send := func(items ...skill.Item) { tasks = append(tasks, f.accept(t, in, items...)) }
+	send(skill.Item{OriginID: "go", Name: "Go", Status: skill.Active}, skill.Item{OriginID: "sql", Name: "SQL", Status: skill.Active})
+	send(skill.Item{OriginID: "golang", Name: "its name has go in it", Status: skill.Active})
+	large := make([]skill.Item, 9000) // several blocks
+	for i := range large {
+		large[i] = skill.Item{OriginID: fmt.Sprintf("id-%04d", i), Name: fmt.Sprintf("Skill %d", i), Status: skill.Active}
+	}
+	large[4321] = skill.Item{OriginID: "go", Name: "Go, at last", Status: skill.Inactive}
+	send(large...)
+	send(skill.Item{OriginID: "sql", Name: "SQL", Status: skill.Active}, skill.Item{OriginID: "go", Name: "Go 2", Status: skill.Active})
+	listed := func() []store.TaskHead {
+		t.Helper()
+		heads, err := f.ListTasks(t.Context(), store.TaskFilter{EnvironmentID: f.env, IntegrationID: in.ID, OldestFirst: true, Limit: 10})
+		if err != nil || len(heads) != len(tasks) {
+			t.Fatalf("%d tasks, %v", len(heads), err)
+		}
+		return heads
+	}
+	check := func(what string, heads []store.TaskHead) {
+		t.Helper()
+		found, err := f.FindItem(t.Context(), heads, "go")
+		want := []store.FoundItem{
+			{TaskHead: heads[0], At: 0, Item: skill.Item{OriginID: "go", Name: "Go", Status: skill.Active}},
+			{TaskHead: heads[2], At: 4321, Item: large[4321]},
+			{TaskHead: heads[3], At: 1, Item: skill.Item{OriginID: "go", Name: "Go 2", Status: skill.Active}},
+		}
+		if diff := cmp.Diff(want, found); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
+		}
+		for i, h := range heads {
+			c, err := f.TaskContent(t.Context(), h)
+			if err != nil || len(c.Items) != h.Items {
+				t.Errorf("%s: task %d has %d items, %v", what, i, len(c.Items), err)
+			}
+		}
+	}
+	waiting := listed()
+	check("while they wait", waiting)
+
+	lease, next := f.claim(t, in, "x", 0)
+	for _, document := range []string{"the first", "the second"} {
+		next = f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, document), Then: store.Proceed})
+	}
+	run := store.Run{Start: 0, Outcomes: []skill.Outcome{{Kind: skill.Written, SkillID: id(1)}}}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Outcomes: []store.Run{run}})
+	some := listed()
+	check("while one goes on", some)
+	check("when some have ended since they were listed", waiting)
+	got, err := f.TaskOutcomes(t.Context(), append(slices.Clone(some), store.TaskHead{Task: skill.Task{ID: "task_that_is_no_more"}, Status: skill.Completed}))
+	want := []store.TaskContent{{Document: []byte("the first")}, {Document: []byte("the second")}, {Runs: []store.Run{run}}, {}, {}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+		t.Errorf("outcomes: %v (-want +got):\n%s", err, diff)
+	}
+	if found, err := f.FindItem(t.Context(), some, "nobody's"); err != nil || len(found) != 0 {
+		t.Errorf("what is in none of them: %+v, %v", found, err)
 	}
 }
 

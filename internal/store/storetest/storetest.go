@@ -90,6 +90,7 @@ func Run(t *testing.T, open Opener) {
 		{"old entries are tidied up", tidied},
 		{"tasks are listed", tasksListed},
 		{"a task with what it was about", taskContent},
+		{"an item in several tasks", itemInTasks},
 		{"the catalogue is listed", catalogueListed},
 		{"the catalogue is counted", catalogueCounted},
 		{"names are indexed", namesIndexed},

@@ -106,6 +106,12 @@ type Sync struct {
 	Restarts    int32
 }
 
+type TaskOutcome struct {
+	Task  int64
+	Start int32
+	Block []byte
+}
+
 type Unsearched struct {
 	Seq         int64
 	Integration int64

@@ -105,20 +105,67 @@ func (q *Queries) CountCatalogue(ctx context.Context, environment string) ([]Cou
 	return items, nil
 }
 
-const endedContent = `-- name: EndedContent :one
-SELECT document, blocks FROM results WHERE id = $1
+const endedBlocks = `-- name: EndedBlocks :many
+SELECT r.id, r.blocks FROM (SELECT unnest($1::text[]) AS id) u CROSS JOIN LATERAL (
+  SELECT results.id, results.blocks FROM results WHERE results.id = u.id OFFSET 0
+) r
 `
 
-type EndedContentRow struct {
-	Document []byte
-	Blocks   [][]byte
+type EndedBlocksRow struct {
+	ID     string
+	Blocks [][]byte
 }
 
-func (q *Queries) EndedContent(ctx context.Context, id string) (EndedContentRow, error) {
-	row := q.db.QueryRow(ctx, endedContent, id)
-	var i EndedContentRow
-	err := row.Scan(&i.Document, &i.Blocks)
-	return i, err
+// One after the other, so that each is looked for in its own partition.
+func (q *Queries) EndedBlocks(ctx context.Context, ids []string) ([]EndedBlocksRow, error) {
+	rows, err := q.db.Query(ctx, endedBlocks, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndedBlocksRow
+	for rows.Next() {
+		var i EndedBlocksRow
+		if err := rows.Scan(&i.ID, &i.Blocks); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const endedDocuments = `-- name: EndedDocuments :many
+SELECT r.id, r.document FROM (SELECT unnest($1::text[]) AS id) u CROSS JOIN LATERAL (
+  SELECT results.id, results.document FROM results WHERE results.id = u.id OFFSET 0
+) r
+`
+
+type EndedDocumentsRow struct {
+	ID       string
+	Document []byte
+}
+
+func (q *Queries) EndedDocuments(ctx context.Context, ids []string) ([]EndedDocumentsRow, error) {
+	rows, err := q.db.Query(ctx, endedDocuments, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndedDocumentsRow
+	for rows.Next() {
+		var i EndedDocumentsRow
+		if err := rows.Scan(&i.ID, &i.Document); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const integrationState = `-- name: IntegrationState :one
@@ -253,6 +300,30 @@ func (q *Queries) IntegrationStates(ctx context.Context, arg IntegrationStatesPa
 	return items, nil
 }
 
+const outcomesOf = `-- name: OutcomesOf :many
+SELECT task, start, block FROM task_outcomes WHERE task = ANY ($1::bigint[]) ORDER BY task, start
+`
+
+func (q *Queries) OutcomesOf(ctx context.Context, tasks []int64) ([]TaskOutcome, error) {
+	rows, err := q.db.Query(ctx, outcomesOf, tasks)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []TaskOutcome
+	for rows.Next() {
+		var i TaskOutcome
+		if err := rows.Scan(&i.Task, &i.Start, &i.Block); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const skillRow = `-- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
   s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
@@ -316,16 +387,20 @@ func (q *Queries) SkillRow(ctx context.Context, arg SkillRowParams) (SkillRowRow
 }
 
 const taskBlocks = `-- name: TaskBlocks :many
-SELECT start, block FROM task_items WHERE task = $1 ORDER BY start
+SELECT tasks.seq AS task, 0::integer AS start, tasks.block::bytea AS block FROM tasks WHERE tasks.seq = ANY ($1::bigint[]) AND tasks.block IS NOT NULL
+UNION ALL
+SELECT task_items.task, task_items.start, task_items.block FROM task_items WHERE task_items.task = ANY ($1::bigint[])
+ORDER BY task, start
 `
 
 type TaskBlocksRow struct {
+	Task  int64
 	Start int32
 	Block []byte
 }
 
-func (q *Queries) TaskBlocks(ctx context.Context, task int64) ([]TaskBlocksRow, error) {
-	rows, err := q.db.Query(ctx, taskBlocks, task)
+func (q *Queries) TaskBlocks(ctx context.Context, tasks []int64) ([]TaskBlocksRow, error) {
+	rows, err := q.db.Query(ctx, taskBlocks, tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +408,7 @@ func (q *Queries) TaskBlocks(ctx context.Context, task int64) ([]TaskBlocksRow, 
 	var items []TaskBlocksRow
 	for rows.Next() {
 		var i TaskBlocksRow
-		if err := rows.Scan(&i.Start, &i.Block); err != nil {
+		if err := rows.Scan(&i.Task, &i.Start, &i.Block); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

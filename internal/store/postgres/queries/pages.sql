@@ -18,11 +18,25 @@ WHERE i.seq = (SELECT integration FROM results WHERE results.id = @id UNION ALL 
 SELECT e.expired_at FROM expired e JOIN integrations i ON i.seq = e.integration
 WHERE e.id = @id AND i.environment_id = @environment;
 
--- name: EndedContent :one
-SELECT document, blocks FROM results WHERE id = @id;
+-- name: EndedBlocks :many
+-- One after the other, so that each is looked for in its own partition.
+SELECT r.id, r.blocks FROM (SELECT unnest(@ids::text[]) AS id) u CROSS JOIN LATERAL (
+  SELECT results.id, results.blocks FROM results WHERE results.id = u.id OFFSET 0
+) r;
+
+-- name: EndedDocuments :many
+SELECT r.id, r.document FROM (SELECT unnest(@ids::text[]) AS id) u CROSS JOIN LATERAL (
+  SELECT results.id, results.document FROM results WHERE results.id = u.id OFFSET 0
+) r;
 
 -- name: TaskBlocks :many
-SELECT start, block FROM task_items WHERE task = @task ORDER BY start;
+SELECT tasks.seq AS task, 0::integer AS start, tasks.block::bytea AS block FROM tasks WHERE tasks.seq = ANY (@tasks::bigint[]) AND tasks.block IS NOT NULL
+UNION ALL
+SELECT task_items.task, task_items.start, task_items.block FROM task_items WHERE task_items.task = ANY (@tasks::bigint[])
+ORDER BY task, start;
+
+-- name: OutcomesOf :many
+SELECT task, start, block FROM task_outcomes WHERE task = ANY (@tasks::bigint[]) ORDER BY task, start;
 
 -- name: Activity :many
 -- A task ends within a time that its id does not know: so the ids begin somewhat earlier.
