@@ -31,9 +31,8 @@ func TestPaused(t *testing.T) {
 		gate string
 		// until waits for the moment.
 		until func(t *testing.T, f *fleet, paused *site, integration string)
-		// first and second are how often the tool gets the skills of the first call, at least and at most, and of the second.
-		first  [2]int
-		second int
+		// first and second are how often the tool gets the skills of the first and of the second call, at least and at most.
+		first, second [2]int
 	}{
 		{
 			// Nothing has left; the tool says so or, if its connector looks at the time first, that it cannot tell.
@@ -41,7 +40,7 @@ func TestPaused(t *testing.T) {
 			until: func(t *testing.T, _ *fleet, paused *site, _ string) {
 				eventually(t, 20*time.Second, "the call is under way", func() bool { return paused.calls() > 0 })
 			},
-			first: [2]int{2, 3}, second: 2,
+			first: [2]int{2, 3}, second: [2]int{2, 2},
 		},
 		{
 			// The successor cannot know what was written when, so it writes the first call's skills again; the process that goes on
@@ -50,7 +49,7 @@ func TestPaused(t *testing.T) {
 			until: func(t *testing.T, _ *fleet, paused *site, integration string) {
 				eventually(t, 20*time.Second, "the tool has written", func() bool { return len(paused.tool(integration)) == batch })
 			},
-			first: [2]int{4, 4}, second: 2,
+			first: [2]int{4, 4}, second: [2]int{2, 2},
 		},
 		{
 			// The bytes leave when the process goes on, or lay in the network for as long.
@@ -60,23 +59,24 @@ func TestPaused(t *testing.T) {
 					return query[int](f, `SELECT count(*) FROM sandbox_scripts`) == 1
 				})
 			},
-			first: [2]int{4, 4}, second: 2,
+			first: [2]int{4, 4}, second: [2]int{2, 2},
 		},
 		{
 			name: "the intent is committed, and the process does not know", settings: []string{"latency=200ms"},
 			gate:  `CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON intents DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION gate()`,
-			first: [2]int{2, 3}, second: 2,
+			first: [2]int{2, 3}, second: [2]int{2, 2},
 		},
 		{
 			name: "within the checkpoint", settings: []string{"latency=200ms"},
 			gate: `CREATE TRIGGER gate AFTER INSERT ON task_outcomes FOR EACH ROW EXECUTE FUNCTION gate()`,
-			// Its COMMIT is on the way already: whichever the database does first.
-			first: [2]int{2, 4}, second: 2,
+			// Its COMMIT is on the way already: whichever the database does first. When it was kept, the second call may have begun
+			// before the process knows what time it is.
+			first: [2]int{2, 4}, second: [2]int{2, 4},
 		},
 		{
 			name: "the checkpoint is committed, and the process does not know", settings: []string{"latency=200ms"},
 			gate:  `CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON task_outcomes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION gate()`,
-			first: [2]int{2, 3}, second: 2,
+			first: [2]int{2, 3}, second: [2]int{2, 4},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -132,8 +132,8 @@ func TestPaused(t *testing.T) {
 			if got := writes(0); got > c.first[1] {
 				t.Errorf("the first call's skills were written %d times, want at most %d", got, c.first[1])
 			}
-			if got := writes(batch); got != c.second {
-				t.Errorf("the second call's skills were written %d times, want %d", got, c.second)
+			if got := writes(batch); got < c.second[0] || got > c.second[1] {
+				t.Errorf("the second call's skills were written %d times, want %d to %d", got, c.second[0], c.second[1])
 			}
 			// What the callers were told, and what the tool holds.
 			for n, task := range []client.Task{one, two} {
