@@ -9,8 +9,11 @@ GOLANGCI_LINT = $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 SQLC          = $(TOOLS)/sqlc-$(SQLC_VERSION)/sqlc
 
 # The race detector watches our code and the libraries'. SQLite itself is C turned into Go, and under the detector thirty
-# times slower: the package with its code is left out, so that whole histories can be run.
-RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false
+# times slower: its code and its C library are left out, so that whole histories can be run.
+RACE = -race $(foreach p,sqlite/lib libc memory,-gcflags=modernc.org/$(p)=-race=false)
+
+# The packages with the longest tests begin first: none of them is left to run alone at the end.
+LONGEST = ./internal/engine ./e2e ./internal/dashboard ./internal/store/postgres
 
 # How long, how often: make soak KILLS=50, make fuzz FUZZTIME=10s, make bench BENCH='-only polls'.
 KILLS     = 500
@@ -40,7 +43,7 @@ build: ## build bin/crosswalk
 
 .PHONY: test
 test: needs ## run all tests, with the race detector and in random order; installs what they need
-	CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=20m ./...
+	CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=20m $(LONGEST) ./...
 
 .PHONY: needs
 needs:

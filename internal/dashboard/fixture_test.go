@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"github.com/PuerkitoBio/goquery"
+	"github.com/alexedwards/argon2id"
 
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
-	"github.com/crosswalk-hr/crosswalk/internal/dashboard"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite/sqlitetest"
 )
 
 // site is a whole server with its dashboard.
@@ -59,6 +60,9 @@ func open(t *testing.T, change ...func(*server.Config)) *site {
 	for _, f := range change {
 		f(&c)
 	}
+	if path, embedded := c.Database.File(); embedded {
+		sqlitetest.Create(t, path)
+	}
 	srv, err := server.Start(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -95,8 +99,10 @@ func (s *site) user(name string, role store.Role) *browser {
 	return b
 }
 
-// hashed is the password's hash: it is made once, since that takes time.
-var hashed = sync.OnceValues(func() (string, error) { return dashboard.HashPassword(password) })
+// hashed is the password's hash, of a kind that takes no time: each sign-in is checked the way that the hash says.
+var hashed = sync.OnceValues(func() (string, error) {
+	return argon2id.CreateHash(password, &argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+})
 
 func (s *site) addUser(name string, role store.Role) store.User {
 	s.t.Helper()

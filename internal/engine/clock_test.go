@@ -12,7 +12,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	for name, off := range map[string]time.Duration{"behind the database's": time.Hour, "ahead of it": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			set := settings()
-			set.CallTimeout = 10 * time.Hour
+			set.TaskTimeout, set.CallTimeout = 10*time.Minute, 10*time.Hour
 			runBy(t, func() time.Time { return time.Now().Add(off) }, nil, func(t *testing.T, f *fixture) {
 				var dying *mortal
 				f.around = func(s engineStore) engineStore {

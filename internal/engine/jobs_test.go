@@ -163,12 +163,13 @@ func TestJobFaults(t *testing.T) {
 		},
 		{
 			name: "none ever ends", settings: `{"concurrency":9}`, fate: fails("start", 1, always, fate{endless: true}), items: active("a", "b"),
-			codes: []string{away, away}, words: "did not end within 10 min. It may have reached the tool all the same", jobs: 4, atMost: 42 * time.Minute,
+			codes: []string{away, away}, words: "did not end within 3 min. It may have reached the tool all the same", jobs: 4, atMost: 14 * time.Minute,
+			set: func(s *engine.Settings) { s.JobTimeout = 3 * time.Minute },
 		},
 		{
-			name: "it goes on until the deadline", takes: 2 * time.Hour, items: active("a", "b"),
-			codes: []string{timedOut, timedOut}, words: "It may have reached the tool all the same", jobs: 1, atMost: time.Hour + 10*time.Second,
-			set: func(s *engine.Settings) { s.JobTimeout = 24 * time.Hour },
+			name: "it goes on until the deadline", takes: 20 * time.Minute, items: active("a", "b"),
+			codes: []string{timedOut, timedOut}, words: "It may have reached the tool all the same", jobs: 1, atMost: 10*time.Minute + 10*time.Second,
+			set: func(s *engine.Settings) { s.TaskTimeout, s.JobTimeout = 10*time.Minute, 24*time.Hour },
 		},
 		{
 			name: "questions are not answered for a while", fate: fails("poll", 1, 3, fate{err: connector.Errorf(connector.Away, "down")}),
@@ -525,7 +526,7 @@ func TestJobsInTheFewestOperations(t *testing.T) {
 		}
 		f.start(jobSettings())
 		in := f.integrationWith("360learning", `{}`)
-		for _, n := range []int{10_000, 30_000} {
+		for _, n := range []int{10_000, 20_000} {
 			before := company.Operations()
 			items := many(n)
 			for i := range items {

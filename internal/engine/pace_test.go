@@ -148,7 +148,7 @@ func TestDeclaredRate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := settings()
-			set.Sweep, set.TaskTimeout = time.Second, 3*time.Hour
+			set.Sweep, set.TaskTimeout = min(test.per/10, 5*time.Second), 3*time.Hour
 			run(t, nil, func(t *testing.T, f *fixture) {
 				tool := f.watch()
 				var now *mortal

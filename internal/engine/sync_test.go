@@ -818,9 +818,9 @@ func TestSyncOfTheSandbox(t *testing.T) {
 // the tool equal to the upload.
 func TestSyncsAndUploadsOfWhatPeopleChange(t *testing.T) {
 	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
-		most := 40
+		most := 20
 		if strings.HasSuffix(t.Name(), "/postgres") {
-			most = 6
+			most = 5
 		}
 		rapid.Check(timeless{t}, func(r *rapid.T) {
 			if most--; most < 0 {

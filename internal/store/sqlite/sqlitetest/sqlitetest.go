@@ -37,16 +37,22 @@ func Prepare(tb testing.TB) {
 	}
 }
 
-// Open opens a fresh database at options.Path, to serve. Whoever opens it closes it.
-func Open(tb testing.TB, options sqlite.Options) *sqlite.Store {
+// Create makes a fresh database at that path, for a program that opens it itself.
+func Create(tb testing.TB, path string) {
 	tb.Helper()
 	content, err := template()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.WriteFile(options.Path, content, 0o600); err != nil {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Open opens a fresh database at options.Path, to serve. Whoever opens it closes it.
+func Open(tb testing.TB, options sqlite.Options) *sqlite.Store {
+	tb.Helper()
+	Create(tb, options.Path)
 	options.Serve = true
 	s, err := sqlite.Open(context.Background(), options)
 	if err != nil {
