@@ -136,12 +136,18 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 	if most == 0 {
 		most = 16 << 20
 	}
+	tooLarge := func() (*Answer, error) {
+		return nil, answer.failed(fmt.Sprintf("the tool's answer is larger than %d bytes", most), nil)
+	}
+	if response.ContentLength > most {
+		return tooLarge()
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err != nil {
 		return nil, answer.failed("the tool's answer broke off", err)
 	}
 	if int64(len(body)) > most {
-		return nil, answer.failed(fmt.Sprintf("the tool's answer is larger than %d bytes", most), nil)
+		return tooLarge()
 	}
 	answer.Body = body
 	return answer, nil

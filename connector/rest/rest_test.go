@@ -139,6 +139,7 @@ func TestWithoutAnAnswer(t *testing.T) {
 		"half an answer":       {base: script(t, head+"50\r\n\r\n{\"a\":"), change: connector.Ambiguous, read: connector.Away},
 		"no HTTP":              {base: script(t, "SSH-2.0\r\n"), change: connector.Ambiguous, read: connector.Away},
 		"a huge answer":        {base: script(t, head+"50\r\n\r\n"+strings.Repeat(" ", 50)), most: 20, change: connector.Ambiguous, read: connector.Away},
+		"one of no told size":  {base: script(t, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"+strings.Repeat(" ", 50)), most: 20, change: connector.Ambiguous, read: connector.Away},
 		"no JSON":              {base: script(t, head+"2\r\n\r\n{x"), change: connector.Ambiguous, read: connector.Away},
 		"another content type": {base: script(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}"), change: connector.Ambiguous, read: connector.Away},
 	} {
