@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -194,7 +195,7 @@ func (f *filling) originID(i int) string { return fmt.Sprintf("product:skill:%08
 func (f *filling) name(i int) string {
 	name := f.names[i%len(f.names)]
 	if round := i / len(f.names); round > 0 {
-		name += " – " + f.names[(round*131)%len(f.names)]
+		name += " – " + f.names[(i*7919+round*131)%len(f.names)]
 	}
 	if i%(f.skills/5) == 7 {
 		name += " " + f.rare
@@ -225,20 +226,32 @@ func (f *filling) prepare() error {
 	if err != nil {
 		return err
 	}
-	words := map[string]int{}
 	for _, it := range items {
 		f.names = append(f.names, it.Name)
-		for _, w := range slices.Compact(slices.Sorted(slices.Values(strings.Fields(it.Name)))) {
-			words[w]++
-		}
 	}
 	f.rare = "Zymurgy"
+	// How often words are in names, those that begin with them counted too, as a search does.
+	const sample = 10_000
+	words, beginnings := map[string]bool{}, map[string]int{}
+	for n := range sample {
+		begin := map[string]bool{}
+		for _, w := range strings.Fields(f.name(n * 7919 % f.skills)) {
+			words[w] = true
+			for end := range w {
+				begin[w[:end]] = true
+			}
+			begin[w] = true
+		}
+		for w := range begin {
+			beginnings[w]++
+		}
+	}
 	nearest := func(share float64) (best string) {
 		distance := func(n int) float64 {
-			return max(float64(n)/float64(len(items))/share, share*float64(len(items))/float64(n))
+			return max(float64(n)/sample/share, share*sample/float64(n))
 		}
-		for w, n := range words {
-			if len(w) > 3 && strings.Trim(w, "abcdefghijklmnopqrstuvwxyz") == "" && (best == "" || distance(n) < distance(words[best])) {
+		for _, w := range slices.Sorted(maps.Keys(words)) {
+			if len(w) > 3 && strings.Trim(w, "abcdefghijklmnopqrstuvwxyz") == "" && (best == "" || distance(beginnings[w]) < distance(beginnings[best])) {
 				best = w
 			}
 		}

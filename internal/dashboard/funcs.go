@@ -247,5 +247,5 @@ func sortedBy(now, column string) sorting {
 	case "-" + column:
 		return sorting{column, "descending", "↓"}
 	}
-	return sorting{Next: column, Now: "none"}
+	return sorting{column, "none", "↕"}
 }

@@ -115,10 +115,28 @@ type NamedSkill struct {
 	Name string
 }
 
-// SkillFinder is what a store does for FindSkills. The filter's Search is for Indexed alone.
+// LookedAt are skills that stand one behind the other.
+type LookedAt struct {
+	// Names of them, in their order; those that cannot match the search may be left out.
+	Names []NamedSkill
+	// Skills is how many they are, and Last the last of them.
+	Skills int
+	Last   SkillCursor
+}
+
+// LookedAtAll are skills of which none is left out.
+func LookedAtAll(names []NamedSkill) LookedAt {
+	l := LookedAt{Names: names, Skills: len(names)}
+	if len(names) > 0 {
+		l.Last = names[len(names)-1].SkillCursor
+	}
+	return l
+}
+
+// SkillFinder is what a store does for FindSkills. What it finds by the filter's Search need not all match.
 type SkillFinder interface {
-	// Names are those of the next skills behind a place, in the filter's order.
-	Names(ctx context.Context, f SkillFilter, after SkillCursor, limit int) ([]NamedSkill, error)
+	// Look at the next skills behind a place, in the filter's order.
+	Look(ctx context.Context, f SkillFilter, after SkillCursor, limit int) (LookedAt, error)
 	// Indexed are the skills that the index has for the filter's search, wherever they are in the order: all of them, or more
 	// than the limit in the index.
 	Indexed(ctx context.Context, f SkillFilter, limit int) (names []NamedSkill, more bool, err error)
@@ -138,18 +156,18 @@ func FindSkills(ctx context.Context, finder SkillFinder, f SkillFilter) (list Sk
 		for !ended && looked < upTo && len(found) <= f.Limit {
 			// Small steps first: a page is often full soon.
 			limit := min(max(2*looked, f.Limit+1), upTo-looked)
-			names, err := finder.Names(ctx, f, at, limit)
+			next, err := finder.Look(ctx, f, at, limit)
 			if err != nil {
 				return err
 			}
-			looked += len(names)
-			for _, n := range names {
+			looked += next.Skills
+			for _, n := range next.Names {
 				if f.Search.Matches(n.Name) {
 					found = append(found, n)
 				}
 			}
-			if ended = len(names) < limit; !ended {
-				at = names[len(names)-1].SkillCursor
+			if ended = next.Skills < limit; !ended {
+				at = next.Last
 			}
 		}
 		return nil
@@ -160,6 +178,12 @@ func FindSkills(ctx context.Context, finder SkillFinder, f SkillFilter) (list Sk
 	}
 	if err := look(first); err != nil {
 		return list, err
+	}
+	// Of what is met this often, the index has more than it may name, and takes its time to find that out.
+	if often := len(found)*f.Bounds.Looked > f.Limit*looked; often {
+		if err := look(f.Bounds.Looked); err != nil {
+			return list, err
+		}
 	}
 	if !ended && len(found) <= f.Limit {
 		known, complete := []NamedSkill(nil), false

@@ -185,6 +185,9 @@ func NewSearch(text string) Search {
 // Empty reports whether it finds every name.
 func (s Search) Empty() bool { return len(s.phrases) == 0 }
 
+// Words are all that it looks for. An ASCII name that matches has each of them in it somewhere, in small letters.
+func (s Search) Words() []string { return slices.Concat(s.phrases...) }
+
 // Matches reports whether a name is one of those that are looked for.
 func (s Search) Matches(name string) bool {
 	if s.Empty() {

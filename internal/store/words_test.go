@@ -93,6 +93,11 @@ func FuzzWords(f *testing.F) {
 			return
 		}
 		whole, beginning := s.Terms()
+		for _, w := range s.Words() {
+			if len(name) == utf8.RuneCountInString(name) && !strings.Contains(strings.ToLower(name), w) {
+				t.Errorf("%q matches %q, which does not have %q", text, name, w)
+			}
+		}
 		words := store.Words(name)
 		has := func(is func(string) bool) bool {
 			for _, w := range words {

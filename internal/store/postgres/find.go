@@ -61,8 +61,8 @@ func ask(f store.SkillFilter) *asked {
 	return a
 }
 
-// Names implements store.SkillFinder.
-func (fi finder) Names(ctx context.Context, f store.SkillFilter, after store.SkillCursor, limit int) ([]store.NamedSkill, error) {
+// Look implements store.SkillFinder.
+func (fi finder) Look(ctx context.Context, f store.SkillFilter, after store.SkillCursor, limit int) (store.LookedAt, error) {
 	a := ask(f)
 	var inner, outer string
 	var behind func() string
@@ -103,9 +103,32 @@ func (fi finder) Names(ctx context.Context, f store.SkillFilter, after store.Ski
 	most := a.arg(limit)
 	// Of each integration as many as the page may have. In their own order they come one after the other, and the last ones are
 	// not reached.
-	return gather(ctx, fi.pool, scanNamed, `SELECT i.seq, s.origin_id, s.id, s.name FROM (SELECT i.seq FROM integrations i WHERE `+a.integrations+` ORDER BY i.seq) i
-		CROSS JOIN LATERAL (SELECT s.origin_id, s.id, s.name FROM skills s WHERE `+key+a.skills+` ORDER BY `+inner+` LIMIT `+most+`) s
-		ORDER BY `+outer+` LIMIT `+most, a.args...)
+	rows := `SELECT i.seq, s.origin_id, s.id, s.name FROM (SELECT i.seq FROM integrations i WHERE ` + a.integrations + ` ORDER BY i.seq) i
+		CROSS JOIN LATERAL (SELECT s.origin_id, s.id, s.name FROM skills s WHERE ` + key + a.skills + ` ORDER BY ` + inner + ` LIMIT ` + most + `) s
+		ORDER BY ` + outer + ` LIMIT ` + most
+	words := f.Search.Words()
+	if len(words) == 0 {
+		names, err := gather(ctx, fi.pool, scanNamed, rows, a.args...)
+		return store.LookedAtAll(names), err
+	}
+	// Most names do not match. PostgreSQL keeps back those that cannot, but for the last one, which tells how far this went.
+	may := make([]string, len(words))
+	for i, w := range words {
+		may[i] = `strpos(lower(name COLLATE "C"), ` + a.arg(w) + `) > 0`
+	}
+	n, all := 0, 0
+	names, err := gather(ctx, fi.pool, func(row pgx.CollectableRow) (s store.NamedSkill, err error) {
+		err = row.Scan(&s.Ref, &s.OriginID, &s.ID, &s.Name, &n, &all)
+		return s, err
+	}, `SELECT * FROM (SELECT w.*, row_number() OVER () AS n, count(*) OVER () AS of FROM (`+rows+`) w) w
+		WHERE n = of OR octet_length(name) <> length(name) OR `+strings.Join(may, " AND ")+` ORDER BY n`, a.args...)
+	if err != nil || len(names) == 0 {
+		return store.LookedAt{}, err
+	}
+	if n != all {
+		return store.LookedAt{}, fmt.Errorf("look at skills: the last of %d is missing", all)
+	}
+	return store.LookedAt{Names: names, Skills: all, Last: names[len(names)-1].SkillCursor}, nil
 }
 
 // indexedWords is the expression that the index is of.

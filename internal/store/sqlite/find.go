@@ -46,8 +46,14 @@ func of(f store.SkillFilter) (integrations, skills string, args, skillArgs []any
 	return integrations, skills, args, skillArgs
 }
 
-// Names implements store.SkillFinder.
-func (fi finder) Names(ctx context.Context, f store.SkillFilter, after store.SkillCursor, limit int) ([]store.NamedSkill, error) {
+// Look implements store.SkillFinder.
+func (fi finder) Look(ctx context.Context, f store.SkillFilter, after store.SkillCursor, limit int) (store.LookedAt, error) {
+	names, err := fi.names(ctx, f, after, limit)
+	return store.LookedAtAll(names), err
+}
+
+// names are those of the next skills behind a place, in the filter's order.
+func (fi finder) names(ctx context.Context, f store.SkillFilter, after store.SkillCursor, limit int) ([]store.NamedSkill, error) {
 	where, skills, args, skillArgs := of(f)
 	begun := after != store.SkillCursor{}
 	if f.Order == store.ByIntegration {

@@ -516,6 +516,44 @@ func (f *fixture) indexAll(t *testing.T) {
 	t.Fatal("names to be indexed have no end")
 }
 
+// namesLookedAt: what is found does not depend on who compares, the database or the program.
+func namesLookedAt(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	names := []string{"Café au lait", "CAFE", "Strasse", "ＦＵＬＬ width", "full", "C++ and C#", "c + +", "naïveté 100%", "under_score", "日本語", "plain"}
+	list := items(names...)
+	f.accept(t, in, list...)
+	lease, next := f.claim(t, in, "x", 0)
+	step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+	for i, it := range list {
+		step.Written = append(step.Written, written(it, 0, id(i)))
+	}
+	f.advance(t, lease, step)
+	for text, want := range map[string][]string{
+		"cafe": {"CAFE", "Café au lait"}, "CAFÉ": {"CAFE", "Café au lait"}, "straße": {"Strasse"}, "full": {"full", "ＦＵＬＬ width"},
+		"ｆｕ": {"full", "ＦＵＬＬ width"}, "c++": {"C++ and C#"}, "c# c++": {"C++ and C#"}, "naivete 100": {"naïveté 100%"}, "under_sc": {"under_score"},
+		"score": {"under_score"}, "本": {"日本語"}, "café lait": {"Café au lait"}, "lai": {"Café au lait"}, "afe": nil, "caf nothing": nil,
+	} {
+		for _, step := range []int{1, 3, 100} {
+			var got []string
+			filter := store.SkillFilter{EnvironmentID: f.env, Search: store.NewSearch(text), Limit: step, Bounds: store.SearchBounds{First: 1000, Looked: 1000}}
+			for more := true; more; {
+				page, err := f.ListSkills(t.Context(), filter)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range page.Skills {
+					got = append(got, s.Name)
+				}
+				filter.After, more = page.Next, page.More
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("%q, by %d: %q, want %q", text, step, got, want)
+			}
+		}
+	}
+}
+
 // namesIndexed: whatever changes a name, the index follows.
 func namesIndexed(t *testing.T, f *fixture) {
 	in := f.integration(t)
