@@ -122,9 +122,22 @@ func click(element, text string) step {
 	return chromedp.Click(chromedp.Search(fmt.Sprintf("//%s[contains(normalize-space(.), %q)]", element, text)))
 }
 
-// picture keeps a picture of the page where somebody wants to look at it: CROSSWALK_SCREENSHOTS is the folder.
+// axe finds what somebody cannot use. The file is fetched by scripts/test-needs.
+const axe = "../../.tools/axe-core-4.14.1/axe.min.js"
+
+// violations are the serious and critical ones, each with the elements it is about.
+const violations = `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.
+	filter(v => v.impact === "serious" || v.impact === "critical").
+	map(v => v.id + ": " + v.help + ": " + v.nodes.slice(0, 5).map(n => n.target + " " + n.html.slice(0, 120)).join("; ")))`
+
+// picture looks at the page on a phone and a desk, light and dark: everybody can use it, and it is no wider than the screen. It
+// keeps a picture where somebody wants to see it: CROSSWALK_SCREENSHOTS is the folder.
 func picture(t *testing.T, ctx context.Context, name string) { //nolint:revive // the test comes first
 	t.Helper()
+	script, err := os.ReadFile(axe)
+	if err != nil {
+		t.Fatalf("%v: run scripts/test-needs", err)
+	}
 	dir := os.Getenv("CROSSWALK_SCREENSHOTS")
 	for _, width := range []int64{390, 1440} {
 		for _, theme := range []string{"light", "dark"} {
@@ -137,6 +150,16 @@ func picture(t *testing.T, ctx context.Context, name string) { //nolint:revive /
 			)
 			if wide {
 				t.Errorf("%s is wider than a screen of %d", name, width)
+			}
+			if (width == 390) == (theme == "dark") { // the other two differ in nothing that axe can tell
+				var found []string
+				run(t, ctx,
+					into(new(*runtime.RemoteObject), chromedp.Evaluate[*runtime.RemoteObject](string(script)+"; 0")),
+					into(&found, chromedp.Evaluate[[]string](violations, chromedp.EvalAwaitPromise)),
+				)
+				for _, v := range found {
+					t.Errorf("%s, %s at %d: %s", name, theme, width, v)
+				}
 			}
 			if dir == "" {
 				continue
