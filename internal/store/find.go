@@ -66,12 +66,17 @@ type SearchBounds struct {
 	Indexed int
 	// Unsearched is how many that are not in the index yet are looked at. 2,000.
 	Unsearched int
-	// Looked is how many skills are looked at where the index is of no use. 5,000.
+	// Looked is how many skills are looked at where the index is of no use. 5,000; 2,000 of those in a state, which stand far from
+	// each other.
 	Looked int
 }
 
-func (b SearchBounds) withDefaults() SearchBounds {
-	return SearchBounds{cmp.Or(b.First, 1000), cmp.Or(b.Indexed, 2000), cmp.Or(b.Unsearched, 2000), cmp.Or(b.Looked, 5000)}
+func (f SkillFilter) bounds() SearchBounds {
+	b, looked := f.Bounds, 5000
+	if f.State != AnySkill {
+		looked = 2000
+	}
+	return SearchBounds{cmp.Or(b.First, 1000), cmp.Or(b.Indexed, 2000), cmp.Or(b.Unsearched, 2000), cmp.Or(b.Looked, looked)}
 }
 
 // SkillCursor is a place in the catalogue: that of a skill. The zero one is its beginning.
@@ -148,7 +153,7 @@ type SkillFinder interface {
 
 // FindSkills reads a part of the catalogue.
 func FindSkills(ctx context.Context, finder SkillFinder, f SkillFilter) (list SkillList, err error) {
-	f.Bounds = f.Bounds.withDefaults()
+	f.Bounds = f.bounds()
 	var found []NamedSkill
 	at := f.After
 	looked, ended := 0, false
