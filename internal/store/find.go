@@ -66,13 +66,13 @@ type SearchBounds struct {
 	Indexed int
 	// Unsearched is how many that are not in the index yet are looked at. 2,000.
 	Unsearched int
-	// Looked is how many skills are looked at where the index is of no use. 5,000; 2,000 of those in a state, which stand far from
+	// Looked is how many skills are looked at where the index is of no use. 3,000; 2,000 of those in a state, which stand far from
 	// each other.
 	Looked int
 }
 
 func (f SkillFilter) bounds() SearchBounds {
-	b, looked := f.Bounds, 5000
+	b, looked := f.Bounds, 3000
 	if f.State != AnySkill {
 		looked = 2000
 	}
