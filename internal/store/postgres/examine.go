@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/pressly/goose/v3"
 
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -25,8 +24,7 @@ const (
 	oldXIDs = 1_000_000_000
 )
 
-// Versions tells at which version the tables of a database are, 0 if it has none, and which one this program knows. It
-// changes nothing.
+// Versions tells at which version the tables of a database are, as store.TablesVersions does. It changes nothing.
 func Versions(ctx context.Context, opts Options) (have, known int64, err error) {
 	config, err := configOf(opts)
 	if err != nil {
@@ -38,23 +36,21 @@ func Versions(ctx context.Context, opts Options) (have, known int64, err error) 
 		return 0, 0, fmt.Errorf("open database: %w", err)
 	}
 	defer pool.Close()
-	if have, err = version(ctx, pool); err != nil {
+	made, err := changes(ctx, pool)
+	if err != nil {
 		return 0, 0, fault(fmt.Errorf("open database %s: %w", address(config.ConnConfig), err))
 	}
-	files, err := migrations.ReadDir("migrations")
-	if err == nil {
-		known, err = goose.NumericComponent(files[len(files)-1].Name())
-	}
-	return have, known, err
+	return store.TablesVersions(made, migrations)
 }
 
-func version(ctx context.Context, pool *pgxpool.Pool) (v int64, err error) {
+// changes are the numbers of the changes that were made to the tables.
+func changes(ctx context.Context, pool *pgxpool.Pool) (made []int64, err error) {
 	var there bool
 	err = pool.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&there)
-	if err == nil && there {
-		err = pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&v)
+	if err != nil || !there {
+		return nil, err
 	}
-	return v, err
+	return gather(ctx, pool, pgx.RowTo[int64], "SELECT version_id FROM goose_db_version WHERE is_applied")
 }
 
 // Examine implements store.Upkeep.

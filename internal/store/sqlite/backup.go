@@ -18,6 +18,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 // Snapshot tells what a database file holds.
@@ -186,10 +187,12 @@ func inspect(ctx context.Context, path string) (s Snapshot, err error) {
 	if err := intact(ctx, db); err != nil {
 		return s, err
 	}
-	if s.Schema, err = version(ctx, db); err != nil {
+	made, err := changes(ctx, db)
+	if err != nil {
 		return s, err
 	}
-	known, err := newest()
+	var known int64
+	s.Schema, known, err = store.TablesVersions(made, migrations)
 	switch {
 	case err != nil:
 		return s, err
