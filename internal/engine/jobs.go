@@ -91,6 +91,9 @@ func (d *drain) ask(ctx context.Context, c *chunk) answer {
 			}
 		}
 	}
+	if d.adopt {
+		d.adopted(ctx, c.work, a.results)
+	}
 	return a
 }
 

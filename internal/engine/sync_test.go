@@ -694,7 +694,33 @@ func TestWishForTheirs(t *testing.T) {
 
 // A skill that people made and that is taken over by its name keeps the id under which it was read.
 func TestAdoptedSkillKeepsItsID(t *testing.T) {
-	runListing(t, func(t *testing.T, f *fixture, tool *catalogue, _ store.Integration) {
+	for _, byJobs := range []bool{false, true} {
+		t.Run(fmt.Sprint("by jobs ", byJobs), func(t *testing.T) { adoptedSkillKeepsItsID(t, byJobs) })
+	}
+}
+
+// listingJobs is a tool that takes jobs and can be listed.
+type listingJobs struct{ jobConnector }
+
+func (c listingJobs) Open(account connector.Account) (connector.Session, error) {
+	s, err := c.jobConnector.Open(account)
+	return struct {
+		*jobSession
+		connector.Lister
+	}{s.(*jobSession), c.Connector.(*catalogue)}, err
+}
+
+func adoptedSkillKeepsItsID(t *testing.T, byJobs bool) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := newCatalogue()
+		tool.limits.Concurrency = 1
+		f.tools = []connector.Connector{tool}
+		if byJobs {
+			jobs := newJobTool(f)
+			jobs.inner = tool
+			f.tools = []connector.Connector{listingJobs{jobConnector{tool, jobs, nil}}}
+		}
+		f.start(jobSettings())
 		in, err := f.store.CreateIntegration(t.Context(), store.Integration{
 			EnvironmentID: f.env, Tool: "listing", Settings: []byte(`{}`), Policy: store.Policy{Adopt: true},
 		})
