@@ -281,12 +281,16 @@ func inEnvironment(id string) string {
 	return "@" + strconv.FormatUint(uint64(h.Sum32()), 36)
 }
 
-// Mark is where a filter looks, in the index; ref is the integration's own key if it names one.
-func (f SkillFilter) Mark(ref int64) string {
-	if f.IntegrationID != "" {
-		return InIntegration(ref)
+// Marks are where a filter looks, in the index; ref is the integration's own key if it names one. There are none where everything
+// that the store has is in the filter's environment: every name would have the mark.
+func (f SkillFilter) Marks(ref int64, alone bool) []string {
+	switch {
+	case f.IntegrationID != "":
+		return []string{InIntegration(ref)}
+	case alone:
+		return nil
 	}
-	return inEnvironment(f.EnvironmentID)
+	return []string{inEnvironment(f.EnvironmentID)}
 }
 
 // Unsearched is a note that the names of some skills may have changed.

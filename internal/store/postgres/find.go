@@ -141,6 +141,10 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	if err != nil || len(refs) == 0 {
 		return nil, false, err
 	}
+	var alone bool
+	if err := fi.pool.QueryRow(ctx, `SELECT NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id < $1) AND NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id > $1)`, f.EnvironmentID).Scan(&alone); err != nil {
+		return nil, false, err
+	}
 	tx, err := fi.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, false, err
@@ -153,7 +157,7 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	found, err := gather(ctx, tx, func(row pgx.CollectableRow) (at store.SkillCursor, err error) {
 		err = row.Scan(&at.Ref, &at.OriginID)
 		return at, err
-	}, `SELECT w.integration, w.origin_id FROM skill_words w WHERE `+indexedWords+` @@ $1::text::tsquery LIMIT $2`, wordQuery(f, refs[0]), limit+1)
+	}, `SELECT w.integration, w.origin_id FROM skill_words w WHERE `+indexedWords+` @@ $1::text::tsquery LIMIT $2`, wordQuery(f, f.Marks(refs[0], alone)), limit+1)
 	if err != nil || len(found) == 0 || len(found) > limit {
 		return nil, len(found) > limit, err
 	}
@@ -180,10 +184,10 @@ func places(at []store.SkillCursor) (refs []int64, ids []string) {
 }
 
 // wordQuery asks for words as a tsquery. They hold no quotes and no backslashes.
-func wordQuery(f store.SkillFilter, ref int64) string {
+func wordQuery(f store.SkillFilter, marks []string) string {
 	whole, beginning := f.Search.Terms()
-	all := []string{"'" + f.Mark(ref) + "'"}
-	for _, w := range whole {
+	var all []string
+	for _, w := range append(marks, whole...) {
 		all = append(all, "'"+w+"'")
 	}
 	return strings.Join(append(all, "'"+beginning+"':*"), " & ")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -123,10 +124,15 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	if err != nil || len(refs) == 0 {
 		return nil, false, err
 	}
+	var alone bool
+	if err := fi.read.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id < ?1) AND NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id > ?1)`, f.EnvironmentID).Scan(&alone); err != nil {
+		return nil, false, err
+	}
+	marks := f.Marks(refs[0], alone)
 	// What begins with a word is gathered before the first one is told: so it is asked first whether there is too much anyway.
 	var found []int64
 	for _, prefix := range []bool{false, true} {
-		found, err = gather(ctx, fi.read, number, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, refs[0], prefix), limit+1)
+		found, err = gather(ctx, fi.read, number, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, marks, prefix), limit+1)
 		if err != nil || len(found) > limit {
 			return nil, len(found) > limit, err
 		}
@@ -140,10 +146,10 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 }
 
 // wordQuery asks skill_words. Words hold no quotes.
-func wordQuery(f store.SkillFilter, ref int64, prefix bool) string {
+func wordQuery(f store.SkillFilter, marks []string, prefix bool) string {
 	whole, beginning := f.Search.Terms()
-	all := []string{`"` + f.Mark(ref) + `"`}
-	for _, w := range append(whole, beginning) {
+	var all []string
+	for _, w := range slices.Concat(marks, whole, []string{beginning}) {
 		all = append(all, `"`+w+`"`)
 	}
 	query := strings.Join(all, " AND ")
