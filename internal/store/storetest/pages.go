@@ -536,8 +536,11 @@ func namesLookedAt(t *testing.T, f *fixture) {
 		"score": {"under_score"}, "本": {"日本語"}, "café lait": {"Café au lait"}, "lai": {"Café au lait"}, "afe": nil, "caf nothing": nil,
 	} {
 		for _, filter := range []store.SkillFilter{
-			{Limit: 1, Bounds: store.SearchBounds{First: 1000}}, {Limit: 3, Bounds: store.SearchBounds{First: 1000}}, {Limit: 100, Bounds: store.SearchBounds{First: 1000}},
-			{Limit: 3, Bounds: store.SearchBounds{First: 1, Looked: 1}}, {Limit: 3, IntegrationID: in.ID, Bounds: store.SearchBounds{First: 1, Looked: 1}},
+			{Limit: 1, Bounds: store.SearchBounds{First: 1000}},
+			{Limit: 3, Bounds: store.SearchBounds{First: 1000}},
+			{Limit: 100, Bounds: store.SearchBounds{First: 1000}},
+			{Limit: 3, Bounds: store.SearchBounds{First: 1, Looked: 1}},
+			{Limit: 3, IntegrationID: in.ID, Bounds: store.SearchBounds{First: 1, Looked: 1}},
 		} {
 			filter.EnvironmentID, filter.Search = f.env, store.NewSearch(text)
 			asked := fmt.Sprintf("%d at once, %+v", filter.Limit, filter.Bounds)
