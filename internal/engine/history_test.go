@@ -41,9 +41,9 @@ func histories(t *testing.T, byJobs bool) {
 	onEach(t, func(t *testing.T, open func(testing.TB, func() time.Time) store.Store) {
 		most := math.MaxInt
 		if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
-			most = 40
+			most = 25
 			if strings.HasSuffix(t.Name(), "/postgres") {
-				most = 10
+				most = 6
 			}
 		}
 		rapid.Check(timeless{t}, func(r *rapid.T) {

@@ -489,20 +489,20 @@ func TestPeriodicSync(t *testing.T) {
 		set.Sweep = 20 * time.Minute
 		f.start(set)
 		in := f.integrationWith("listing", `{}`)
-		wait(72 * time.Hour)
+		wait(24 * time.Hour)
 		if tool.lists != 0 {
 			t.Errorf("%d calls although it is switched off", tool.lists)
 		}
 		f.stop()
 		set.SyncEvery = 24 * time.Hour
 		f.start(set)
-		wait(10 * 24 * time.Hour)
-		if tool.lists < 9 || tool.lists > 12 {
-			t.Errorf("%d syncs in ten days", tool.lists)
+		wait(5 * 24 * time.Hour)
+		if tool.lists < 4 || tool.lists > 6 {
+			t.Errorf("%d syncs in five days", tool.lists)
 		}
 		f.enable(in, false)
 		before := tool.lists
-		wait(72 * time.Hour)
+		wait(48 * time.Hour)
 		if tool.lists != before {
 			t.Error("a tool was read while its integration was off")
 		}
