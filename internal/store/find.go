@@ -64,6 +64,9 @@ type SearchBounds struct {
 	First int
 	// Indexed is how many the index may name. Of what more have than that, some are met soon. 2,000.
 	Indexed int
+	// Gathered is how many the index may have of it, by the database's own guess, to be asked at all, where it gathers all of them
+	// before the first one is told. 40,000.
+	Gathered int
 	// Unsearched is how many that are not in the index yet are looked at. 2,000.
 	Unsearched int
 	// Looked is how many skills are looked at where the index is of no use. 3,000; 2,000 of those in a state, which stand far from
@@ -76,7 +79,10 @@ func (f SkillFilter) bounds() SearchBounds {
 	if f.State != AnySkill {
 		looked = 2000
 	}
-	return SearchBounds{cmp.Or(b.First, 1000), cmp.Or(b.Indexed, 2000), cmp.Or(b.Unsearched, 2000), cmp.Or(b.Looked, looked)}
+	return SearchBounds{
+		First: cmp.Or(b.First, 1000), Indexed: cmp.Or(b.Indexed, 2000), Gathered: cmp.Or(b.Gathered, 40_000),
+		Unsearched: cmp.Or(b.Unsearched, 2000), Looked: cmp.Or(b.Looked, looked),
+	}
 }
 
 // SkillCursor is a place in the catalogue: that of a skill. The zero one is its beginning.
@@ -281,13 +287,13 @@ func inEnvironment(id string) string {
 	return "@" + strconv.FormatUint(uint64(h.Sum32()), 36)
 }
 
-// Marks are where a filter looks, in the index; ref is the integration's own key if it names one. There are none where everything
-// that the store has is in the filter's environment: every name would have the mark.
-func (f SkillFilter) Marks(ref int64, alone bool) []string {
+// Marks are where a filter looks, in the index; ref is the integration's own key if it names one. There are none where all that
+// the store has is in the filter's environment, or most of it: most names would have the mark.
+func (f SkillFilter) Marks(ref int64, most bool) []string {
 	switch {
 	case f.IntegrationID != "":
 		return []string{InIntegration(ref)}
-	case alone:
+	case most:
 		return nil
 	}
 	return []string{inEnvironment(f.EnvironmentID)}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -154,6 +155,9 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	if _, err := tx.Exec(ctx, "SET LOCAL enable_seqscan = off"); err != nil {
 		return nil, false, err
 	}
+	if many, err := gathers(ctx, tx, wordQuery(f, nil), f.Bounds.Gathered); err != nil || many {
+		return nil, many, err
+	}
 	found, err := gather(ctx, tx, func(row pgx.CollectableRow) (at store.SkillCursor, err error) {
 		err = row.Scan(&at.Ref, &at.OriginID)
 		return at, err
@@ -163,6 +167,24 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	}
 	names, err = fi.named(ctx, tx, f, found, refs)
 	return names, false, err
+}
+
+// gathers reports whether the index would gather more than that for some words, as the planner guesses.
+func gathers(ctx context.Context, q querier, words string, most int) (bool, error) {
+	// The planner has to see the words: so they are put into the text, by the driver.
+	plans, err := gather(ctx, q, pgx.RowTo[[]byte], `EXPLAIN (FORMAT JSON) SELECT FROM skill_words w WHERE `+indexedWords+` @@ $1::text::tsquery`, pgx.QueryExecModeSimpleProtocol, words)
+	if err != nil {
+		return false, err
+	}
+	var plan []struct {
+		Plan struct {
+			Rows float64 `json:"Plan Rows"`
+		}
+	}
+	if err := json.Unmarshal(plans[0], &plan); err != nil || len(plan) != 1 {
+		return false, fmt.Errorf("read the plan of a search: %w", err)
+	}
+	return plan[0].Plan.Rows > float64(most), nil
 }
 
 // named are the skills of a filter among some, and in some integrations if these are given.

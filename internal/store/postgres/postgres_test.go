@@ -602,6 +602,51 @@ func TestTheDatabaseTellsTheTime(t *testing.T) {
 	}
 }
 
+// The index is not asked for words of which it would have to gather more than a search may cost. Those that it has not met often
+// are found by it, whatever the planner knows.
+func TestFrequentWordsAreNotGathered(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	env, _ := integration(t, s)
+	conn := raw(t, address)
+	ref := number(t, conn, "SELECT seq FROM integrations")
+	const skills, last = 3000, 2999
+	for i := range skills {
+		name := fmt.Sprintf("often w%d", i%500) // the planner trusts what it knows where it knows of a hundred words
+		if i == last {
+			name = "often seldom"
+		}
+		origin := fmt.Sprintf("s%04d", i)
+		exec(t, conn, "INSERT INTO skills (integration, origin_id, id, name, status) VALUES ($1, $2, $2, $3, 1)", ref, origin, name)
+		exec(t, conn, "INSERT INTO skill_words (integration, origin_id, words) VALUES ($1, $2, $3)", ref, origin, store.IndexedWords(name, env))
+	}
+	find := func(text string, bounds store.SearchBounds) store.SkillList {
+		t.Helper()
+		bounds.First, bounds.Looked, bounds.Indexed = 1, 2, skills
+		list, err := s.ListSkills(t.Context(), store.SkillFilter{EnvironmentID: env, Search: store.NewSearch(text), Limit: skills, Bounds: bounds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	check := func(when string) {
+		t.Helper()
+		if list := find("seldom", store.SearchBounds{Gathered: 100}); len(list.Skills) != 1 || list.More {
+			t.Errorf("%s: of a rare word there are %d, more %v", when, len(list.Skills), list.More)
+		}
+		if list := find("often", store.SearchBounds{Gathered: 2 * skills}); len(list.Skills) != skills || list.More {
+			t.Errorf("%s: of a word that may be gathered there are %d, more %v", when, len(list.Skills), list.More)
+		}
+	}
+	check("at first")
+	exec(t, conn, "ANALYZE skill_words")
+	check("analyzed")
+	if list := find("often", store.SearchBounds{Gathered: 100}); len(list.Skills) != 2 || list.Looked != 2 || !list.More {
+		t.Errorf("of a word that may not, there are %d after %d, more %v", len(list.Skills), list.Looked, list.More)
+	}
+}
+
 // The address may name a schema: everything lies there, and another one is free for another installation.
 func TestSchema(t *testing.T) {
 	t.Parallel()

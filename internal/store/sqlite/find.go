@@ -124,11 +124,12 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	if err != nil || len(refs) == 0 {
 		return nil, false, err
 	}
-	var alone bool
-	if err := fi.read.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id < ?1) AND NOT EXISTS (SELECT 1 FROM integrations WHERE environment_id > ?1)`, f.EnvironmentID).Scan(&alone); err != nil {
+	var most bool
+	if err := fi.read.QueryRowContext(ctx, `SELECT total(CASE WHEN i.environment_id = ? THEN d.skills END) * 2 >= total(d.skills)
+		FROM drains d JOIN integrations i ON i.seq = d.integration`, f.EnvironmentID).Scan(&most); err != nil {
 		return nil, false, err
 	}
-	marks := f.Marks(refs[0], alone)
+	marks := f.Marks(refs[0], most)
 	// What begins with a word is gathered before the first one is told: so it is asked first whether there is too much anyway.
 	var found []int64
 	for _, prefix := range []bool{false, true} {
