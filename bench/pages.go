@@ -44,6 +44,13 @@ func (b *bench) pages() (figures []figure, err error) {
 	if f.integrations, err = s.integrations(10); err != nil {
 		return nil, err
 	}
+	// With another environment, what is found has to be told apart.
+	if _, err := s.admin("id", "environments", "create", "--name", "staging"); err != nil {
+		return nil, err
+	}
+	if _, err := s.admin("id", "integrations", "create", "--tool", "sandbox", "--name", "Bench Ltd.", "--environment", "staging"); err != nil {
+		return nil, err
+	}
 	// Nothing is done for the last one: so its tasks wait.
 	if _, err := s.admin("id", "integrations", "disable", f.idle()); err != nil {
 		return nil, err
@@ -186,6 +193,7 @@ func (f *filling) of(i int) int {
 }
 
 const (
+	crowded   = "Cumulus" // a word of a tenth of the skills that stand close together
 	perTask   = 10
 	largeTask = 10_000
 )
@@ -199,6 +207,9 @@ func (f *filling) name(i int) string {
 	}
 	if i%(f.skills/5) == 7 {
 		name += " " + f.rare
+	}
+	if i > f.skills/2 && i < f.skills*6/10 {
+		name += " " + crowded
 	}
 	return name
 }
@@ -346,6 +357,7 @@ func (f *filling) pages() []page {
 		{"skills by a word of a hundredth, deep", "/skills?q=" + f.some + "&after=" + f.cursor(middle), f.some},
 		{"skills by a word of a tenth", "/skills?q=" + f.common, f.common},
 		{"skills by a word of a tenth, in one integration, deep", "/skills?q=" + f.common + "&integration=" + first + "&after=" + f.cursor(middle), f.common},
+		{"skills by a word of a tenth that stand close together", "/skills?q=" + crowded, "some of many that match"},
 		{"skills by two words", "/skills?q=" + f.common + "+" + f.some, shown},
 		{"skills by a common and a rare word", "/skills?q=" + f.common + "+zymurgy", shown},
 		{"skills by one letter", "/skills?q=q", shown},

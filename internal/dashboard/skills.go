@@ -45,6 +45,7 @@ type skillsPage struct {
 	Next         string
 	First        bool
 	Looked       int  // it ended after that many skills, and there are more
+	Some         bool // none of those matches, and Skills are from anywhere
 	Behind       bool // some names that changed lately were not searched
 	Sortable     bool
 }
@@ -102,7 +103,7 @@ func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 	if result.More {
 		page.Next = cursor(result.Next)
 	}
-	page.Looked, page.Behind = result.Looked, result.Behind
+	page.Looked, page.Some, page.Behind = result.Looked, result.Some, result.Behind
 	v := d.view(r, "Skills")
 	v.Nav, v.Data = "skills", page
 	d.show(w, r, http.StatusOK, "skills", v)

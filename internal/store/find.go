@@ -116,6 +116,9 @@ type SkillList struct {
 	More bool
 	// Looked: it ended because that many skills were looked at, not because the page was full. Zero: it did not.
 	Looked int
+	// Some: none of those that were looked at matches, but more do than the index may name. Skills are some of them, from
+	// anywhere.
+	Some bool
 	// Behind: some names that changed lately were not searched.
 	Behind bool
 }
@@ -148,8 +151,8 @@ func LookedAtAll(names []NamedSkill) LookedAt {
 type SkillFinder interface {
 	// Look at the next skills behind a place, in the filter's order.
 	Look(ctx context.Context, f SkillFilter, after SkillCursor, limit int) (LookedAt, error)
-	// Indexed are the skills that the index has for the filter's search, wherever they are in the order: all of them, or more
-	// than the limit in the index.
+	// Indexed are the skills that the index has for the filter's search, wherever they are in the order: all of them, or if the
+	// index has more than the limit, some, as many as a page takes at most.
 	Indexed(ctx context.Context, f SkillFilter, limit int) (names []NamedSkill, more bool, err error)
 	// Unsearched are skills of the filter that are not in the index yet as they are now, up to a limit.
 	Unsearched(ctx context.Context, f SkillFilter, limit int) (names []NamedSkill, more bool, err error)
@@ -208,6 +211,11 @@ func FindSkills(ctx context.Context, finder SkillFinder, f SkillFilter) (list Sk
 		} else if err := look(f.Bounds.Looked); err != nil {
 			return list, err
 		}
+		if len(found) == 0 && len(known) > 0 && !ended {
+			list.Some, list.More, list.Next, list.Looked = true, true, at, looked
+			list.Skills, err = listed(ctx, finder, known[:min(len(known), f.Limit)])
+			return list, err
+		}
 	}
 	if len(found) > f.Limit {
 		found, list.More = found[:f.Limit], true
@@ -219,7 +227,7 @@ func FindSkills(ctx context.Context, finder SkillFinder, f SkillFilter) (list Sk
 	return list, err
 }
 
-// indexed are all skills behind the filter's place that match, if the index names them.
+// indexed are all skills behind the filter's place that match, if the index names them; else it is not complete.
 func indexed(ctx context.Context, finder SkillFinder, f SkillFilter) (found []NamedSkill, behind, complete bool, err error) {
 	// First those that are not in it: one that comes into it meanwhile is found twice rather than never.
 	late, behind, err := finder.Unsearched(ctx, f, f.Bounds.Unsearched)
@@ -227,7 +235,7 @@ func indexed(ctx context.Context, finder SkillFinder, f SkillFilter) (found []Na
 		return nil, false, false, err
 	}
 	names, more, err := finder.Indexed(ctx, f, f.Bounds.Indexed)
-	if err != nil || more {
+	if err != nil {
 		return nil, false, false, err
 	}
 	for _, n := range append(names, late...) {
@@ -236,7 +244,7 @@ func indexed(ctx context.Context, finder SkillFinder, f SkillFilter) (found []Na
 		}
 	}
 	slices.SortFunc(found, func(a, b NamedSkill) int { return f.Order.Compare(a.SkillCursor, b.SkillCursor) })
-	return slices.CompactFunc(found, func(a, b NamedSkill) bool { return a.SkillCursor == b.SkillCursor }), behind, true, nil
+	return slices.CompactFunc(found, func(a, b NamedSkill) bool { return a.SkillCursor == b.SkillCursor }), behind && !more, !more, nil
 }
 
 func listed(ctx context.Context, finder SkillFinder, found []NamedSkill) ([]ListedSkill, error) {

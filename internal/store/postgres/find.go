@@ -155,18 +155,29 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	if _, err := tx.Exec(ctx, "SET LOCAL enable_seqscan = off"); err != nil {
 		return nil, false, err
 	}
-	if many, err := gathers(ctx, tx, wordQuery(f, nil), f.Bounds.Gathered); err != nil || many {
-		return nil, many, err
+	marks := f.Marks(refs[0], alone)
+	if more, err = gathers(ctx, tx, wordQuery(f, nil), f.Bounds.Gathered); err != nil {
+		return nil, false, err
+	}
+	if more {
+		// So many by chance, of which those elsewhere do not count.
+		if _, err := tx.Exec(ctx, "SET LOCAL gin_fuzzy_search_limit = 2000"); err != nil {
+			return nil, false, err
+		}
+		limit, marks = f.Limit, nil
 	}
 	found, err := gather(ctx, tx, func(row pgx.CollectableRow) (at store.SkillCursor, err error) {
 		err = row.Scan(&at.Ref, &at.OriginID)
 		return at, err
-	}, `SELECT w.integration, w.origin_id FROM skill_words w WHERE `+indexedWords+` @@ $1::text::tsquery LIMIT $2`, wordQuery(f, f.Marks(refs[0], alone)), limit+1)
-	if err != nil || len(found) == 0 || len(found) > limit {
-		return nil, len(found) > limit, err
+	}, `SELECT w.integration, w.origin_id FROM skill_words w WHERE `+indexedWords+` @@ $1::text::tsquery LIMIT $2`, wordQuery(f, marks), limit+1)
+	if err != nil || len(found) == 0 {
+		return nil, more, err
+	}
+	if len(found) > limit {
+		found, more = found[:min(f.Limit, limit)], true
 	}
 	names, err = fi.named(ctx, tx, f, found, refs)
-	return names, false, err
+	return names, more, err
 }
 
 // gathers reports whether the index would gather more than that for some words, as the planner guesses.

@@ -642,8 +642,14 @@ func TestFrequentWordsAreNotGathered(t *testing.T) {
 	check("at first")
 	exec(t, conn, "ANALYZE skill_words")
 	check("analyzed")
-	if list := find("often", store.SearchBounds{Gathered: 100}); len(list.Skills) != 2 || list.Looked != 2 || !list.More {
+	if list := find("often", store.SearchBounds{Gathered: 100}); len(list.Skills) != 2 || list.Looked != 2 || !list.More || list.Some {
 		t.Errorf("of a word that may not, there are %d after %d, more %v", len(list.Skills), list.Looked, list.More)
+	}
+	// Where none is met, there are some of them.
+	exec(t, conn, "UPDATE skills SET name = 'never' WHERE origin_id <= 's0010'")
+	list := find("often", store.SearchBounds{Gathered: 100})
+	if len(list.Skills) == 0 || list.Looked != 2 || !list.More || !list.Some {
+		t.Errorf("where none is met, there are %d after %d, more %v, some %v", len(list.Skills), list.Looked, list.More, list.Some)
 	}
 }
 

@@ -134,8 +134,12 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	var found []int64
 	for _, prefix := range []bool{false, true} {
 		found, err = gather(ctx, fi.read, number, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, marks, prefix), limit+1)
-		if err != nil || len(found) > limit {
-			return nil, len(found) > limit, err
+		if err != nil {
+			return nil, false, err
+		}
+		if more = len(found) > limit; more {
+			found = found[:min(f.Limit, limit)]
+			break
 		}
 	}
 	if len(found) == 0 {
@@ -143,7 +147,7 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	}
 	names, err = gather(ctx, fi.read, scanNamed, `SELECT s.integration, s.origin_id, s.id, s.name FROM json_each(?) w CROSS JOIN skills s ON s.seq = w.value
 		WHERE s.integration IN (SELECT value FROM json_each(?))`+skills, append([]any{numbers(found), numbers(refs)}, skillArgs...)...)
-	return names, false, err
+	return names, more, err
 }
 
 // wordQuery asks skill_words. Words hold no quotes.

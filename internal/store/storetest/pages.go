@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,7 +297,9 @@ func catalogueListed(t *testing.T, f *fixture) {
 			}
 			pages++
 			for _, s := range page.Skills {
-				names = append(names, s.Name)
+				if !page.Some { // those are from anywhere, and come again
+					names = append(names, s.Name)
+				}
 			}
 			if !page.More {
 				return names, pages
@@ -367,11 +370,21 @@ func catalogueListed(t *testing.T, f *fixture) {
 	if page := found("nothing", few); len(page.Skills) != 0 || page.Behind || page.More {
 		t.Errorf("a name that nothing has: %+v", page)
 	}
-	// One letter is looked for in the names themselves, and so is what more have than the index may name.
-	for _, text := range []string{"z", "typescript"} {
-		if page := found(text, store.SearchBounds{First: 1, Indexed: 1, Looked: 2}); len(page.Skills) != 0 || page.Looked != 2 || !page.More {
+	// One letter is looked for in the names themselves, and so is what more have than the index may name: of that there are some.
+	for text, some := range map[string]bool{"z": false, "typescript": true} {
+		page := found(text, store.SearchBounds{First: 1, Indexed: 1, Looked: 2})
+		if page.Looked != 2 || !page.More || page.Some != some || some != (len(page.Skills) == 1) {
 			t.Errorf("%q, looked for in a part: %+v", text, page)
 		}
+		for _, s := range page.Skills {
+			if !strings.HasPrefix(s.Name, "TypeScript") {
+				t.Errorf("%q is some of %q", s.Name, text)
+			}
+		}
+	}
+	// Where they would come next, they are not told twice.
+	if page := found("typescript", store.SearchBounds{First: 1, Indexed: 1, Looked: 5}); page.Some || len(page.Skills) != 1 || page.Looked != 5 {
+		t.Errorf("some are met: %+v", page)
 	}
 
 	got, err := f.FindSkill(t.Context(), f.env, a.ID, "id-Welding")
