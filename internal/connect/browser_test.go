@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -259,5 +260,34 @@ func TestBrowserInAFrame(t *testing.T) {
 		}
 	default:
 		t.Fatal("nothing was told")
+	}
+}
+
+// A page opens ours in a window of its own, and is told the token.
+func TestBrowserInAnotherWindow(t *testing.T) {
+	f := setup(t)
+	ctx := chromium(t)
+	link := f.address(f.link(func(l *store.Link) { l.Tool = "odd" })) + "/odd"
+	around := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprintf(w, `<!DOCTYPE html><title>Around</title><h1>Around</h1><button>Connect</button><p id="told"></p>
+			<script>let w; document.querySelector("button").onclick = () => { w = window.open(%q) };
+			addEventListener("message", (e) => { if (e.source === w) document.getElementById("told").textContent = e.origin + " " + e.data.type + " " + e.data.token })</script>`, link)
+	}))
+	t.Cleanup(around.Close)
+	if err := f.store.SetConnectSettings(t.Context(), f.env.ID, store.ConnectSettings{Origins: []string{around.URL}}); err != nil {
+		t.Fatal(err)
+	}
+	run(t, ctx, chromedp.Navigate(around.URL), says("h1", "Around"))
+	opened := chromedp.WaitNewTarget(ctx, func(info *target.Info) bool { return strings.HasPrefix(info.URL, f.server.URL) })
+	run(t, ctx, click("button", "Connect"))
+	window, cancel := chromedp.NewContext(ctx, chromedp.WithTargetID(<-opened))
+	defer cancel()
+	run(t, window, chromedp.WaitVisible(chromedp.CSS("#set-secret")), chromedp.SendKeys(chromedp.CSS("#set-secret"), "s3cret"), click("button", "Test and connect"), chromedp.WaitVisible(chromedp.CSS("#done")))
+	var told string
+	run(t, ctx, says("#told", "crosswalk-connect"), into(&told, chromedp.Text(chromedp.ID("told"))))
+	from, token, _ := strings.Cut(told, " crosswalk-connect ")
+	if in := f.made(token); from != f.server.URL || in.Tool != "odd" {
+		t.Errorf("%s told %q: made %+v", from, token, in)
 	}
 }
