@@ -19,7 +19,7 @@ LONGEST = ./internal/engine ./e2e ./internal/dashboard ./internal/store/postgres
 KILLS     = 500
 PAUSES    = 20
 OUTAGES   = 20
-HISTORIES = 20
+HISTORIES = 80
 FUZZTIME  = 3m
 BENCH     =
 

@@ -17,6 +17,20 @@ import (
 // Values are settings by name, as JSON.
 type Values map[string]json.RawMessage
 
+// Text is a value as people type it.
+func (v Values) Text(name string) (text string, kept bool) {
+	raw, kept := v[name]
+	if json.Unmarshal(raw, &text) != nil {
+		text = string(raw)
+	}
+	return text, kept
+}
+
+// IsDefault reports whether what was typed for a field is what it has anyway, so that it need not be kept.
+func IsDefault(f connector.Field, typed string) bool {
+	return typed == "" || typed == f.Default || f.Type == connector.Switch && typed == "false" && f.Default == ""
+}
+
 // Keyring opens and seals. A nil one has no key.
 type Keyring = auth.Keyring
 

@@ -83,27 +83,18 @@ func form(list []connector.Field, kept account.Values, typed map[string]string, 
 		if t, ok := text.Fields[f.Name]; ok {
 			one.Label, one.Help = t.Label, t.Help
 		}
-		raw, isKept := kept[f.Name]
+		was, isKept := kept.Text(f.Name)
 		switch typed, isTyped := typed[f.Name]; {
 		case f.Secret:
 			one.Value = ""
 		case isTyped:
 			one.Value = typed
 		case isKept:
-			one.Value = plainValue(raw)
+			one.Value = was
 		}
 		all = append(all, one)
 	}
 	return all
-}
-
-// plainValue is a value as people type it.
-func plainValue(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	return string(raw)
 }
 
 // problem is what is wrong with a field, in the page's words and, if it came up with it, in the connector's.
@@ -128,7 +119,7 @@ func read(r *http.Request, d connector.Description, list []connector.Field, valu
 		if text == "" && f.Required {
 			wrong[f.Name] = problem{Text: w.Needed}
 		}
-		if text == "" || text == f.Default || text == "false" && f.Type == connector.Switch && f.Default == "" {
+		if account.IsDefault(f, text) {
 			continue
 		}
 		if what := check(f, text, w); what != "" {

@@ -107,17 +107,10 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 		return refuse()
 	}
 	if testing {
-		t, err := d.try(r.Context(), in)
-		if err != nil {
-			return err
-		}
-		if part(r) {
-			v := d.view(r, "")
-			v.Data = &t
-			return d.showPart(w, r, "trial", v)
-		}
-		page.Trial = &t
-		return d.showConnect(w, r, http.StatusOK, page)
+		return d.tryFor(w, r, in, func(t *trial) error {
+			page.Trial = t
+			return d.showConnect(w, r, http.StatusOK, page)
+		})
 	}
 	err = d.act(r, in.EnvironmentID, "integration.create", in.ID, tool.Label+" of "+page.Customer, func(ctx context.Context) error {
 		_, err := d.Store.CreateIntegration(ctx, in)

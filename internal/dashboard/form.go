@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -43,27 +42,18 @@ func fields(d connector.Description, values account.Values, typed map[string]str
 	var all []field
 	for _, f := range d.Settings {
 		one := field{Field: f, Value: f.Default, Error: wrong[f.Name]}
-		raw, kept := values[f.Name]
+		was, kept := values.Text(f.Name)
 		switch text, isTyped := typed[f.Name]; {
 		case f.Secret:
 			one.Value, one.Kept = "", kept
 		case isTyped:
 			one.Value = text
 		case kept:
-			one.Value = plainValue(raw)
+			one.Value = was
 		}
 		all = append(all, one)
 	}
 	return all
-}
-
-// plainValue is a value as people type it.
-func plainValue(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	return string(raw)
 }
 
 // readFields takes the settings from a form into values, and says what is wrong with which.
@@ -89,7 +79,7 @@ func readFields(r *http.Request, d connector.Description, values account.Values)
 		case text == "" && f.Required:
 			wrong[f.Name] = "It is needed."
 			continue
-		case text == "" || text == f.Default || f.Type == connector.Switch && text == "false" && f.Default == "":
+		case account.IsDefault(f, text):
 			delete(values, f.Name) // it has its default
 			continue
 		}

@@ -199,16 +199,23 @@ func (d *Dashboard) testIntegration(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
+	return d.tryFor(w, r, in, func(t *trial) error {
+		return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, nil, nil)
+	})
+}
+
+// tryFor tries an integration's connection, and shows how that went: as a part of the page that asked, or on a whole one.
+func (d *Dashboard) tryFor(w http.ResponseWriter, r *http.Request, in store.Integration, whole func(*trial) error) error {
 	t, err := d.try(r.Context(), in)
 	if err != nil {
 		return err
 	}
-	if part(r) {
-		v := d.view(r, "")
-		v.Data = &t
-		return d.showPart(w, r, "trial", v)
+	if !part(r) {
+		return whole(&t)
 	}
-	return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: &t}, nil, nil)
+	v := d.view(r, "")
+	v.Data = &t
+	return d.showPart(w, r, "trial", v)
 }
 
 func (d *Dashboard) switchIntegration(w http.ResponseWriter, r *http.Request) error {

@@ -207,7 +207,7 @@ func (d *Dashboard) history(ctx context.Context, environmentID string, page *ski
 		return err
 	}
 	for i, f := range found {
-		line, err := lineOfFound(f, contents[i])
+		line, err := foundLine(f, contents[i])
 		if err != nil {
 			return err
 		}

@@ -71,84 +71,100 @@ func (d *Dashboard) wholeTask(ctx context.Context, head store.TaskHead) (whole, 
 func (d *Dashboard) wholeOf(head store.TaskHead, content store.TaskContent) (whole, error) {
 	t := whole{TaskHead: head, Lines: make([]item, len(content.Items))}
 	for i, it := range content.Items {
-		t.Lines[i] = item{N: i + 1, Item: it, Outcome: "waiting", Word: "waiting"}
+		t.Lines[i] = waiting(i, it)
 	}
-	groups := map[skill.Failure]int{}
-	fail := func(i int, f *skill.Failure, word string) {
-		key := skill.Failure{Code: f.Code, Title: f.Title, Message: f.Message}
-		at, known := groups[key]
-		if !known {
-			at = len(t.Groups)
-			groups[key] = at
-			t.Groups = append(t.Groups, group{Failure: key, Why: why(key)})
-		}
-		t.Groups[at].Count++
-		line := &t.Lines[i]
-		line.Outcome, line.Word, line.Failure, line.Why = "failed", word, f, t.Groups[at].Why
-	}
-	switch {
-	case len(content.Document) > 0:
+	if len(content.Document) > 0 {
 		ended, err := skill.ParseDocument(content.Document)
 		if err != nil {
 			return whole{}, fmt.Errorf("task %s: %w", head.ID, err)
 		}
 		t.Failure = ended.Failure
-		succeeded := succeededIn(head)
 		for i := range t.Lines {
-			switch {
-			case ended.Failure != nil:
-				fail(i, ended.Failure, "not written")
-			case i >= len(ended.Entries):
-			case ended.Entries[i].Failure != nil:
-				fail(i, ended.Entries[i].Failure, "failed")
-			default:
-				t.Lines[i].Outcome, t.Lines[i].Word, t.Lines[i].SkillID = "ok", succeeded, ended.Entries[i].SkillID
+			if ended.Failure != nil {
+				t.Lines[i].ended(head, skill.Entry{Failure: ended.Failure}, true)
+			} else if i < len(ended.Entries) {
+				t.Lines[i].ended(head, ended.Entries[i], false)
 			}
 		}
-	default:
+	} else {
 		for _, run := range content.Runs {
 			for i, o := range run.Outcomes {
-				if at := run.Start + i; at >= len(t.Lines) {
-					break
-				} else if o.Succeeded() {
-					t.Lines[at].Outcome, t.Lines[at].Word, t.Lines[at].SkillID = "ok", o.Kind.String(), o.SkillID
-				} else {
-					fail(at, failureOf(o), "failed")
+				if at := run.Start + i; at < len(t.Lines) {
+					t.Lines[at].became(o)
 				}
 			}
 		}
 	}
-	slices.SortStableFunc(t.Groups, func(a, b group) int { return b.Count - a.Count })
+	t.Groups = grouped(t.Lines)
 	return t, nil
 }
 
-// lineOfFound is one line of a task.
-func lineOfFound(f store.FoundItem, content store.TaskContent) (item, error) {
-	line := item{N: f.At + 1, Item: f.Item, Outcome: "waiting", Word: "waiting"}
+// grouped are the failures among some lines, the most frequent ones first. Each line is told its own.
+func grouped(lines []item) (all []group) {
+	known := map[skill.Failure]int{}
+	for i, l := range lines {
+		if l.Failure == nil {
+			continue
+		}
+		key := skill.Failure{Code: l.Code, Title: l.Title, Message: l.Message}
+		at, ok := known[key]
+		if !ok {
+			at = len(all)
+			known[key] = at
+			all = append(all, group{Failure: key, Why: why(key)})
+		}
+		all[at].Count++
+		lines[i].Why = all[at].Why
+	}
+	slices.SortStableFunc(all, func(a, b group) int { return b.Count - a.Count })
+	return all
+}
+
+// foundLine is one line of a task.
+func foundLine(f store.FoundItem, content store.TaskContent) (item, error) {
+	line := waiting(f.At, f.Item)
 	if len(content.Document) > 0 {
 		entry, all, err := skill.ParseEntry(content.Document, f.At)
-		switch {
-		case err != nil:
+		if err != nil {
 			return item{}, fmt.Errorf("task %s: %w", f.ID, err)
-		case all:
-			line.Outcome, line.Word, line.Failure = "failed", "not written", entry.Failure
-		case entry.Failure != nil:
-			line.Outcome, line.Word, line.Failure = "failed", "failed", entry.Failure
-		default:
-			line.Outcome, line.Word, line.SkillID = "ok", succeededIn(f.TaskHead), entry.SkillID
 		}
+		line.ended(f.TaskHead, entry, all)
 		return line, nil
 	}
 	for _, run := range content.Runs {
-		if i := f.At - run.Start; i < 0 || i >= len(run.Outcomes) {
-			continue
-		} else if o := run.Outcomes[i]; o.Succeeded() {
-			line.Outcome, line.Word, line.SkillID = "ok", o.Kind.String(), o.SkillID
-		} else {
-			line.Outcome, line.Word, line.Failure = "failed", "failed", failureOf(o)
+		if i := f.At - run.Start; i >= 0 && i < len(run.Outcomes) {
+			line.became(run.Outcomes[i])
 		}
 	}
 	return line, nil
+}
+
+func waiting(at int, it skill.Item) item {
+	return item{N: at + 1, Item: it, Outcome: "waiting", Word: "waiting"}
+}
+
+// ended is what the result of a task says of an item, or of all.
+func (i *item) ended(head store.TaskHead, e skill.Entry, all bool) {
+	switch {
+	case all:
+		i.Outcome, i.Word, i.Failure = "failed", "not written", e.Failure
+	case e.Failure != nil:
+		i.Outcome, i.Word, i.Failure = "failed", "failed", e.Failure
+	default:
+		i.Outcome, i.Word, i.SkillID = "ok", succeededIn(head), e.SkillID
+	}
+}
+
+// became is what has become of an item while its task goes on.
+func (i *item) became(o skill.Outcome) {
+	if o.Succeeded() {
+		i.Outcome, i.Word, i.SkillID = "ok", o.Kind.String(), o.SkillID
+		return
+	}
+	i.Outcome, i.Word, i.Failure = "failed", "failed", &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}
+	if o.Interaction != "" {
+		i.LogURL = "/logs/" + o.Interaction
+	}
 }
 
 // succeededIn is the word for a success of a task that has ended. Its document does not tell the kinds apart, but the counts do
@@ -161,14 +177,6 @@ func succeededIn(head store.TaskHead) string {
 		return skill.Unchanged.String()
 	}
 	return "in step"
-}
-
-func failureOf(o skill.Outcome) *skill.Failure {
-	f := &skill.Failure{Code: o.Code, Title: o.Code.Title(), Message: o.Message}
-	if o.Interaction != "" {
-		f.LogURL = "/logs/" + o.Interaction
-	}
-	return f
 }
 
 type taskPage struct {

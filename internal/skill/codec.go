@@ -49,6 +49,19 @@ func DecodeItems(block []byte) ([]Item, error) {
 	return items, nil
 }
 
+// DecodeBlocks reads several blocks, which hold some that many items together.
+func DecodeBlocks(blocks [][]byte, about int) ([]Item, error) {
+	all := make([]Item, 0, about)
+	for _, block := range blocks {
+		items, err := DecodeItems(block)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+	}
+	return all, nil
+}
+
 // FindItem looks for an origin_id among the items of a block, and tells the position of the first that has it, or -1, and how many
 // items there are. Most blocks that do not have it are not read item by item.
 func FindItem(block []byte, originID string) (found Item, at, items int, err error) {

@@ -137,13 +137,8 @@ func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.T
 	if tasks[0] == nil {
 		return fail(store.ErrNotFound)
 	}
-	c.Items = make([]skill.Item, 0, head.Items)
-	for _, block := range tasks[0] {
-		items, err := skill.DecodeItems(block)
-		if err != nil {
-			return fail(err)
-		}
-		c.Items = append(c.Items, items...)
+	if c.Items, err = skill.DecodeBlocks(tasks[0], head.Items); err != nil {
+		return fail(err)
 	}
 	return c, nil
 }
@@ -214,7 +209,11 @@ func (s *Store) taskOutcomes(ctx context.Context, heads []store.TaskHead) ([]sto
 		}
 	}
 	// A task that has no outcomes may have ended meanwhile.
-	rows, err := s.queries.EndedDocuments(ctx, idsOf(heads, func(i int) bool { return len(contents[i].Runs) == 0 }))
+	ids := idsOf(heads, func(i int) bool { return len(contents[i].Runs) == 0 })
+	if len(ids) == 0 {
+		return contents, nil
+	}
+	rows, err := s.queries.EndedDocuments(ctx, ids)
 	if err != nil {
 		return nil, err
 	}

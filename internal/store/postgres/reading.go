@@ -250,11 +250,11 @@ func (tx *transaction) revokeIfMaking(ctx context.Context, ref int64, originID s
 			return err
 		}
 		for _, b := range blocks {
-			items, err := skill.DecodeItems(b)
+			_, at, _, err := skill.FindItem(b, originID)
 			if err != nil {
 				return err
 			}
-			if slices.ContainsFunc(items, func(it skill.Item) bool { return it.OriginID == originID }) {
+			if at >= 0 {
 				return tx.RevokeLease(ctx, ref)
 			}
 		}

@@ -139,13 +139,8 @@ func (s *Store) TaskContent(ctx context.Context, head store.TaskHead) (c store.T
 	if err != nil {
 		return fail(err)
 	}
-	c.Items = make([]skill.Item, 0, head.Items)
-	for _, block := range blocks {
-		items, err := skill.DecodeItems(block)
-		if err != nil {
-			return fail(err)
-		}
-		c.Items = append(c.Items, items...)
+	if c.Items, err = skill.DecodeBlocks(blocks, head.Items); err != nil {
+		return fail(err)
 	}
 	return c, nil
 }

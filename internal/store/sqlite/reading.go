@@ -260,11 +260,11 @@ func (tx *transaction) revokeIfMaking(ctx context.Context, ref int64, originID s
 			if b, err = unpack(b); err != nil {
 				return err
 			}
-			items, err := skill.DecodeItems(b)
+			_, at, _, err := skill.FindItem(b, originID)
 			if err != nil {
 				return err
 			}
-			if slices.ContainsFunc(items, func(it skill.Item) bool { return it.OriginID == originID }) {
+			if at >= 0 {
 				return tx.RevokeLease(ctx, ref)
 			}
 		}

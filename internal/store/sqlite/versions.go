@@ -9,7 +9,8 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
-// Versions tells at which version the tables of a database are, as store.TablesVersions does. It changes nothing: the error of a file that does not exist is an fs.ErrNotExist.
+// Versions tells at which version the tables of a database are, as store.TablesVersions does. It changes nothing: the error of a
+// file that does not exist is an fs.ErrNotExist.
 func Versions(ctx context.Context, path string) (have, known int64, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return 0, 0, fmt.Errorf("open database: %w", err)
