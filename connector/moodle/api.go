@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -358,14 +359,50 @@ func (s *session) query(ctx context.Context, framework int64, skip, limit int, f
 // that were deleted meanwhile. The page may be the last one if it is not full.
 func (s *session) after(ctx context.Context, framework int64, skip int, last int64) (page []competency, next int, full bool, err error) {
 	for from := max(0, skip-1); ; from = max(0, from-pageSize/2) {
-		if page, err = s.query(ctx, framework, from, pageSize); err != nil {
+		if page, full, err = s.page(ctx, framework, from); err != nil {
 			return nil, 0, false, err
 		}
-		next, full = from+len(page), len(page) >= pageSize
+		next = from + len(page)
 		if from == 0 || len(page) > 0 && page[0].ID <= last {
 			return slices.DeleteFunc(page, func(c competency) bool { return c.ID <= last }), next, full, nil
 		}
 	}
+}
+
+// page is a page of a framework, at least two competencies if there are as many. Descriptions may hold pictures: when an answer is
+// larger than we read, half as many are asked for, and a few more from page to page afterwards.
+func (s *session) page(ctx context.Context, framework int64, from int) (page []competency, full bool, err error) {
+	s.mu.Lock()
+	size := s.pageSize
+	s.mu.Unlock()
+	for ; size > 1; size /= 2 {
+		page, err = s.query(ctx, framework, from, size)
+		if !errors.Is(err, rest.ErrTooLarge) {
+			s.resize(size + size/8 + 1)
+			return page, len(page) >= size, err
+		}
+	}
+	s.resize(2)
+	// The second one first: when one before it is deleted meanwhile, the first is it, or one behind it.
+	second, err := s.query(ctx, framework, from+1, 1)
+	if err == nil {
+		page, err = s.query(ctx, framework, from, 1)
+	}
+	if errors.Is(err, rest.ErrTooLarge) {
+		return nil, false, &connector.Error{Kind: connector.Unexpected, Message: fmt.Sprintf(
+			"A competency of the framework %q, the %d. or %d. by id, is too large to be read: shorten its description in Moodle", s.set.Framework, from+1, from+2), Err: err}
+	}
+	full = len(second) > 0
+	if full && len(page) > 0 && page[0].ID < second[0].ID {
+		page = append(page, second[0])
+	}
+	return page, full, err
+}
+
+func (s *session) resize(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pageSize = min(size, pageSize)
 }
 
 // create makes a competency at the top of the framework.

@@ -8,7 +8,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
-// pageSize is how many competencies are listed at once.
+// pageSize is how many competencies are listed at once, if they fit into an answer.
 const pageSize = 200
 
 // catalogue is what a session knows of its framework. It is listed once; what the session changes is kept up in it. Others

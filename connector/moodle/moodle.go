@@ -137,6 +137,7 @@ func (m moodle) Open(account connector.Account) (connector.Session, error) {
 		knows:     account.Knows,
 		preparing: make(chan struct{}, 1),
 		known:     newCatalogue(),
+		pageSize:  pageSize,
 		sent:      map[string]bool{},
 	}, nil
 }
@@ -152,6 +153,8 @@ type session struct {
 
 	mu    sync.Mutex
 	known *catalogue
+	// pageSize is how many competencies are asked for at once.
+	pageSize int
 	// sent are the ID numbers of skills that were to be written, while some may be taken over. Not all of them are known yet.
 	sent map[string]bool
 }

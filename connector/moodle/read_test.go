@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -251,6 +252,119 @@ func TestListWhileOthersRemove(t *testing.T) {
 			for i := range 1000 {
 				if n := told[fmt.Sprint(i)]; n > 1 || n == 0 && i >= removed {
 					t.Errorf("%d came %d times", i, n)
+				}
+			}
+		})
+	}
+}
+
+// heavy is a site whose competencies have descriptions of so many megabytes. They are not sent: an answer only says how large it is.
+func heavy(t *testing.T, n int, megabytes func(int) int) (*moodletest.Site, http.Handler) {
+	s := moodletest.New(t)
+	for i := range n {
+		c := s.Make(fmt.Sprint("id/", i), fmt.Sprint(i))
+		s.Describe(fmt.Sprint(c.ID), strings.Repeat("(1 MiB)", megabytes(i)))
+	}
+	return s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		recorder := httptest.NewRecorder()
+		s.ServeHTTP(recorder, r)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", fmt.Sprint(recorder.Body.Len()+strings.Count(recorder.Body.String(), "(1 MiB)")<<20))
+		fmt.Fprint(w, recorder.Body)
+	})
+}
+
+// told is how often each competency was listed.
+func told(t *testing.T, session connector.Session) map[string]int {
+	t.Helper()
+	times := map[string]int{}
+	for cursor, pages := "", 0; pages == 0 || cursor != ""; pages++ {
+		page, err := session.(connector.Lister).List(t.Context(), cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			times[r.OriginID]++
+		}
+		cursor = page.Next
+	}
+	return times
+}
+
+// Descriptions may hold pictures, so that a page is larger than we read.
+func TestLargeDescriptions(t *testing.T) {
+	t.Parallel()
+	at := func(megabytes int, places ...int) func(int) int {
+		return func(i int) int {
+			if slices.Contains(places, i) {
+				return megabytes
+			}
+			return 0
+		}
+	}
+	for name, test := range map[string]struct {
+		skills    int
+		megabytes func(int) int
+		requests  int // at most
+	}{
+		"three in a page":      {500, at(6, 210, 230, 260), 14},
+		"next to each other":   {60, at(15, 20, 21), 40},
+		"the first":            {60, at(15, 0, 1), 40},
+		"the last":             {60, at(15, 58, 59), 40},
+		"a single one":         {1, at(15, 0), 3},
+		"all of them":          {1000, func(i int) int { return i % 2 }, 90},
+		"each larger than two": {20, func(int) int { return 9 }, 110},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, handler := heavy(t, test.skills, test.megabytes)
+			times := told(t, open(t, s, handler))
+			for i := range test.skills {
+				if n := times[fmt.Sprint("id/", i)]; n != 1 {
+					t.Errorf("%d came %d times", i, n)
+				}
+			}
+			if n := len(s.Requests); n > test.requests {
+				t.Errorf("%d requests", n)
+			}
+			s.Requests = nil
+			names := []string{"new"}
+			for i := range min(49, test.skills) {
+				names = append(names, fmt.Sprint(i))
+			}
+			written(t, open(t, s, handler), skills(names...))
+			if n := strings.Count(calls(s), "create_competency"); n != 1 {
+				t.Errorf("%d were made", n)
+			}
+		})
+	}
+	t.Run("one is too large by itself", func(t *testing.T) {
+		t.Parallel()
+		s, handler := heavy(t, 10, at(17, 4))
+		_, err := open(t, s, handler).Write(t.Context(), skills(strings.Split("abcdefghij", "")...))
+		if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected || !strings.Contains(e.Message, "shorten its description") {
+			t.Errorf("Write = %v", err)
+		}
+	})
+	for _, removed := range []int{0, 1, 2, 5} {
+		t.Run(fmt.Sprint("while others remove ", removed), func(t *testing.T) {
+			t.Parallel()
+			const n = 12
+			for at := 1; at <= 60; at++ {
+				s, handler := heavy(t, n, func(int) int { return 9 })
+				requests := 0
+				times := told(t, open(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if requests++; requests == at {
+						for i := range removed {
+							s.Remove(fmt.Sprint("id/", i))
+						}
+					}
+					handler.ServeHTTP(w, r)
+				})))
+				for i := range n {
+					if got := times[fmt.Sprint("id/", i)]; got > 1 || got == 0 && i >= removed {
+						t.Errorf("before request %d: %d came %d times", at, i, got)
+					}
 				}
 			}
 		})

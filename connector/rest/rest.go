@@ -28,6 +28,9 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
+// ErrTooLarge is behind the error of Send for an answer of more than API.MostBytes. It was carried out, and asking for less helps.
+var ErrTooLarge = errors.New("too large")
+
 // API is one account's way to its tool. It may be used by several goroutines at once.
 type API struct {
 	// HTTP makes the requests: connector.Account.HTTP. A plain client if nil.
@@ -137,7 +140,7 @@ func (a *API) Send(ctx context.Context, r Request) (*Answer, error) {
 		most = 16 << 20
 	}
 	tooLarge := func() (*Answer, error) {
-		return nil, answer.failed(fmt.Sprintf("the tool's answer is larger than %d bytes", most), nil)
+		return nil, answer.failed(fmt.Sprintf("the tool's answer is larger than %d bytes", most), ErrTooLarge)
 	}
 	if response.ContentLength > most {
 		return tooLarge()
