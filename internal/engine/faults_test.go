@@ -712,3 +712,53 @@ func TestCredentialsChangedWhileTheyAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// What a tool answers to a call with old credentials is not held against the new ones: neither that it wants to be left alone, nor
+// that it did not answer.
+func TestCredentialsChangedWhileTheToolIsBusy(t *testing.T) {
+	for name, failure := range map[string]*connector.Error{
+		"throttled":         {Kind: connector.Throttled, RetryAfter: time.Hour},
+		"away":              {Kind: connector.Away, RetryAfter: time.Hour},
+		"without an answer": {Kind: connector.Ambiguous, RetryAfter: time.Hour},
+	} {
+		for _, kind := range []string{"task", "sync"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				run(t, nil, func(t *testing.T, f *fixture) {
+					tool := newCatalogue()
+					var in store.Integration
+					calls := 0
+					answer := func() error {
+						if calls++; calls > 1 {
+							return nil
+						}
+						f.setAccount(in, `{}`, []byte("new"))
+						return failure
+					}
+					tool.onList = func(string) error { return answer() }
+					f.tools = []connector.Connector{tool, odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+						if err := answer(); err != nil {
+							return nil, err
+						}
+						return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
+					}}}
+					f.start(settings())
+					began := time.Now()
+					if kind == "sync" {
+						in = f.integrationWith("listing", `{}`)
+						f.request(in, true)
+						f.syncEnded()
+					} else {
+						in = f.integrationWith("odd", `{}`)
+						f.ended(in, f.submit(in, active("a")...)).want(t, "COMPLETED", ok)
+					}
+					if waited := time.Since(began); waited > time.Minute || calls < 2 {
+						t.Errorf("%d calls in %s", calls, waited)
+					}
+					if away, err := f.store.Away(t.Context(), ""); err != nil || len(away) != 0 {
+						t.Errorf("away: %+v, %v", away, err)
+					}
+				})
+			})
+		}
+	}
+}

@@ -420,7 +420,7 @@ type SyncStep struct {
 	Invalid    string        // as in Step
 
 	Then SyncThen
-	// ResumeIn, with SyncLeave: not before that.
+	// ResumeIn, with SyncLeave: not before that. Like Hold it is not kept when the settings or credentials are others by now.
 	ResumeIn time.Duration
 	// Failed, with SyncEnd: why.
 	Failed string

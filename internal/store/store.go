@@ -9,6 +9,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,6 +188,11 @@ type Lease struct {
 	Stolen bool
 }
 
+// SameAccount reports whether these are the settings and credentials that came with the lease.
+func (l Lease) SameAccount(settings, credentials []byte) bool {
+	return bytes.Equal(l.Integration.Settings, settings) && bytes.Equal(l.Integration.Credentials, credentials)
+}
+
 // State is what may have changed about an integration while it is drained.
 type State struct {
 	Enabled         bool
@@ -300,7 +306,8 @@ type Step struct {
 	Unsure []SkillUnsure
 
 	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. It
-	// never shortens what is kept; a change of the integration ends it.
+	// never shortens what is kept; a change of the integration ends it. When the settings or credentials are others than those
+	// of the lease, Hold, Answered, Failures and ResumeIn say nothing of the new ones, and are not kept.
 	Hold time.Duration
 	// Answered: the tool has answered, so that calls it left without an answer before are forgotten. Failures is how many in
 	// a row it has left so (since, with Answered), over all tasks and drains; 0 leaves what is kept. Away: they are so many
@@ -329,6 +336,15 @@ type Step struct {
 	OpenUpTo int
 	// ResumeIn, with Leave: no drain before that, nor before a Hold is over.
 	ResumeIn time.Duration
+}
+
+// AboutTool reports whether the step says of the tool whether and when it answers.
+func (s Step) AboutTool() bool { return s.Hold > 0 || s.Answered || s.Failures > 0 || s.ResumeIn > 0 }
+
+// NotAboutTool is the step without that.
+func (s Step) NotAboutTool() Step {
+	s.Hold, s.Answered, s.Failures, s.Away, s.ResumeIn = 0, false, 0, false, 0
+	return s
 }
 
 // Finish ends a task.

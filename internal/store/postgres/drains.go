@@ -30,6 +30,20 @@ func (h *held) holdLease(ctx context.Context, q *dbq.Queries) (err error) {
 	return err
 }
 
+// sameAccount reports whether the integration has the settings and credentials that came with the lease. Once the drain's row is
+// locked, a change of them has either been seen or comes after the step, and forgets then what the step kept.
+func (h *held) sameAccount(ctx context.Context) (same bool, err error) {
+	err = h.send(ctx, func(ctx context.Context, q *dbq.Queries) error {
+		if err := h.holdLease(ctx, q); err != nil {
+			return err
+		}
+		now, err := q.AccountOf(ctx, h.lease.Ref)
+		same = h.lease.SameAccount(now.Settings, now.Credentials)
+		return err
+	})
+	return same, err
+}
+
 // Claim implements store.Drains.
 func (s *Store) Claim(ctx context.Context, c store.Claim) (lease store.Lease, next store.Next, err error) {
 	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
@@ -233,16 +247,28 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	return next, nil
 }
 
-// advance is one transaction, and one round trip unless new skills are copied.
+// advance is one transaction, and one round trip unless new skills are copied or something is said of the tool.
 func (s *Store) advance(
 	ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte, made, known []store.SkillWritten, copied bool,
 ) (next store.Next, err error) {
 	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
-		h := &held{batches: b, lease: lease}
-		if copied {
+		h, step := &held{batches: b, lease: lease}, step
+		about := step.AboutTool()
+		switch {
+		case about:
+			same, err := h.sameAccount(ctx)
+			if err != nil {
+				return err
+			}
+			if !same {
+				step = step.NotAboutTool()
+			}
+		case copied:
 			if err := h.send(ctx, h.holdLease); err != nil {
 				return err
 			}
+		}
+		if copied {
 			if err := h.copySkills(ctx, step.Task, made); err != nil {
 				return err
 			}
@@ -253,6 +279,8 @@ func (s *Store) advance(
 				err = q.SetHasSkills(ctx, lease.Ref)
 			} else {
 				written = append(slices.Clip(known), made...)
+			}
+			if err == nil && !copied && !about {
 				err = h.holdLease(ctx, q)
 			}
 			if err != nil {

@@ -349,7 +349,16 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err != nil {
 			return err
 		}
-		state := stateOf(row.Integration)
+		state, step := stateOf(row.Integration), step
+		if step.Hold > 0 || step.ResumeIn > 0 {
+			now, err := tx.AccountOf(ctx, lease.Ref)
+			if err != nil {
+				return err
+			}
+			if !lease.SameAccount(now.Settings, now.Credentials) {
+				step.Hold, step.ResumeIn = 0, 0
+			}
+		}
 		if step.Hold > 0 || step.Pace > 0 {
 			if err := tx.HoldDrain(ctx, dbq.HoldDrainParams{Integration: lease.Ref, Hold: step.Hold, Pace: step.Pace}); err != nil {
 				return err

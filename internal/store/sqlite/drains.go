@@ -260,6 +260,16 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		if err != nil {
 			return err
 		}
+		step := step
+		if step.AboutTool() {
+			same, err := tx.sameAccount(ctx, lease, st)
+			if err != nil {
+				return err
+			}
+			if !same {
+				step = step.NotAboutTool()
+			}
+		}
 		if err := tx.hold(ctx, lease, step, &st); err != nil {
 			return err
 		}
@@ -292,6 +302,15 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 		return store.Next{}, fmt.Errorf("advance %s: %w", lease.Integration.ID, err)
 	}
 	return next, nil
+}
+
+// sameAccount reports whether the integration has the settings and credentials that came with the lease.
+func (tx *transaction) sameAccount(ctx context.Context, lease store.Lease, st standing) (bool, error) {
+	if st.SettingsVersion == lease.Integration.SettingsVersion {
+		return true, nil
+	}
+	now, err := tx.AccountOf(ctx, lease.Ref) // it may be the policy that was changed
+	return lease.SameAccount([]byte(now.Settings), now.Credentials), err
 }
 
 // hold keeps what the tool said about its patience.

@@ -367,6 +367,14 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err != nil {
 			return err
 		}
+		step := step
+		same, err := tx.sameAccount(ctx, lease, st)
+		if err != nil {
+			return err
+		}
+		if !same {
+			step.Hold, step.ResumeIn = 0, 0
+		}
 		if err := tx.hold(ctx, lease, store.Step{Hold: step.Hold, Pace: step.Pace}, &st); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -57,7 +58,7 @@ func RunModel(t *testing.T, open Opener) {
 				r.Fatal(err)
 			}
 			m.sides = append(m.sides, &side{
-				model: m, in: in, state: store.State{Enabled: true, SettingsVersion: 1}, skills: map[string]*heldSkill{}, tool: map[string]skill.Item{},
+				model: m, in: in, state: store.State{Enabled: true, SettingsVersion: 1}, settings: in.Settings, skills: map[string]*heldSkill{}, tool: map[string]skill.Item{},
 			})
 		}
 		actions := map[string]func(*rapid.T){
@@ -100,6 +101,7 @@ type side struct {
 	in       store.Integration
 	ref      int64 // once it was claimed
 	state    store.State
+	settings []byte
 	tasks    []*heldTask // in the order of acceptance
 	skills   map[string]*heldSkill
 	tool     map[string]skill.Item // what the tool really holds
@@ -444,6 +446,9 @@ func (s *side) advance(l *heldLease, step store.Step) {
 		return
 	}
 	s.must(err)
+	if !bytes.Equal(l.Integration.Settings, s.settings) {
+		step.Hold, step.ResumeIn, step.Answered, step.Failures = 0, 0, false, 0
+	}
 	if step.Hold > 0 && s.now().Add(step.Hold).After(s.resumeAt) {
 		s.resumeAt = s.now().Add(step.Hold)
 	}
@@ -750,6 +755,7 @@ func (s *side) askForPatience() {
 func (s *side) change() {
 	r := s.r
 	var err error
+	settings := rapid.SampledFrom([][]byte{[]byte(`{}`), []byte(`{"a":1}`)}).Draw(r, "settings")
 	what := rapid.SampledFrom([]string{
 		"disable", "disable", "enable", "enable", "enable", "settings", "settings", "delete",
 	}).Draw(r, "what")
@@ -757,7 +763,7 @@ func (s *side) change() {
 	case "disable", "enable":
 		_, err = s.SetEnabled(s.ctx(), s.in.ID, what == "enable")
 	case "settings":
-		_, err = s.SetSettings(s.ctx(), s.in.ID, []byte(`{}`))
+		_, err = s.SetSettings(s.ctx(), s.in.ID, settings)
 	case "delete":
 		_, err = s.DeleteIntegration(s.ctx(), s.in.ID)
 	}
@@ -774,6 +780,7 @@ func (s *side) change() {
 	case "settings":
 		s.state.InvalidReason = ""
 		s.state.SettingsVersion++
+		s.settings = settings
 	case "delete":
 		s.state.Deleted = true
 	}

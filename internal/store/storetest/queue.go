@@ -322,7 +322,7 @@ func notAnswering(t *testing.T, f *fixture) {
 
 	for name, change := range map[string]func() error{
 		"on":       func() error { _, err := f.SetEnabled(ctx, in.ID, true); return err },
-		"settings": func() error { _, err := f.SetSettings(ctx, in.ID, []byte(`{}`)); return err },
+		"settings": func() error { _, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); return err },
 		"account":  func() error { _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("x")); return err },
 	} {
 		f.advance(t, lease, store.Step{Failures: 7, Away: true, Hold: time.Hour})
@@ -339,6 +339,18 @@ func notAnswering(t *testing.T, f *fixture) {
 		if after := f.advance(t, lease, store.Step{}); after.Failures != 0 || after.Hold != 0 {
 			t.Errorf("%s: %+v", name, after)
 		}
+		if name == "on" {
+			continue
+		}
+		// A call that was made before may end now.
+		for _, late := range []store.Step{{Failures: 7, Away: true}, {Hold: time.Hour}, {Answered: true, Failures: 1, Hold: time.Hour}} {
+			if after := f.advance(t, lease, late); after.Failures != 0 || after.Hold != 0 {
+				t.Errorf("%s, and what was said before it: %+v", name, after)
+			}
+		}
+		away(name + ", later")
+		f.advance(t, lease, store.Step{Hold: time.Hour, Then: store.Leave, ResumeIn: time.Hour})
+		lease, _ = f.claim(t, in, "y", 0)
 	}
 	f.advance(t, lease, store.Step{Failures: 7, Away: true})
 	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {

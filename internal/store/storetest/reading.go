@@ -206,6 +206,12 @@ func syncLease(t *testing.T, f *fixture) {
 	if lease.Paced != time.Minute {
 		t.Errorf("the pace of a sync: %s", lease.Paced)
 	}
+	// Of another account, they say nothing.
+	if _, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncLeave, Hold: time.Hour, ResumeIn: time.Hour})
+	lease = f.claimSync(t, in)
 	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Invalid: "wrong key", Failed: "refused", Next: time.Second})
 	f.clock.advance(time.Hour)
 	due(true)

@@ -10,6 +10,22 @@ import (
 	"time"
 )
 
+const accountOf = `-- name: AccountOf :one
+SELECT settings, credentials FROM integrations WHERE seq = $1
+`
+
+type AccountOfRow struct {
+	Settings    []byte
+	Credentials []byte
+}
+
+func (q *Queries) AccountOf(ctx context.Context, seq int64) (AccountOfRow, error) {
+	row := q.db.QueryRow(ctx, accountOf, seq)
+	var i AccountOfRow
+	err := row.Scan(&i.Settings, &i.Credentials)
+	return i, err
+}
+
 const checkpointTask = `-- name: CheckpointTask :one
 WITH n AS (
   DELETE FROM intents WHERE intents.integration = $1 AND intents.task = $2 AND intents.start = ANY ($3::integer[])

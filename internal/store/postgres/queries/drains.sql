@@ -18,6 +18,9 @@ FROM integrations i LEFT JOIN LATERAL (
 ) d ON true
 WHERE i.seq = @integration AND (d.integration IS NOT NULL OR refuse('WC001'));
 
+-- name: AccountOf :one
+SELECT settings, credentials FROM integrations WHERE seq = $1;
+
 -- name: ExtendLeases :many
 -- A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
 WITH l AS (

@@ -24,6 +24,9 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.accountOfStmt, err = db.PrepareContext(ctx, accountOf); err != nil {
+		return nil, fmt.Errorf("error preparing query AccountOf: %w", err)
+	}
 	if q.activityStmt, err = db.PrepareContext(ctx, activity); err != nil {
 		return nil, fmt.Errorf("error preparing query Activity: %w", err)
 	}
@@ -629,6 +632,11 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
+	if q.accountOfStmt != nil {
+		if cerr := q.accountOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing accountOfStmt: %w", cerr)
+		}
+	}
 	if q.activityStmt != nil {
 		if cerr := q.activityStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing activityStmt: %w", cerr)
@@ -1668,6 +1676,7 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                         DBTX
 	tx                         *sql.Tx
+	accountOfStmt              *sql.Stmt
 	activityStmt               *sql.Stmt
 	addAttemptStmt             *sql.Stmt
 	addWaitingStmt             *sql.Stmt
@@ -1874,6 +1883,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                         tx,
 		tx:                         tx,
+		accountOfStmt:              q.accountOfStmt,
 		activityStmt:               q.activityStmt,
 		addAttemptStmt:             q.addAttemptStmt,
 		addWaitingStmt:             q.addWaitingStmt,

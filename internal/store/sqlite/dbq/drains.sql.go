@@ -10,6 +10,22 @@ import (
 	"database/sql"
 )
 
+const accountOf = `-- name: AccountOf :one
+SELECT settings, credentials FROM integrations WHERE seq = ?
+`
+
+type AccountOfRow struct {
+	Settings    string
+	Credentials []byte
+}
+
+func (q *Queries) AccountOf(ctx context.Context, seq int64) (AccountOfRow, error) {
+	row := q.queryRow(ctx, q.accountOfStmt, accountOf, seq)
+	var i AccountOfRow
+	err := row.Scan(&i.Settings, &i.Credentials)
+	return i, err
+}
+
 const addWaiting = `-- name: AddWaiting :exec
 UPDATE drains SET waiting = waiting + ?1, pending = pending + ?2 WHERE integration = ?3
 `

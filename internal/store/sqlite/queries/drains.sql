@@ -13,6 +13,9 @@ SELECT i.enabled, i.deleted_at, i.invalid_reason, i.settings_version, d.resume_a
 FROM drains d JOIN integrations i ON i.seq = d.integration
 WHERE d.integration = sqlc.arg(integration) AND d.owner = sqlc.arg(owner) AND d.epoch = sqlc.arg(epoch);
 
+-- name: AccountOf :one
+SELECT settings, credentials FROM integrations WHERE seq = ?;
+
 -- name: ExtendLease :execrows
 -- A lease that was ended has ended at 0, and stays so.
 UPDATE drains SET until = sqlc.arg(until)
