@@ -516,9 +516,19 @@ func (s *Store) Doubt(ctx context.Context, d store.Doubt) error {
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		starts, blocks := blocksOf(collect(rows, func(r dbq.DoubtSkillsRow) skill.Item {
-			return skill.Item{OriginID: r.OriginID, Name: r.Name, Status: skill.Status(r.Status)}
-		}))
+		// They come as the plan of the day finds them.
+		known := make(map[string]dbq.DoubtSkillsRow, len(rows))
+		for _, r := range rows {
+			known[r.OriginID] = r
+		}
+		items := make([]skill.Item, 0, len(rows))
+		for _, id := range d.OriginIDs {
+			if r, ok := known[id]; ok {
+				items = append(items, skill.Item{OriginID: id, Name: r.Name, Status: skill.Status(r.Status)})
+				delete(known, id) // it may be doubted twice
+			}
+		}
+		starts, blocks := blocksOf(items)
 		return tx.InsertRewrite(ctx, dbq.InsertRewriteParams{
 			Integration: d.Lease.Ref, ID: skill.NewTaskID(drain.Now), Items: int32(len(rows)), Starts: starts, Blocks: blocks, Timeout: d.Timeout,
 		})
