@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,27 +44,72 @@ func (c sandboxCatalogue) do(ctx context.Context, what, account string, change f
 
 // Write implements sandbox.Catalogue.
 func (c sandboxCatalogue) Write(ctx context.Context, account string, rows []sandbox.Row) ([]int64, error) {
-	var p dbq.WriteSandboxSkillsParams
-	for i := range rows {
-		p.ExternalIds, p.Names = append(p.ExternalIds, rows[i].ExternalID), append(p.Names, rows[i].Name)
-		p.Active = append(p.Active, rows[i].Active)
+	if len(rows) == 0 {
+		return nil, nil
 	}
-	p.Account = account
-	seqs := make([]int64, len(rows))
-	// One statement, and so one transaction.
-	written, err := c.s.queries.WriteSandboxSkills(ctx, p)
-	if err == nil && len(written) == 0 {
+	seqs, err := c.write(ctx, account, rows)
+	if errors.Is(err, pgx.ErrNoRows) { // an account that is not there yet
 		if err = c.s.queries.InsertSandboxAccount(ctx, account); err == nil {
-			written, err = c.s.queries.WriteSandboxSkills(ctx, p)
+			seqs, err = c.write(ctx, account, rows)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: write: %w", fault(err))
 	}
+	return seqs, nil
+}
+
+func (c sandboxCatalogue) write(ctx context.Context, account string, rows []sandbox.Row) ([]int64, error) {
+	fresh := !slices.ContainsFunc(rows, func(r sandbox.Row) bool { return r.Seq != 0 }) // as far as the caller knows
+	if fresh && len(rows) >= copyFrom {
+		if seqs, err := c.copy(ctx, account, rows); codeOf(err) != "23505" {
+			return seqs, err
+		}
+	}
+	return c.upsert(ctx, account, rows)
+}
+
+// copy makes rows that should not exist yet. Where one does, the database refuses all of them.
+func (c sandboxCatalogue) copy(ctx context.Context, account string, rows []sandbox.Row) (seqs []int64, err error) {
+	err = c.s.inBatches(ctx, func(ctx context.Context, b *batches) error {
+		var n dbq.NumberSandboxSkillsRow
+		if err := b.send(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			n, err = q.NumberSandboxSkills(ctx, dbq.NumberSandboxSkillsParams{Account: account, Rows: int32(len(rows))})
+			return err
+		}); err != nil {
+			return err
+		}
+		columns := []string{"seq", "account", "external_id", "name", "active", "updated_at"}
+		if _, err := b.conn.CopyFrom(ctx, pgx.Identifier{"sandbox_skills"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			return []any{n.Numbers[i], n.Seq, rows[i].ExternalID, rows[i].Name, rows[i].Active, n.Now}, nil
+		})); err != nil {
+			return err
+		}
+		seqs = n.Numbers
+		return b.end(ctx, func(context.Context, *dbq.Queries) error { return nil })
+	})
+	return seqs, err
+}
+
+// upsert makes rows or replaces them, in one statement and so in one transaction.
+func (c sandboxCatalogue) upsert(ctx context.Context, account string, rows []sandbox.Row) ([]int64, error) {
+	p := dbq.WriteSandboxSkillsParams{Account: account}
+	for i := range rows {
+		p.ExternalIds, p.Names = append(p.ExternalIds, rows[i].ExternalID), append(p.Names, rows[i].Name)
+		p.Active = append(p.Active, rows[i].Active)
+	}
+	written, err := c.s.queries.WriteSandboxSkills(ctx, p)
+	if err == nil && len(written) == 0 {
+		err = pgx.ErrNoRows
+	}
+	if err != nil {
+		return nil, err
+	}
 	by := make(map[string]int64, len(written))
 	for _, w := range written {
 		by[w.ExternalID] = w.Seq
 	}
+	seqs := make([]int64, len(rows))
 	for i := range rows {
 		seqs[i] = by[rows[i].ExternalID]
 	}

@@ -19,6 +19,30 @@ func (q *Queries) InsertSandboxAccount(ctx context.Context, name string) error {
 	return err
 }
 
+const numberSandboxSkills = `-- name: NumberSandboxSkills :one
+SELECT a.seq, clock()::timestamptz AS now,
+  ARRAY(SELECT nextval('sandbox_skills_seq_seq') FROM generate_series(1, $1::integer))::bigint[] AS numbers
+FROM sandbox_accounts a WHERE a.name = $2
+`
+
+type NumberSandboxSkillsParams struct {
+	Rows    int32
+	Account string
+}
+
+type NumberSandboxSkillsRow struct {
+	Seq     int64
+	Now     time.Time
+	Numbers []int64
+}
+
+func (q *Queries) NumberSandboxSkills(ctx context.Context, arg NumberSandboxSkillsParams) (NumberSandboxSkillsRow, error) {
+	row := q.db.QueryRow(ctx, numberSandboxSkills, arg.Rows, arg.Account)
+	var i NumberSandboxSkillsRow
+	err := row.Scan(&i.Seq, &i.Now, &i.Numbers)
+	return i, err
+}
+
 const removeSandboxSkills = `-- name: RemoveSandboxSkills :exec
 DELETE FROM sandbox_skills s
 WHERE s.account = (SELECT a.seq FROM sandbox_accounts a WHERE a.name = $1) AND s.external_id = ANY ($2::text[])

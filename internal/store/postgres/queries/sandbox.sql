@@ -4,6 +4,11 @@ SELECT seq FROM sandbox_accounts WHERE name = @name;
 -- name: InsertSandboxAccount :exec
 INSERT INTO sandbox_accounts (name) VALUES (@name) ON CONFLICT DO NOTHING;
 
+-- name: NumberSandboxSkills :one
+SELECT a.seq, clock()::timestamptz AS now,
+  ARRAY(SELECT nextval('sandbox_skills_seq_seq') FROM generate_series(1, @rows::integer))::bigint[] AS numbers
+FROM sandbox_accounts a WHERE a.name = @account;
+
 -- name: WriteSandboxSkills :many
 INSERT INTO sandbox_skills (account, updated_at, external_id, name, active)
 SELECT a.seq, clock(), unnest(@external_ids::text[]), unnest(@names::text[]), unnest(@active::boolean[])
