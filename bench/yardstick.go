@@ -15,7 +15,8 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
-	store "github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
+	"github.com/crosswalk-hr/crosswalk/internal/store"
+	sqlitestore "github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
 // rawSQLite uses the store's own driver and pragmas.
@@ -33,7 +34,7 @@ func openRawSQLite(ctx context.Context, path string) (*rawSQLite, error) {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", store.DSN(path, store.WriterPragmas()...))
+	db, err := sql.Open("sqlite", sqlitestore.DSN(path, sqlitestore.WriterPragmas()...))
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +172,9 @@ func serveYardstick(args []string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/hris/skills/bulk/{task_id}", func(w http.ResponseWriter, r *http.Request) {
 		document, err := find(r.Context(), r.PathValue("task_id"), r.Header.Get("X-Integration-Id"), environment)
+		if err == nil {
+			document, err = store.Unpack(document)
+		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -186,7 +190,7 @@ func serveYardstick(args []string) error {
 type lookUp func(ctx context.Context, task, integration, environment string) ([]byte, error)
 
 func openSQLiteLookUp(path string) (lookUp, error) {
-	db, err := sql.Open("sqlite", store.DSN(path, "query_only(1)", "cache_size(-2048)"))
+	db, err := sql.Open("sqlite", sqlitestore.DSN(path, "query_only(1)", "cache_size(-2048)"))
 	if err != nil {
 		return nil, err
 	}

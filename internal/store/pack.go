@@ -1,4 +1,4 @@
-package sqlite
+package store
 
 import (
 	"errors"
@@ -7,21 +7,21 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// Documents and blocks of items lie compressed: they are most of what the database grows by, and s2 packs them in less
-// time than writing the rest would take. docs/schema.md has the figures.
+// Documents and blocks of items lie packed: they are most of what a database grows by, and s2 packs them in less time than
+// writing the rest would take, or than a database needs that packs by itself. docs/schema.md has the figures.
 //
 // What is not packed begins with something else: a document with a brace, a block with the number of its form. So rows of
 // earlier versions can be read.
 const (
 	packed     = 0xff
 	packFrom   = 256       // bytes: less is not worth it
-	packUpTo   = 64 << 10  // of a document: a poll of a larger one would spend more time on unpacking than on all else
 	mostPacked = 512 << 20 // what a damaged length may not exceed
 )
 
 var errPacked = errors.New("damaged bytes")
 
-func pack(plain []byte) []byte {
+// Pack compresses a document or a block, if that makes it smaller. It may return what it was given.
+func Pack(plain []byte) []byte {
 	if len(plain) < packFrom {
 		return plain
 	}
@@ -34,18 +34,8 @@ func pack(plain []byte) []byte {
 	return dst[:n]
 }
 
-// packDocument packs an answer, which is unpacked by every poll.
-func packDocument(plain []byte) []byte {
-	if len(plain) > packUpTo {
-		return plain
-	}
-	return pack(plain)
-}
-
-// Unpack gives back what was stored packed, or as it is.
-func Unpack(stored []byte) ([]byte, error) { return unpack(stored) }
-
-func unpack(stored []byte) ([]byte, error) {
+// Unpack gives back what Pack was given. It may return what it was given itself.
+func Unpack(stored []byte) ([]byte, error) {
 	if len(stored) == 0 || stored[0] != packed {
 		return stored, nil
 	}
@@ -59,6 +49,17 @@ func unpack(stored []byte) ([]byte, error) {
 	plain, err := s2.Decode(make([]byte, n), stored[1:])
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	return plain, nil
+}
+
+// UnpackAll unpacks several, in their order.
+func UnpackAll(stored [][]byte) (plain [][]byte, err error) {
+	plain = make([][]byte, len(stored))
+	for i := range stored {
+		if plain[i], err = Unpack(stored[i]); err != nil {
+			return nil, err
+		}
 	}
 	return plain, nil
 }

@@ -52,7 +52,6 @@ const (
 	moment      // milliseconds
 	truth       // 0 or 1
 	words       // text of a tool: PostgreSQL takes no NUL and no invalid UTF-8
-	packed      // bytes that may be packed
 	blocks      // a task's items, gathered to one value
 )
 
@@ -167,7 +166,7 @@ func tables() []table {
 			{to: "seq"}, {to: "done"}, {to: "started", kind: truth}, {to: "touched", kind: truth}, {to: "attempt"}, {to: "deadline", kind: moment},
 		}, task...)},
 		{to: "task_items", from: "task_items WHERE task IN (SELECT seq FROM tasks WHERE status = 0)", columns: []column{
-			{to: "task"}, {to: "start"}, {to: "block", kind: packed},
+			{to: "task"}, {to: "start"}, {to: "block"},
 		}},
 		{to: "task_outcomes", columns: []column{{to: "task"}, {to: "start"}, {to: "block"}}},
 		// Open intents stay open: the first drain takes what they name as what may have reached the tool, or asks after the job.
@@ -182,7 +181,7 @@ func tables() []table {
 			{to: "receipt_at", kind: moment},
 		}},
 		{to: "results", from: "tasks WHERE status <> 0", id: "id", columns: append([]column{
-			{to: "status"}, {to: "completed_at", kind: moment}, {to: "document", kind: packed}, {to: "blocks", from: "seq", kind: blocks},
+			{to: "status"}, {to: "completed_at", kind: moment}, {to: "document"}, {to: "blocks", from: "seq", kind: blocks},
 		}, task...)},
 		{to: "expired", from: "expired_tasks", id: "id", columns: []column{{to: "id"}, {to: "integration"}, {to: "expired_at", kind: moment}}},
 		{to: "skills", id: "id", columns: []column{
@@ -443,9 +442,6 @@ func (m *mover) value(ctx context.Context, k kind, v any) (any, error) {
 	case words:
 		text, _ := v.(string)
 		return strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "�"), nil
-	case packed:
-		b, _ := v.([]byte)
-		return sqlite.Unpack(b)
 	case blocks:
 		return m.blocks(ctx, v)
 	default:
@@ -464,9 +460,6 @@ func (m *mover) blocks(ctx context.Context, task any) (any, error) {
 	for rows.Next() {
 		var block []byte
 		if err := rows.Scan(&block); err != nil {
-			return nil, err
-		}
-		if block, err = sqlite.Unpack(block); err != nil {
 			return nil, err
 		}
 		all = append(all, block)

@@ -138,7 +138,7 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task int64, position int32) 
 	if err != nil {
 		return 0, nil, err
 	}
-	if items, err = skill.DecodeItems(row.Block); err != nil {
+	if items, err = itemsOf(row.Block); err != nil {
 		return 0, nil, fmt.Errorf("task %d, items from %d: %w", task, row.Start, err)
 	}
 	if position >= row.Start+int32(len(items)) {
@@ -167,7 +167,7 @@ func (h *held) next(ctx context.Context, q *dbq.Queries, state store.State, open
 		Started:  row.Started, Cancelled: row.Cancelled,
 	}
 	if err == nil && len(row.Block) > 0 {
-		if next.Items, err = skill.DecodeItems(row.Block); err != nil {
+		if next.Items, err = itemsOf(row.Block); err != nil {
 			return store.Next{}, fmt.Errorf("task %d, items: %w", row.Seq, err)
 		}
 	}
@@ -313,7 +313,7 @@ func (s *Store) endLast(ctx context.Context, lease store.Lease, step store.Step,
 	f := step.Finish
 	p := dbq.EndLastTaskParams{
 		Task: step.Task, Integration: lease.Ref, Owner: &lease.Owner, Epoch: lease.Epoch, Items: int32(f.Counts.Total()),
-		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
+		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: store.Pack(f.Document),
 		Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 	}
 	if len(written) > 0 {
@@ -413,7 +413,7 @@ func (h *held) checkpoint(ctx context.Context, q *dbq.Queries, step store.Step, 
 	}
 	if f := step.Finish; f != nil {
 		_, err := q.FinishTask(ctx, dbq.FinishTaskParams{
-			Task: step.Task, Integration: h.lease.Ref, Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
+			Task: step.Task, Integration: h.lease.Ref, Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: store.Pack(f.Document),
 			Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 		})
 		return err

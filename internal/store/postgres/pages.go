@@ -171,7 +171,11 @@ func (s *Store) taskBlocks(ctx context.Context, heads []store.TaskHead) ([][][]b
 		}
 		at := placeOf(heads, func(h store.TaskHead) int64 { return h.Ref })
 		for _, r := range rows {
-			tasks[at[r.Task]] = append(tasks[at[r.Task]], r.Block)
+			block, err := store.Unpack(r.Block)
+			if err != nil {
+				return nil, err
+			}
+			tasks[at[r.Task]] = append(tasks[at[r.Task]], block)
 		}
 	}
 	// Those that have ended, some of them meanwhile.
@@ -185,7 +189,9 @@ func (s *Store) taskBlocks(ctx context.Context, heads []store.TaskHead) ([][][]b
 	}
 	at := placeOf(heads, func(h store.TaskHead) string { return h.ID })
 	for _, r := range rows {
-		tasks[at[r.ID]] = r.Blocks
+		if tasks[at[r.ID]], err = store.UnpackAll(r.Blocks); err != nil {
+			return nil, err
+		}
 	}
 	return tasks, nil
 }
@@ -219,7 +225,9 @@ func (s *Store) taskOutcomes(ctx context.Context, heads []store.TaskHead) ([]sto
 	}
 	at := placeOf(heads, func(h store.TaskHead) string { return h.ID })
 	for _, r := range rows {
-		contents[at[r.ID]].Document = r.Document
+		if contents[at[r.ID]].Document, err = store.Unpack(r.Document); err != nil {
+			return nil, err
+		}
 	}
 	return contents, nil
 }

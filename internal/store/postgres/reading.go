@@ -250,6 +250,9 @@ func (tx *transaction) revokeIfMaking(ctx context.Context, ref int64, originID s
 			return err
 		}
 		for _, b := range blocks {
+			if b, err = store.Unpack(b); err != nil {
+				return err
+			}
 			_, at, _, err := skill.FindItem(b, originID)
 			if err != nil {
 				return err

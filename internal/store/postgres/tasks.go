@@ -27,9 +27,18 @@ const (
 func blocksOf(items []skill.Item) (starts []int32, blocks [][]byte) {
 	for at := 0; at < len(items); at += blockItems {
 		starts = append(starts, int32(at))
-		blocks = append(blocks, skill.AppendItems(nil, items[at:min(at+blockItems, len(items))]))
+		blocks = append(blocks, store.Pack(skill.AppendItems(nil, items[at:min(at+blockItems, len(items))])))
 	}
 	return starts, blocks
+}
+
+// itemsOf reads what blocksOf made of some of the items.
+func itemsOf(block []byte) ([]skill.Item, error) {
+	plain, err := store.Unpack(block)
+	if err != nil {
+		return nil, err
+	}
+	return skill.DecodeItems(plain)
 }
 
 // Submit implements store.Tasks.
@@ -125,13 +134,17 @@ func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID s
 	if err != nil {
 		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, missing(err))
 	}
+	document, err := store.Unpack(row.Document)
+	if err != nil {
+		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, err)
+	}
 	return store.TaskView{
 		Task:     skill.Task{ID: row.ID, CreatedAt: row.CreatedAt.UTC()},
 		Status:   skill.TaskStatus(row.Status),
 		Items:    int(row.Items),
 		Done:     int(row.Done),
 		Counts:   skill.Counts{Written: int(row.Written), Unchanged: int(row.Unchanged), Failed: int(row.Failed)},
-		Document: row.Document,
+		Document: document,
 	}, nil
 }
 
@@ -170,7 +183,7 @@ func (s *Store) FailTasks(ctx context.Context, tasks []store.FailedTask) (ended 
 	for _, t := range tasks {
 		p.Tasks = append(p.Tasks, t.Ref)
 		p.CompletedAt = append(p.CompletedAt, t.CompletedAt)
-		p.Documents = append(p.Documents, t.Document)
+		p.Documents = append(p.Documents, store.Pack(t.Document))
 	}
 	err = s.change(ctx, func(ctx context.Context, tx *transaction) error {
 		if err := tx.LockDrainsOfTasks(ctx, p.Tasks); err != nil {
@@ -208,9 +221,9 @@ func (s *Store) CancelTask(
 		c = store.Cancelled{IntegrationID: drain.ID, Items: int(row.Items), Ended: !row.Started}
 		switch {
 		case c.Ended:
+			answer := document(skill.Task{ID: taskID, CreatedAt: row.CreatedAt.UTC()}, row.Now.UTC())
 			_, err := tx.FailUnstartedTasks(ctx, dbq.FailUnstartedTasksParams{
-				Tasks: []int64{row.Seq}, CompletedAt: []time.Time{row.Now},
-				Documents: [][]byte{document(skill.Task{ID: taskID, CreatedAt: row.CreatedAt.UTC()}, row.Now.UTC())},
+				Tasks: []int64{row.Seq}, CompletedAt: []time.Time{row.Now}, Documents: [][]byte{store.Pack(answer)},
 			})
 			return err
 		case row.Cancelled:

@@ -113,7 +113,7 @@ func itemBlock(ctx context.Context, q *dbq.Queries, task, position int64) (start
 	if err != nil {
 		return 0, nil, err
 	}
-	block, err := unpack(row.Block)
+	block, err := store.Unpack(row.Block)
 	if err == nil {
 		items, err = skill.DecodeItems(block)
 	}

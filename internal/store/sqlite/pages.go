@@ -182,7 +182,7 @@ func (s *Store) taskBlocks(ctx context.Context, head store.TaskHead) ([][]byte, 
 	}
 	blocks := make([][]byte, len(rows))
 	for i, r := range rows {
-		if blocks[i], err = unpack(r.Block); err != nil {
+		if blocks[i], err = store.Unpack(r.Block); err != nil {
 			return nil, err
 		}
 	}
@@ -201,7 +201,7 @@ func (s *Store) taskOutcomes(ctx context.Context, head store.TaskHead) (c store.
 	if err != nil {
 		return store.TaskContent{}, err
 	}
-	c.Document, err = unpack(document)
+	c.Document, err = store.Unpack(document)
 	return c, err
 }
 

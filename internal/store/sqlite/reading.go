@@ -257,7 +257,7 @@ func (tx *transaction) revokeIfMaking(ctx context.Context, ref int64, originID s
 			return err
 		}
 		for _, b := range blocks {
-			if b, err = unpack(b); err != nil {
+			if b, err = store.Unpack(b); err != nil {
 				return err
 			}
 			_, at, _, err := skill.FindItem(b, originID)

@@ -85,11 +85,23 @@ func (tx *transaction) claimResting(ctx context.Context, sub store.Submission) (
 	return &store.Leased{Lease: lease, Next: next}, err
 }
 
+// packUpTo is how large an answer may be that is packed, in bytes: a poll of a larger one would spend more time on unpacking
+// than on all else.
+const packUpTo = 64 << 10
+
+// packDocument packs an answer, which is unpacked by every poll.
+func packDocument(plain []byte) []byte {
+	if len(plain) > packUpTo {
+		return plain
+	}
+	return store.Pack(plain)
+}
+
 // encode cuts a task's items into blocks.
 func encode(items []skill.Item) [][]byte {
 	blocks := make([][]byte, 0, len(items)/blockItems+1)
 	for at := 0; at < len(items); at += blockItems {
-		blocks = append(blocks, pack(skill.AppendItems(nil, items[at:min(at+blockItems, len(items))])))
+		blocks = append(blocks, store.Pack(skill.AppendItems(nil, items[at:min(at+blockItems, len(items))])))
 	}
 	return blocks
 }
@@ -116,7 +128,7 @@ func (s *Store) Task(ctx context.Context, environmentID, integrationID, taskID s
 	if err != nil {
 		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, missing(err))
 	}
-	document, err := unpack(row.Document)
+	document, err := store.Unpack(row.Document)
 	if err != nil {
 		return store.TaskView{}, fmt.Errorf("task %s: %w", taskID, err)
 	}

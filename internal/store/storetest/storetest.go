@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ func Run(t *testing.T, open Opener) {
 		{"tasks run in the order of their acceptance", inOrder},
 		{"a checkpoint is all there is to go on from", checkpointed},
 		{"the end of a task", finished},
+		{"answers of all sizes", answers},
 		{"open intents become unsure skills", intentsBecomeUnsure},
 		{"remote jobs outlive their drain", jobs},
 		{"the catalogue", catalogue},
@@ -970,6 +972,30 @@ func finished(t *testing.T, f *fixture) {
 	states, err := f.Skills(t.Context(), lease, []string{"id-a"})
 	if err != nil || states[0].Unsure {
 		t.Errorf("skills = %+v, %v", states, err)
+	}
+}
+
+// answers come back as they were, in whatever form a store keeps those of their size.
+func answers(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	for _, times := range []int{1, 20, 4000, 100_000} {
+		task := f.submit(t, in, items("a", "b")...)
+		lease, next := f.claim(t, in, "a", 0)
+		document := append(bytes.Repeat([]byte(`{"status":"SUCCEEDED"}`), times), task.ID...)
+		f.advance(t, lease, store.Step{Task: next.Task.Ref, Then: store.Proceed, Finish: &store.Finish{
+			Status: skill.Completed, Counts: skill.Counts{Written: 2}, CompletedAt: f.clock.Now(), Document: document,
+		}})
+		if view := f.view(t, in, task.ID); !bytes.Equal(view.Document, document) {
+			t.Errorf("an answer of %d bytes came back with %d", len(document), len(view.Document))
+		}
+		head, err := f.TaskHead(t.Context(), f.env, task.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := f.TaskContent(t.Context(), head)
+		if diff := cmp.Diff(items("a", "b"), content.Items); err != nil || diff != "" || !bytes.Equal(content.Document, document) {
+			t.Errorf("the content: %v, an answer of %d bytes (items -want +got):\n%s", err, len(content.Document), diff)
+		}
 	}
 }
 
