@@ -13,8 +13,8 @@ import (
 )
 
 // SQLite has one writer at a time and each commit waits for the disk. So all writes go through one goroutine, which
-// takes whatever has come in while the last commit was under way and commits it together: under load the wait for the
-// disk is shared, alone nobody waits for company.
+// takes whatever has come in while the last commit was under way, or while others of the same transaction were, and commits
+// it together: under load the wait for the disk is shared, alone nobody waits for company.
 
 // change is one caller's part of a transaction. It may be run more than once, each time in a fresh transaction, so it
 // must set its results rather than add to them. It must not keep tx.
@@ -103,54 +103,52 @@ func (w *writer) close() {
 func (w *writer) loop() {
 	defer close(w.done)
 	for {
-		var batch []*request
 		select {
 		case r := <-w.requests:
-			batch = append(batch, r)
+			if r.begins() {
+				w.run(r)
+			}
 		case <-w.closing:
 			return
 		}
-	collect:
-		for len(batch) < mostTogether {
-			select {
-			case r := <-w.requests:
-				batch = append(batch, r)
-			default:
-				break collect
-			}
-		}
-		w.run(batch)
 	}
 }
 
-func (w *writer) run(batch []*request) {
-	begun := batch[:0]
-	for _, r := range batch {
-		if r.state.CompareAndSwap(waiting, running) {
-			begun = append(begun, r)
+// begins reports whether the request is to be carried out: nobody can abandon it any more.
+func (r *request) begins() bool { return r.state.CompareAndSwap(waiting, running) }
+
+// next returns a request that stands in line, or nil.
+func (w *writer) next() *request {
+	for {
+		select {
+		case r := <-w.requests:
+			if r.begins() {
+				return r
+			}
+		default:
+			return nil
 		}
 	}
-	if len(begun) == 0 {
-		return
-	}
-	errs, err := w.together(begun)
+}
+
+func (w *writer) run(first *request) {
+	batch, errs, err := w.together(first, w.next)
 	if err == nil {
-		for i, r := range begun {
+		for i, r := range batch {
 			r.result <- errs[i]
 		}
 		return
 	}
-	// Without a transaction nothing failed but the wait for one, which is not to be repeated for each.
-	if len(begun) == 1 || errors.Is(err, errBegin) {
-		for _, r := range begun {
+	if len(batch) == 1 || errors.Is(err, errBegin) {
+		for _, r := range batch {
 			r.result <- err
 		}
 		return
 	}
 	// One of them failed and may have left something half done, so nothing was kept. Each has a transaction of its own
 	// now: the failing one fails alone.
-	for _, r := range begun {
-		errs, err := w.together([]*request{r})
+	for _, r := range batch {
+		_, errs, err := w.together(r, nil)
 		if err == nil {
 			err = errs[0]
 		}
@@ -169,14 +167,28 @@ func (w *writer) begin(ctx context.Context) (*sql.Tx, error) {
 	}
 }
 
-// together runs changes in one transaction. A change that refuses with a clean error (nothing of it was done) does not
-// disturb the others; any other error undoes all.
-func (w *writer) together(batch []*request) (errs []error, err error) {
+// together runs a change and those that more has, unless it is nil, in one transaction. It returns whose they are, and what
+// came of each. A change that refuses with a clean error (nothing of it was done) does not disturb the others; any other error
+// undoes all.
+func (w *writer) together(first *request, more func() *request) (batch []*request, errs []error, err error) {
+	batch = []*request{first}
+	join := func() bool {
+		if more == nil || len(batch) == mostTogether {
+			return false
+		}
+		r := more()
+		if r != nil {
+			batch = append(batch, r)
+		}
+		return r != nil
+	}
 	// Statements run without a context that can end: the driver would start a goroutine to watch it, for each.
 	ctx := context.Background()
 	tx, err := w.begin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBegin, fault(err))
+		for join() { // the wait is not to be repeated for each
+		}
+		return batch, nil, fmt.Errorf("%w: %w", errBegin, fault(err))
 	}
 	defer func() {
 		if err != nil {
@@ -184,21 +196,21 @@ func (w *writer) together(batch []*request) (errs []error, err error) {
 		}
 	}()
 	t := &transaction{Queries: w.queries.WithTx(tx), sql: tx, now: w.now()}
-	errs = make([]error, len(batch))
-	for i, r := range batch {
-		if err := guard(r.ctx, r.change, t); err != nil {
-			if clean, ok := errors.AsType[*refusal](err); ok {
-				errs[i] = clean.error
-				continue
-			}
-			return nil, fault(err)
+	for i := 0; i < len(batch); i++ {
+		err := guard(batch[i].ctx, batch[i].change, t)
+		if clean, ok := errors.AsType[*refusal](err); ok {
+			err = clean.error
+		} else if err != nil {
+			return batch, nil, fault(err)
 		}
+		errs = append(errs, err)
+		join()
 	}
 	if err := tx.Commit(); err != nil {
-		return nil, fault(fmt.Errorf("commit: %w", err))
+		return batch, nil, fault(fmt.Errorf("commit: %w", err))
 	}
 	w.committed(len(batch))
-	return errs, nil
+	return batch, errs, nil
 }
 
 func guard(ctx context.Context, c change, t *transaction) (err error) {
