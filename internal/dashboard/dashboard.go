@@ -37,10 +37,11 @@ type Store interface {
 	MasterKey(ctx context.Context) (store.MasterKey, error)
 }
 
-// Engine accepts tasks and cancels them.
+// Engine accepts tasks and cancels them, and reads tools back.
 type Engine interface {
 	Submit(ctx context.Context, s store.Submission) (store.Accepted, error)
 	Cancel(ctx context.Context, environmentID, taskID string) (store.Cancelled, error)
+	RequestSync(ctx context.Context, r store.SyncRequest) (store.SyncQueued, error)
 }
 
 // Config is what a dashboard is made of.
@@ -175,6 +176,7 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Member, "POST", "/integrations/{integration}/settings", d.changeSettings)
 	in(store.Member, "POST", "/integrations/{integration}/test", d.testIntegration)
 	in(store.Member, "POST", "/integrations/{integration}/enabled", d.switchIntegration)
+	in(store.Member, "POST", "/integrations/{integration}/sync", d.syncIntegration)
 	in(store.Member, "POST", "/integrations/{integration}/delete", d.deleteIntegration)
 	in(store.Viewer, "GET", "/secrets", d.secrets)
 	in(store.Member, "GET", "/secrets/new", d.newKey)

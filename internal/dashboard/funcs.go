@@ -211,7 +211,7 @@ func describe(action string) string {
 		"key.create": "made an API key", "key.rotate": "rotated an API key", "key.revoke": "revoked an API key",
 		"integration.create": "connected a tool", "integration.settings": "changed settings", "integration.enable": "switched an integration on",
 		"integration.disable": "switched an integration off", "integration.delete": "deleted an integration",
-		"integration.policy": "changed policies", "integration.doubt": "doubted a catalogue",
+		"integration.policy": "changed policies", "integration.doubt": "doubted a catalogue", "integration.sync": "asked for a sync",
 		"task.retry": "sent failed skills again", "task.cancel": "cancelled a task",
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
 		"link.connect": "made a link to connect a tool", "link.relink": "made a link to connect anew", "link.setup": "made a link to settings",

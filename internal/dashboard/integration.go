@@ -33,7 +33,8 @@ type integrationPage struct {
 	// Policies as they are, or were typed; Policy in words.
 	Policies policies
 	Policy   string
-	Away     *store.Away // its tool does not answer
+	Away     *store.Away      // its tool does not answer
+	Sync     *store.SyncState // nil: its tool cannot be read back
 }
 
 func (d *Dashboard) integration(w http.ResponseWriter, r *http.Request) error {
@@ -88,6 +89,13 @@ func (d *Dashboard) showIntegration(w http.ResponseWriter, r *http.Request, stat
 		if a.IntegrationID == state.ID {
 			page.Away = &a
 		}
+	}
+	if page.Tool.Can(connector.CanList) && !state.Deleted() {
+		sync, err := d.Store.SyncState(ctx, env(r).ID, state.ID)
+		if err != nil {
+			return err
+		}
+		page.Sync = &sync
 	}
 	if counts, ok := d.catalogueCounts(env(r).ID); ok {
 		count := counts[state.ID]
@@ -234,6 +242,36 @@ func (d *Dashboard) switchIntegration(w http.ResponseWriter, r *http.Request) er
 	})
 	if err != nil {
 		return err
+	}
+	d.notice(r, said)
+	return redirect(w, r, base(r)+"/integrations/"+in.ID)
+}
+
+// syncIntegration has the tool read back now.
+func (d *Dashboard) syncIntegration(w http.ResponseWriter, r *http.Request) error {
+	in, err := d.integrationOf(r)
+	if err != nil {
+		return err
+	}
+	if c, ok := d.Connectors.Find(in.Tool); !ok || !c.Describe().Can(connector.CanList) {
+		return &problem{http.StatusConflict, "This tool cannot be read back", "Its connector cannot list skills."}
+	}
+	var queued store.SyncQueued
+	err = d.act(r, in.EnvironmentID, "integration.sync", in.ID, d.label(in), func(ctx context.Context) (err error) {
+		queued, err = d.Engine.RequestSync(ctx, store.SyncRequest{
+			EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: skill.NewID(d.Now()), Whole: true,
+		})
+		return err
+	})
+	if errors.Is(err, store.ErrDisabled) {
+		return &problem{http.StatusConflict, "The integration is switched off", "Switch it on, then ask for a sync again."}
+	}
+	if err != nil {
+		return err
+	}
+	said := "It is read back as soon as no task waits."
+	if queued.Already {
+		said = "It is being read back already."
 	}
 	d.notice(r, said)
 	return redirect(w, r, base(r)+"/integrations/"+in.ID)

@@ -592,4 +592,30 @@ func TestWhatASyncSaw(t *testing.T) {
 	}
 	one("2").want(http.StatusOK, in(".wrong", "Somebody has changed it in Sandbox: there it is “Rust by hand”, ACTIVE"))
 	one("1").want(http.StatusOK, not(".wrong"))
+
+	at := s.at("/integrations/" + acme.ID)
+	until := func(text string) {
+		t.Helper()
+		for limit := time.Now().Add(30 * time.Second); !strings.Contains(b.get(at).Find("dl").Text(), text); {
+			if time.Now().After(limit) {
+				t.Fatalf("the page says %s", b.get(at).Find("dl").Text())
+			}
+		}
+	}
+	until("3 skills, 1 not as they were written")
+	b.get(at).want(http.StatusOK, in("dl", "the next at"), not(`form[action$="/sync"]`)) // a viewer only looks
+	b.post(at + "/sync").want(http.StatusForbidden)
+	member := s.user("eve", store.Member)
+	member.get(at).want(http.StatusOK, in(`form[action$="/sync"]`, "Read it back now"))
+	if _, err := s.srv.Store.SetAccount(t.Context(), acme.ID, json.RawMessage(`{"outage":true}`), nil); err != nil {
+		t.Fatal(err)
+	}
+	member.post(at+"/sync").want(http.StatusOK, in(".notice", "read back"))
+	until("in a row failed")
+	if _, err := s.srv.Store.SetEnabled(t.Context(), acme.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	member.get(at).want(http.StatusOK, not(`form[action$="/sync"]`))
+	member.post(at+"/sync").want(http.StatusConflict, in("main", "switched off"))
+	s.user("owner", store.Owner).get(s.at("/audit")).want(http.StatusOK, in("tbody", "asked for a sync: Sandbox of Acme GmbH"))
 }

@@ -205,6 +205,8 @@ type Pages interface {
 	IntegrationStates(ctx context.Context, f IntegrationFilter) ([]IntegrationState, error)
 	// IntegrationState of that environment; also of a deleted one.
 	IntegrationState(ctx context.Context, environmentID, id string) (IntegrationState, error)
+	// SyncState of an integration of that environment; also of a deleted one.
+	SyncState(ctx context.Context, environmentID, integrationID string) (SyncState, error)
 }
 
 // Behind is a text that sorts, bytewise, behind everything that begins so, and before everything else that is behind it.

@@ -369,6 +369,19 @@ type Sync struct {
 	Records, Changed, Gone int
 }
 
+// SyncState is how the reading of an integration's tool stands, for people.
+type SyncState struct {
+	// Sync is what is queued or under way, else the last one. Before the first, and until one that is queued begins, its StartedAt
+	// is zero.
+	Sync
+	Active bool // queued or under way
+	// DueAt is when the next periodic one may begin; while one is active, not before when it goes on.
+	DueAt time.Time
+	// EndedAt is when the last one ended, Error why it failed, and SucceededAt when the last good one ended.
+	EndedAt, SucceededAt time.Time
+	Error                string
+}
+
 // SyncPhase is how far a sync is.
 type SyncPhase uint8
 

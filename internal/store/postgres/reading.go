@@ -328,11 +328,8 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 		epoch, err := tx.TakeLease(ctx, dbq.TakeLeaseParams{Owner: &c.Owner, Ttl: c.TTL, Integration: in.Seq})
 		lease = store.SyncLease{
 			Lease: store.Lease{Ref: in.Seq, Owner: c.Owner, Epoch: epoch, Integration: integration(in), Stolen: row.Stolen},
-			Sync: store.Sync{
-				ID: sy.ID, Whole: sy.Whole, StartedAt: sy.StartedAt.UTC(), Phase: store.SyncPhase(sy.Phase), Position: sy.Position,
-				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Restarts: int(sy.Restarts), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
-			},
-			Now: row.Now.UTC(), Paced: row.Paced,
+			Sync:  syncOf(sy),
+			Now:   row.Now.UTC(), Paced: row.Paced,
 		}
 		return err
 	})
@@ -340,6 +337,24 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 		return store.SyncLease{}, fmt.Errorf("claim the sync of %s: %w", c.IntegrationID, err)
 	}
 	return lease, nil
+}
+
+func syncOf(r dbq.Sync) store.Sync {
+	return store.Sync{
+		ID: r.ID, Whole: r.Whole, StartedAt: nullTime(r.StartedAt), Phase: store.SyncPhase(r.Phase), Position: r.Position,
+		Pages: int(r.Pages), Attempt: int(r.Attempt), Restarts: int(r.Restarts), Records: int(r.Records), Changed: int(r.Changed), Gone: int(r.Gone),
+	}
+}
+
+// SyncState implements store.Pages.
+func (s *Store) SyncState(ctx context.Context, environmentID, integrationID string) (store.SyncState, error) {
+	row, err := s.queries.SyncState(ctx, dbq.SyncStateParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return store.SyncState{}, fmt.Errorf("state of the sync of %q: %w", integrationID, missing(err))
+	}
+	return store.SyncState{
+		Sync: syncOf(row), Active: row.Active, DueAt: row.DueAt.UTC(), EndedAt: nullTime(row.EndedAt), SucceededAt: nullTime(row.SucceededAt), Error: text(row.Error),
+	}, nil
 }
 
 // AdvanceSync implements store.Syncs. A step is one round trip, and the rows that its statement needs are locked in order.

@@ -346,11 +346,8 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 		}
 		lease = store.SyncLease{
 			Lease: store.Lease{Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid},
-			Sync: store.Sync{
-				ID: sy.ID, Whole: sy.Whole != 0, StartedAt: fromNullMillis(sy.StartedAt), Phase: store.SyncPhase(sy.Phase), Position: sy.Position,
-				Pages: int(sy.Pages), Attempt: int(sy.Attempt), Restarts: int(sy.Restarts), Records: int(sy.Records), Changed: int(sy.Changed), Gone: int(sy.Gone),
-			},
-			Now: fromMillis(tx.now), Paced: time.Duration(max(0, row.PacedUntil-tx.now)) * time.Millisecond,
+			Sync:  syncOf(sy),
+			Now:   fromMillis(tx.now), Paced: time.Duration(max(0, row.PacedUntil-tx.now)) * time.Millisecond,
 		}
 		return tx.ClaimDrain(ctx, dbq.ClaimDrainParams{Integration: in.Seq, Owner: nullText(c.Owner), Until: tx.now + c.TTL.Milliseconds()})
 	})
@@ -358,6 +355,24 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 		return store.SyncLease{}, fmt.Errorf("claim the sync of %s: %w", c.IntegrationID, err)
 	}
 	return lease, nil
+}
+
+func syncOf(r dbq.Sync) store.Sync {
+	return store.Sync{
+		ID: r.ID, Whole: r.Whole != 0, StartedAt: fromNullMillis(r.StartedAt), Phase: store.SyncPhase(r.Phase), Position: r.Position,
+		Pages: int(r.Pages), Attempt: int(r.Attempt), Restarts: int(r.Restarts), Records: int(r.Records), Changed: int(r.Changed), Gone: int(r.Gone),
+	}
+}
+
+// SyncState implements store.Pages.
+func (s *Store) SyncState(ctx context.Context, environmentID, integrationID string) (store.SyncState, error) {
+	row, err := s.queries.SyncState(ctx, dbq.SyncStateParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return store.SyncState{}, fmt.Errorf("state of the sync of %q: %w", integrationID, missing(err))
+	}
+	return store.SyncState{
+		Sync: syncOf(row), Active: row.Active != 0, DueAt: fromMillis(row.DueAt), EndedAt: fromNullMillis(row.EndedAt), SucceededAt: fromNullMillis(row.SucceededAt), Error: row.Error.String,
+	}, nil
 }
 
 // AdvanceSync implements store.Syncs.

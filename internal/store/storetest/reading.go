@@ -237,12 +237,21 @@ func syncRequested(t *testing.T, f *fixture) {
 	ask := func(n int, whole bool) (store.SyncQueued, error) {
 		return f.RequestSync(ctx, store.SyncRequest{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: id(n), Whole: whole})
 	}
+	told := func(when string, want store.SyncState) {
+		t.Helper()
+		got, err := f.SyncState(ctx, in.EnvironmentID, in.ID)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("the state %s: %v (-want +got):\n%s", when, err, diff)
+		}
+	}
 	for n, want := range []store.SyncQueued{{ID: id(0)}, {ID: id(0), Already: true}, {ID: id(0), Already: true}} {
 		got, err := ask(n, n > 0)
 		if err != nil || got != want {
 			t.Errorf("request %d: %+v, %v, want %+v", n, got, err, want)
 		}
 	}
+	told("as it waits", store.SyncState{Sync: store.Sync{ID: id(0)}, Active: true, DueAt: f.clock.Now()})
+	began := f.clock.Now()
 	lease := f.claimSync(t, in)
 	if lease.Sync.ID != id(0) || lease.Sync.Whole || !lease.Sync.StartedAt.Equal(f.clock.Now()) {
 		t.Errorf("claimed %+v", lease.Sync)
@@ -253,8 +262,13 @@ func syncRequested(t *testing.T, f *fixture) {
 	if h, err := f.Health(ctx); err != nil || h.Syncs != 1 || !h.OldestSync.Equal(in.CreatedAt) {
 		t.Errorf("health: %d, %s, %v", h.Syncs, h.OldestSync, err)
 	}
+	f.advanceSync(t, lease, store.SyncStep{Sync: store.Sync{Position: "next", Pages: 1, Records: 5, Changed: 2, Gone: 1}})
+	under := store.Sync{ID: id(0), StartedAt: began, Position: "next", Pages: 1, Records: 5, Changed: 2, Gone: 1}
+	told("while it runs", store.SyncState{Sync: under, Active: true, DueAt: began})
 	f.clock.advance(time.Second)
-	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Failed: "no", Next: time.Hour})
+	f.advanceSync(t, lease, store.SyncStep{Sync: under, Then: store.SyncEnd, Failed: "no", Next: time.Hour})
+	failed := f.clock.Now()
+	told("after it failed", store.SyncState{Sync: under, EndedAt: failed, Error: "no", DueAt: failed.Add(time.Hour)})
 	if h, err := f.Health(ctx); err != nil || h.Syncs != 0 || !h.OldestSync.Equal(in.CreatedAt) {
 		t.Errorf("after a failed one: %d, %s, %v", h.Syncs, h.OldestSync, err)
 	}
@@ -266,11 +280,16 @@ func syncRequested(t *testing.T, f *fixture) {
 	if h, err := f.Health(ctx); err != nil || !h.OldestSync.Equal(f.clock.Now()) {
 		t.Errorf("after a good one: %s, %v", h.OldestSync, err)
 	}
+	told("after a good one", store.SyncState{
+		Sync: store.Sync{ID: id(6), Whole: true, StartedAt: f.clock.Now()}, EndedAt: f.clock.Now(), SucceededAt: f.clock.Now(), DueAt: f.clock.Now().Add(time.Hour),
+	})
 	other, err := f.CreateEnvironment(ctx, "other")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = f.RequestSync(ctx, store.SyncRequest{EnvironmentID: other.ID, IntegrationID: in.ID, ID: id(1)})
+	wantError(t, err, store.ErrNotFound)
+	_, err = f.SyncState(ctx, other.ID, in.ID)
 	wantError(t, err, store.ErrNotFound)
 	if _, err := f.SetEnabled(ctx, in.ID, false); err != nil {
 		t.Fatal(err)

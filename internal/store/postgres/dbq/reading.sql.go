@@ -563,6 +563,40 @@ func (q *Queries) SyncOf(ctx context.Context, arg SyncOfParams) (SyncOfRow, erro
 	return i, err
 }
 
+const syncState = `-- name: SyncState :one
+SELECT s.integration, s.due_at, s.active, s.id, s.whole, s.started_at, s.phase, s.position, s.pages, s.attempt, s.records, s.changed, s.gone, s.ended_at, s.succeeded_at, s.error, s.restarts FROM syncs s JOIN integrations i ON i.seq = s.integration WHERE i.id = $1 AND i.environment_id = $2
+`
+
+type SyncStateParams struct {
+	ID          string
+	Environment string
+}
+
+func (q *Queries) SyncState(ctx context.Context, arg SyncStateParams) (Sync, error) {
+	row := q.db.QueryRow(ctx, syncState, arg.ID, arg.Environment)
+	var i Sync
+	err := row.Scan(
+		&i.Integration,
+		&i.DueAt,
+		&i.Active,
+		&i.ID,
+		&i.Whole,
+		&i.StartedAt,
+		&i.Phase,
+		&i.Position,
+		&i.Pages,
+		&i.Attempt,
+		&i.Records,
+		&i.Changed,
+		&i.Gone,
+		&i.EndedAt,
+		&i.SucceededAt,
+		&i.Error,
+		&i.Restarts,
+	)
+	return i, err
+}
+
 const takeLease = `-- name: TakeLease :one
 UPDATE drains SET owner = $1, epoch = epoch + 1, until = clock() + $2::interval WHERE integration = $3 RETURNING epoch
 `

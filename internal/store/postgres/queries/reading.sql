@@ -3,6 +3,9 @@ SELECT i.seq, i.enabled, (i.deleted_at IS NOT NULL)::boolean AS deleted, s.activ
 FROM integrations i JOIN syncs s ON s.integration = i.seq
 WHERE i.id = @id AND i.environment_id = @environment FOR NO KEY UPDATE OF s;
 
+-- name: SyncState :one
+SELECT s.* FROM syncs s JOIN integrations i ON i.seq = s.integration WHERE i.id = @id AND i.environment_id = @environment;
+
 -- name: StartSync :exec
 WITH d AS (
   DELETE FROM sync_seen WHERE sync_seen.integration = @integration

@@ -573,6 +573,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.syncOfStmt, err = db.PrepareContext(ctx, syncOf); err != nil {
 		return nil, fmt.Errorf("error preparing query SyncOf: %w", err)
 	}
+	if q.syncStateStmt, err = db.PrepareContext(ctx, syncState); err != nil {
+		return nil, fmt.Errorf("error preparing query SyncState: %w", err)
+	}
 	if q.taskStmt, err = db.PrepareContext(ctx, task); err != nil {
 		return nil, fmt.Errorf("error preparing query Task: %w", err)
 	}
@@ -1547,6 +1550,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing syncOfStmt: %w", cerr)
 		}
 	}
+	if q.syncStateStmt != nil {
+		if cerr := q.syncStateStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing syncStateStmt: %w", cerr)
+		}
+	}
 	if q.taskStmt != nil {
 		if cerr := q.taskStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing taskStmt: %w", cerr)
@@ -1859,6 +1867,7 @@ type Queries struct {
 	stepSandboxScriptStmt      *sql.Stmt
 	syncHealthStmt             *sql.Stmt
 	syncOfStmt                 *sql.Stmt
+	syncStateStmt              *sql.Stmt
 	taskStmt                   *sql.Stmt
 	taskBlocksStmt             *sql.Stmt
 	taskDocumentStmt           *sql.Stmt
@@ -2066,6 +2075,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		stepSandboxScriptStmt:      q.stepSandboxScriptStmt,
 		syncHealthStmt:             q.syncHealthStmt,
 		syncOfStmt:                 q.syncOfStmt,
+		syncStateStmt:              q.syncStateStmt,
 		taskStmt:                   q.taskStmt,
 		taskBlocksStmt:             q.taskBlocksStmt,
 		taskDocumentStmt:           q.taskDocumentStmt,

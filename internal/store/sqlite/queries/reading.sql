@@ -5,6 +5,9 @@ INSERT INTO syncs (integration, due_at) VALUES (?, ?);
 SELECT i.seq, i.enabled, i.deleted_at, s.active, s.id, s.whole FROM integrations i JOIN syncs s ON s.integration = i.seq
 WHERE i.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
 
+-- name: SyncState :one
+SELECT s.* FROM syncs s JOIN integrations i ON i.seq = s.integration WHERE i.id = sqlc.arg(id) AND i.environment_id = sqlc.arg(environment);
+
 -- name: StartSync :exec
 UPDATE syncs SET active = 1, id = sqlc.arg(id), whole = sqlc.arg(whole), due_at = sqlc.arg(due_at), started_at = sqlc.arg(started_at),
   phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
