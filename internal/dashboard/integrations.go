@@ -1,9 +1,12 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -109,11 +112,35 @@ func waits(n int) string {
 	return "wait"
 }
 
+// integrationFilter is the query of the list.
+type integrationFilter struct{ Q, Sort, After string }
+
+// By is how the list is sorted by a column, and the other way. Without an order, it is sorted by when they were connected.
+func (f integrationFilter) By(column string) sorting {
+	by := sortedBy(cmp.Or(f.Sort, "connected"), column)
+	if by.Next == "connected" {
+		by.Next = ""
+	}
+	return by
+}
+
+// integrationOrders are the values of sort.
+func integrationOrders() map[string]store.IntegrationOrder {
+	return map[string]store.IntegrationOrder{
+		"-connected": store.ByConnectionDown, "customer": store.ByCustomer, "-customer": store.ByCustomerDown,
+	}
+}
+
 func (d *Dashboard) integrations(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	after, _ := strconv.ParseInt(r.FormValue("after"), 10, 64) // the first page, if it is no number
-	q := clean(r.FormValue("q"))
-	states, err := d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Text: q, After: after, Limit: integrationsTogether + 1})
+	f := integrationFilter{Q: clean(r.FormValue("q")), Sort: r.FormValue("sort"), After: r.FormValue("after")}
+	order, ok := integrationOrders()[f.Sort]
+	if !ok {
+		f.Sort = ""
+	}
+	states, err := d.Store.IntegrationStates(ctx, store.IntegrationFilter{
+		EnvironmentID: env(r).ID, Text: f.Q, Order: order, After: integrationCursorOf(f.After), Limit: integrationsTogether + 1,
+	})
 	if err != nil {
 		return err
 	}
@@ -122,14 +149,14 @@ func (d *Dashboard) integrations(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := struct {
-		Rows  []integrationRow
-		Q     string
-		Next  int64
-		First bool
-	}{Q: q, First: after == 0}
+		Rows   []integrationRow
+		Filter integrationFilter
+		Next   string
+		First  bool
+	}{Filter: f, First: f.After == ""}
 	for i, s := range states {
 		if i == integrationsTogether {
-			page.Next = states[i-1].Ref
+			page.Next = integrationCursor(states[i-1].Cursor())
 			break
 		}
 		page.Rows = append(page.Rows, d.integrationRow(s, sums[s.ID]))
@@ -138,4 +165,20 @@ func (d *Dashboard) integrations(w http.ResponseWriter, r *http.Request) error {
 	v.Nav, v.Data = "integrations", page
 	d.show(w, r, http.StatusOK, "integrations", v)
 	return nil
+}
+
+// integrationCursor writes a place in the list for a query.
+func integrationCursor(c store.IntegrationCursor) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Ref, 36) + ":" + c.Customer))
+}
+
+// integrationCursorOf reads it; what is none is the beginning.
+func integrationCursorOf(text string) store.IntegrationCursor {
+	plain, err := base64.RawURLEncoding.DecodeString(text)
+	ref, customer, ok := strings.Cut(string(plain), ":")
+	n, bad := strconv.ParseInt(ref, 36, 64)
+	if err != nil || !ok || bad != nil || strings.ToValidUTF8(customer, "") != customer || strings.ContainsRune(customer, 0) {
+		return store.IntegrationCursor{}
+	}
+	return store.IntegrationCursor{Ref: n, Customer: customer}
 }

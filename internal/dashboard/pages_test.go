@@ -85,6 +85,33 @@ func TestKeys(t *testing.T) {
 	b.get(s.at("/audit")).want(http.StatusOK, count("tbody tr", 3), in("tbody tr:first-child", "revoked an API key"))
 }
 
+func TestIntegrationsSorted(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	for n := range 60 {
+		s.connect(fmt.Sprintf("Customer %02d", (n*7+30)%60), `{}`)
+	}
+	p := b.get(s.at("/integrations")).want(http.StatusOK, in("th[aria-sort=ascending]", "Connected ↑"), in("th[aria-sort=none]", "Customer ↕"), count("tbody tr", 50),
+		in("tbody tr:first-child", "Customer 30", " UTC"))
+	next := func() string { return p.Find("a[rel=next]").AttrOr("href", "") }
+	column := func(name string) string { return p.Find("th:contains("+name+") a").AttrOr("href", "") }
+	b.get(next()).want(http.StatusOK, count("tbody tr", 10), in("tbody tr:last-child", "Customer 23"), not("a[rel=next]"), link(".pager a", s.at("/integrations?")))
+	p = b.get(column("Connected")).want(http.StatusOK, in("th[aria-sort=descending]", "Connected ↓"), in("tbody tr:first-child", "Customer 23"))
+	b.get(next()).want(http.StatusOK, in("th[aria-sort=descending]", "Connected"), count("tbody tr", 10), in("tbody tr:last-child", "Customer 30"))
+	if again := column("Connected"); again != s.at("/integrations?") {
+		t.Errorf("the first order again is at %s", again)
+	}
+	p = b.get(column("Customer")).want(http.StatusOK, in("th[aria-sort=ascending]", "Customer ↑"), in("th[aria-sort=none]", "Connected"), in("tbody tr:first-child", "Customer 00"))
+	b.get(next()).want(http.StatusOK, count("tbody tr", 10), in("tbody tr:first-child", "Customer 50"), link(".pager a", s.at("/integrations?sort=customer")))
+	p = b.get(column("Customer")).want(http.StatusOK, in("th[aria-sort=descending]", "Customer ↓"), in("tbody tr:first-child", "Customer 59"))
+	b.get(next()).want(http.StatusOK, count("tbody tr", 10), in("tbody tr:last-child", "Customer 00"))
+	// With a filter, which keeps the order, and is kept by it.
+	p = b.get(s.at("/integrations?q=customer+1&sort=-customer")).want(http.StatusOK, count("tbody tr", 10), in("tbody tr:first-child", "Customer 19"), count("input[name=sort][value=-customer]", 1))
+	b.get(column("Connected")).want(http.StatusOK, count("tbody tr", 10), count("input[name=q][value='customer 1']", 1))
+	b.get(s.at("/integrations?sort=nonsense&after=nonsense")).want(http.StatusOK, in("th[aria-sort=ascending]", "Connected"), in("tbody tr:first-child", "Customer 30"))
+}
+
 func TestConnect(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -169,11 +169,29 @@ type IntegrationState struct {
 	Oldest      *TaskHead // of the unfinished tasks; nil: none
 }
 
-// IntegrationFilter asks for a part of the integrations, oldest first.
+// IntegrationOrder is how a list of integrations is sorted.
+type IntegrationOrder uint8
+
+// The orders.
+const (
+	ByConnection     IntegrationOrder = iota // those that were connected first come first
+	ByConnectionDown                         // those that were connected last do
+	ByCustomer                               // by name, in which large and small letters of ASCII are the same
+	ByCustomerDown
+)
+
+// IntegrationCursor is a place in a list of integrations: that of one. The zero one is its beginning.
+type IntegrationCursor struct {
+	Ref      int64 // IntegrationState.Ref
+	Customer string
+}
+
+// IntegrationFilter asks for a part of the integrations.
 type IntegrationFilter struct {
 	EnvironmentID string
 	Text          string // in the customer's name or the id; empty: all
-	After         int64  // IntegrationState.Ref
+	Order         IntegrationOrder
+	After         IntegrationCursor // where the last page ended
 	Limit         int
 }
 
@@ -207,6 +225,11 @@ type Pages interface {
 	IntegrationState(ctx context.Context, environmentID, id string) (IntegrationState, error)
 	// SyncState of an integration of that environment; also of a deleted one.
 	SyncState(ctx context.Context, environmentID, integrationID string) (SyncState, error)
+}
+
+// Cursor is its place in a list.
+func (s IntegrationState) Cursor() IntegrationCursor {
+	return IntegrationCursor{Ref: s.Ref, Customer: s.EndUser.OrganisationName}
 }
 
 // Behind is a text that sorts, bytewise, behind everything that begins so, and before everything else that is behind it.

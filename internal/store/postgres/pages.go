@@ -325,16 +325,54 @@ func (s *Store) Activity(ctx context.Context, environmentID string, within time.
 
 // IntegrationStates implements store.Pages.
 func (s *Store) IntegrationStates(ctx context.Context, f store.IntegrationFilter) ([]store.IntegrationState, error) {
-	rows, err := s.queries.IntegrationStates(ctx, dbq.IntegrationStatesParams{
-		Environment: f.EnvironmentID, After: f.After, Text: strings.ToLower(f.Text), Most: int32(f.Limit),
-	})
+	states, err := s.integrationStates(ctx, f)
 	if err != nil {
 		return nil, fault(fmt.Errorf("states of integrations: %w", err))
+	}
+	return states, nil
+}
+
+func (s *Store) integrationStates(ctx context.Context, f store.IntegrationFilter) ([]store.IntegrationState, error) {
+	a := &asked{}
+	a.integrations = "i.environment_id = " + a.arg(f.EnvironmentID) + " AND i.deleted_at IS NULL"
+	if f.Text != "" {
+		text := a.arg(strings.ToLower(f.Text))
+		a.integrations += " AND (strpos(lower(i.name), " + text + ") > 0 OR strpos(lower(i.id), " + text + ") > 0)"
+	}
+	const customer = `lower(i.name COLLATE "C")` // as the index has it
+	by := "i.seq"
+	behind := func() string { return "i.seq > " + a.arg(f.After.Ref) }
+	place := func() string {
+		return `(lower(` + a.arg(f.After.Customer) + `::text COLLATE "C"), ` + a.arg(f.After.Ref) + `)`
+	}
+	switch f.Order {
+	case store.ByConnectionDown:
+		by = "i.seq DESC"
+		behind = func() string { return "i.seq < " + a.arg(f.After.Ref) }
+	case store.ByCustomer:
+		by = customer + ", i.seq"
+		behind = func() string { return "(" + customer + ", i.seq) > " + place() }
+	case store.ByCustomerDown:
+		by = customer + " DESC, i.seq DESC"
+		behind = func() string { return "(" + customer + ", i.seq) < " + place() }
+	case store.ByConnection:
+	}
+	if f.After != (store.IntegrationCursor{}) {
+		a.integrations += " AND " + behind()
+	}
+	query := `SELECT i.seq FROM integrations i WHERE ` + a.integrations + ` ORDER BY ` + by + ` LIMIT ` + a.arg(f.Limit)
+	refs, err := gather(ctx, s.pool, pgx.RowTo[int64], query, a.args...)
+	if err != nil || len(refs) == 0 {
+		return nil, err
+	}
+	rows, err := s.queries.IntegrationStates(ctx, refs)
+	if err != nil {
+		return nil, err
 	}
 	states := make([]store.IntegrationState, len(rows))
 	for i, row := range rows {
 		if states[i], err = s.integrationState(ctx, row); err != nil {
-			return nil, fault(fmt.Errorf("states of integrations: %w", err))
+			return nil, err
 		}
 	}
 	return states, nil

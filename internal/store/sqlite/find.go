@@ -31,6 +31,11 @@ func scanNamed(rows *sql.Rows) (n store.NamedSkill, err error) {
 	return n, err
 }
 
+func scanNumber(rows *sql.Rows) (n int64, err error) {
+	err = rows.Scan(&n)
+	return n, err
+}
+
 // of are the conditions of a filter on integrations i and skills s.
 func of(f store.SkillFilter) (integrations, skills string, args, skillArgs []any) {
 	integrations, args = "i.environment_id = ?", []any{f.EnvironmentID}
@@ -116,11 +121,7 @@ func places(at []store.SkillCursor) string {
 // Indexed implements store.SkillFinder.
 func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (names []store.NamedSkill, more bool, err error) {
 	where, skills, args, skillArgs := of(f)
-	number := func(rows *sql.Rows) (n int64, err error) {
-		err = rows.Scan(&n)
-		return n, err
-	}
-	refs, err := gather(ctx, fi.read, number, `SELECT i.seq FROM integrations i WHERE `+where, args...)
+	refs, err := gather(ctx, fi.read, scanNumber, `SELECT i.seq FROM integrations i WHERE `+where, args...)
 	if err != nil || len(refs) == 0 {
 		return nil, false, err
 	}
@@ -133,7 +134,7 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 	// What begins with a word is gathered before the first one is told: so it is asked first whether there is too much anyway.
 	var found []int64
 	for _, prefix := range []bool{false, true} {
-		found, err = gather(ctx, fi.read, number, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, marks, prefix), limit+1)
+		found, err = gather(ctx, fi.read, scanNumber, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, marks, prefix), limit+1)
 		if err != nil {
 			return nil, false, err
 		}

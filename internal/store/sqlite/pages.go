@@ -249,16 +249,44 @@ func (s *Store) Activity(ctx context.Context, environmentID string, within time.
 
 // IntegrationStates implements store.Pages.
 func (s *Store) IntegrationStates(ctx context.Context, f store.IntegrationFilter) ([]store.IntegrationState, error) {
-	rows, err := s.queries.IntegrationStates(ctx, dbq.IntegrationStatesParams{
-		Environment: f.EnvironmentID, After: f.After, Text: strings.ToLower(f.Text), Most: int64(f.Limit),
-	})
+	states, err := s.integrationStates(ctx, f)
 	if err != nil {
 		return nil, fault(fmt.Errorf("states of integrations: %w", err))
+	}
+	return states, nil
+}
+
+func (s *Store) integrationStates(ctx context.Context, f store.IntegrationFilter) ([]store.IntegrationState, error) {
+	where, args := "i.environment_id = ? AND i.deleted_at IS NULL", []any{f.EnvironmentID}
+	if f.Text != "" {
+		text := strings.ToLower(f.Text)
+		where, args = where+" AND (instr(lower(i.name), ?) > 0 OR instr(lower(i.id), ?) > 0)", append(args, text, text)
+	}
+	by, behind, after := "i.seq", "i.seq > ?", []any{f.After.Ref}
+	switch f.Order {
+	case store.ByConnectionDown:
+		by, behind = "i.seq DESC", "i.seq < ?"
+	case store.ByCustomer:
+		by, behind, after = "lower(i.name), i.seq", "(lower(i.name), i.seq) > (lower(?), ?)", []any{f.After.Customer, f.After.Ref}
+	case store.ByCustomerDown:
+		by, behind, after = "lower(i.name) DESC, i.seq DESC", "(lower(i.name), i.seq) < (lower(?), ?)", []any{f.After.Customer, f.After.Ref}
+	case store.ByConnection:
+	}
+	if f.After != (store.IntegrationCursor{}) {
+		where, args = where+" AND "+behind, append(args, after...)
+	}
+	refs, err := gather(ctx, s.read, scanNumber, `SELECT i.seq FROM integrations i WHERE `+where+` ORDER BY `+by+` LIMIT ?`, append(args, f.Limit)...)
+	if err != nil || len(refs) == 0 {
+		return nil, err
+	}
+	rows, err := s.queries.IntegrationStates(ctx, numbers(refs))
+	if err != nil {
+		return nil, err
 	}
 	states := make([]store.IntegrationState, len(rows))
 	for i, row := range rows {
 		if states[i], err = s.integrationState(ctx, row); err != nil {
-			return nil, fault(fmt.Errorf("states of integrations: %w", err))
+			return nil, err
 		}
 	}
 	return states, nil

@@ -495,7 +495,7 @@ func integrationStates(t *testing.T, f *fixture) {
 			t.Errorf("with %q: %d, %v; want %d", text, len(list), err, want)
 		}
 	}
-	if list, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, After: got[0].Ref, Limit: 10}); err != nil || len(list) != 1 || list[0].ID != b.ID {
+	if list, err := f.IntegrationStates(t.Context(), store.IntegrationFilter{EnvironmentID: f.env, After: got[0].Cursor(), Limit: 10}); err != nil || len(list) != 1 || list[0].ID != b.ID {
 		t.Errorf("the next page: %+v, %v", list, err)
 	}
 	if one, err := f.IntegrationState(t.Context(), f.env, a.ID); err != nil || cmp.Diff(want, one) != "" {
@@ -511,6 +511,66 @@ func integrationStates(t *testing.T, f *fixture) {
 	}
 	if one, err := f.IntegrationState(t.Context(), f.env, a.ID); err != nil || !one.Deleted() {
 		t.Errorf("a deleted one is found: %+v, %v", one, err)
+	}
+}
+
+func integrationsSorted(t *testing.T, f *fixture) {
+	// Bytewise, but for the large letters of ASCII; of one name, in the order in which they were connected.
+	names := []string{"beta", "Öl GmbH", "Acme", "acme", "Zeta", "_under", "zeta GmbH", "acme 2", "beta"}
+	for _, name := range names {
+		if _, err := f.CreateIntegration(t.Context(), store.Integration{
+			EnvironmentID: f.env, Tool: "sandbox", Settings: []byte(`{}`), EndUser: store.EndUser{OrganisationName: name},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.another(t)
+	sorted := []int{5, 2, 3, 7, 0, 8, 4, 6, 1}
+	down := func(list []int) []int {
+		list = slices.Clone(list)
+		slices.Reverse(list)
+		return list
+	}
+	connected := []int{0, 1, 2, 3, 4, 5, 6, 7, 8}
+	for _, c := range []struct {
+		name  string
+		order store.IntegrationOrder
+		text  string
+		want  []int
+	}{
+		{"as they were connected", store.ByConnection, "", connected},
+		{"the last ones first", store.ByConnectionDown, "", down(connected)},
+		{"by customer", store.ByCustomer, "", sorted},
+		{"by customer, the other way", store.ByCustomerDown, "", down(sorted)},
+		{"by customer, of some", store.ByCustomer, "ETA", []int{0, 8, 4, 6}},
+		{"by customer, the other way, of some", store.ByCustomerDown, "eta", []int{6, 4, 8, 0}},
+		{"the last ones first, of some", store.ByConnectionDown, "acme", []int{7, 3, 2}},
+	} {
+		for size := 1; size <= 10; size += 3 {
+			q := store.IntegrationFilter{EnvironmentID: f.env, Text: c.text, Order: c.order, Limit: size}
+			var got []store.IntegrationState
+			for {
+				page, err := f.IntegrationStates(t.Context(), q)
+				if err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+				if got = append(got, page...); len(page) < size {
+					break
+				}
+				q.After = page[len(page)-1].Cursor()
+			}
+			first := got[0].Ref
+			for _, s := range got {
+				first = min(first, s.Ref)
+			}
+			if of := each(got, func(s store.IntegrationState) string { return s.EndUser.OrganisationName }); !slices.Equal(of, each(c.want, func(n int) string { return names[n] })) {
+				t.Errorf("%s, by %d: %q", c.name, size, of)
+			}
+			// Two have one name: these are told apart by their numbers.
+			if refs := each(got, func(s store.IntegrationState) int { return int(s.Ref-first) + slices.Min(c.want) }); !slices.Equal(refs, c.want) {
+				t.Errorf("%s, by %d: %v, want %v", c.name, size, refs, c.want)
+			}
+		}
 	}
 }
 

@@ -100,6 +100,7 @@ func Run(t *testing.T, open Opener) {
 		{"names are indexed by two at once", namesIndexedTogether},
 		{"what became of items by the hour", activity},
 		{"what integrations are doing", integrationStates},
+		{"integrations in other orders", integrationsSorted},
 		{"what an environment wants of its page to connect", connectSettings},
 		{"a link is used once", links},
 		{"a link to connect anew", relinks},

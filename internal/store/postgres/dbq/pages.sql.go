@@ -226,18 +226,9 @@ func (q *Queries) IntegrationState(ctx context.Context, arg IntegrationStatePara
 const integrationStates = `-- name: IntegrationStates :many
 SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, (d.until > clock())::boolean AS leased, d.resume_at, d.paced_until, d.pending, d.waiting, clock()::timestamptz AS now,
   coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq ORDER BY t.seq LIMIT 1), 0)::bigint AS oldest
-FROM integrations i JOIN drains d ON d.integration = i.seq
-WHERE i.environment_id = $1 AND i.deleted_at IS NULL AND i.seq > $2
-  AND ($3::text = '' OR strpos(lower(i.name), $3::text) > 0 OR strpos(lower(i.id), $3::text) > 0)
-ORDER BY i.seq LIMIT $4
+FROM unnest($1::bigint[]) WITH ORDINALITY AS r (ref, place) JOIN integrations i ON i.seq = r.ref JOIN drains d ON d.integration = i.seq
+ORDER BY r.place
 `
-
-type IntegrationStatesParams struct {
-	Environment string
-	After       int64
-	Text        string
-	Most        int32
-}
 
 type IntegrationStatesRow struct {
 	Integration Integration
@@ -250,13 +241,8 @@ type IntegrationStatesRow struct {
 	Oldest      int64
 }
 
-func (q *Queries) IntegrationStates(ctx context.Context, arg IntegrationStatesParams) ([]IntegrationStatesRow, error) {
-	rows, err := q.db.Query(ctx, integrationStates,
-		arg.Environment,
-		arg.After,
-		arg.Text,
-		arg.Most,
-	)
+func (q *Queries) IntegrationStates(ctx context.Context, refs []int64) ([]IntegrationStatesRow, error) {
+	rows, err := q.db.Query(ctx, integrationStates, refs)
 	if err != nil {
 		return nil, err
 	}

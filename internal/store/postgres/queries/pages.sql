@@ -50,10 +50,8 @@ GROUP BY i.id, date_trunc('hour', t.completed_at, 'UTC');
 -- name: IntegrationStates :many
 SELECT sqlc.embed(i), (d.until > clock())::boolean AS leased, d.resume_at, d.paced_until, d.pending, d.waiting, clock()::timestamptz AS now,
   coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq ORDER BY t.seq LIMIT 1), 0)::bigint AS oldest
-FROM integrations i JOIN drains d ON d.integration = i.seq
-WHERE i.environment_id = @environment AND i.deleted_at IS NULL AND i.seq > @after
-  AND (@text::text = '' OR strpos(lower(i.name), @text::text) > 0 OR strpos(lower(i.id), @text::text) > 0)
-ORDER BY i.seq LIMIT @most;
+FROM unnest(@refs::bigint[]) WITH ORDINALITY AS r (ref, place) JOIN integrations i ON i.seq = r.ref JOIN drains d ON d.integration = i.seq
+ORDER BY r.place;
 
 -- name: IntegrationState :one
 SELECT sqlc.embed(i), (d.until > clock())::boolean AS leased, d.resume_at, d.paced_until, d.pending, d.waiting, clock()::timestamptz AS now,

@@ -173,18 +173,9 @@ func (q *Queries) IntegrationState(ctx context.Context, arg IntegrationStatePara
 const integrationStates = `-- name: IntegrationStates :many
 SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, d.owner, d.until, d.resume_at, d.paced_until, d.pending, d.waiting, d.skills,
   CAST(coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq AND t.status = 0 ORDER BY t.seq LIMIT 1), 0) AS INTEGER) AS oldest
-FROM integrations i JOIN drains d ON d.integration = i.seq
-WHERE i.environment_id = ?1 AND i.deleted_at IS NULL AND i.seq > ?2
-  AND (CAST(?3 AS TEXT) = '' OR instr(lower(i.name), CAST(?3 AS TEXT)) > 0 OR instr(lower(i.id), CAST(?3 AS TEXT)) > 0)
-ORDER BY i.seq LIMIT ?4
+FROM json_each(?1) r CROSS JOIN integrations i ON i.seq = r.value JOIN drains d ON d.integration = i.seq
+ORDER BY r.key
 `
-
-type IntegrationStatesParams struct {
-	Environment string
-	After       int64
-	Text        string
-	Most        int64
-}
 
 type IntegrationStatesRow struct {
 	Integration Integration
@@ -198,13 +189,8 @@ type IntegrationStatesRow struct {
 	Oldest      int64
 }
 
-func (q *Queries) IntegrationStates(ctx context.Context, arg IntegrationStatesParams) ([]IntegrationStatesRow, error) {
-	rows, err := q.query(ctx, q.integrationStatesStmt, integrationStates,
-		arg.Environment,
-		arg.After,
-		arg.Text,
-		arg.Most,
-	)
+func (q *Queries) IntegrationStates(ctx context.Context, refs interface{}) ([]IntegrationStatesRow, error) {
+	rows, err := q.query(ctx, q.integrationStatesStmt, integrationStates, refs)
 	if err != nil {
 		return nil, err
 	}

@@ -31,10 +31,8 @@ WHERE i.environment_id = sqlc.arg(environment);
 -- name: IntegrationStates :many
 SELECT sqlc.embed(i), d.owner, d.until, d.resume_at, d.paced_until, d.pending, d.waiting, d.skills,
   CAST(coalesce((SELECT t.seq FROM tasks t WHERE t.integration = i.seq AND t.status = 0 ORDER BY t.seq LIMIT 1), 0) AS INTEGER) AS oldest
-FROM integrations i JOIN drains d ON d.integration = i.seq
-WHERE i.environment_id = sqlc.arg(environment) AND i.deleted_at IS NULL AND i.seq > sqlc.arg(after)
-  AND (CAST(sqlc.arg(text) AS TEXT) = '' OR instr(lower(i.name), CAST(sqlc.arg(text) AS TEXT)) > 0 OR instr(lower(i.id), CAST(sqlc.arg(text) AS TEXT)) > 0)
-ORDER BY i.seq LIMIT sqlc.arg(most);
+FROM json_each(sqlc.arg(refs)) r CROSS JOIN integrations i ON i.seq = r.value JOIN drains d ON d.integration = i.seq
+ORDER BY r.key;
 
 -- name: IntegrationState :one
 SELECT sqlc.embed(i), d.owner, d.until, d.resume_at, d.paced_until, d.pending, d.waiting, d.skills,

@@ -1,0 +1,10 @@
+-- Lists that people sort.
+
+-- +goose Up
+
+-- By the customer's name. Letters of ASCII alone are taken for the same, large or small, on both databases.
+CREATE INDEX integrations_customer ON integrations (environment_id, lower(name), seq);
+
+-- +goose Down
+
+DROP INDEX integrations_customer;
