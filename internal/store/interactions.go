@@ -139,10 +139,13 @@ func (x Exchange) Pack() []byte {
 	if err == nil {
 		err = w.Close()
 	}
-	if err != nil || packed.Len() >= len(plain) { // memory is all that is written to
+	if err != nil { // memory is all that is written to
 		return plain
 	}
 	deflaters.Put(w)
+	if packed.Len() >= len(plain) {
+		return plain
+	}
 	return packed.Bytes()
 }
 
