@@ -317,7 +317,7 @@ func (f *filling) pages() []page {
 	small := url.QueryEscape(f.integrations[3])
 	logs := f.skills / 5
 	large := "/tasks/" + f.largeID()
-	const shown = "</h1>"
+	const shown, lookedAt = "</h1>", "exchanges were looked at"
 	return []page{
 		{"overview", "/", shown},
 		{"tasks", "/tasks", "task_"},
@@ -366,11 +366,12 @@ func (f *filling) pages() []page {
 		{"a skill with its history", "/skills/one?integration=" + first + "&origin_id=" + f.originID(1000), "In tasks"},
 		{"integrations", "/integrations", shown},
 		{"integrations by a text", "/integrations?q=bench", shown},
+		{"integrations by customer", "/integrations?sort=-customer", "Bench Ltd."},
 		{"an integration", "/integrations/" + f.integrations[0], shown},
 		{"connecting a tool", "/integrations/new", shown},
 		{"secrets", "/secrets", shown},
 		{"logs", "/logs", "/logs/"},
-		{"logs, deep in the list", "/logs?before=" + f.logID(logs/2, logs), "/logs/"},
+		{"logs, deep in the list", "/logs?after=" + f.logID(logs/2, logs) + "-0", "/logs/"},
 		{"logs of one integration", "/logs?integration=" + first, "/logs/"},
 		{"logs of a task", "/logs?task=" + f.taskID(1000), shown},
 		{"logs, failed", "/logs?status=failed", "/logs/"},
@@ -379,6 +380,19 @@ func (f *filling) pages() []page {
 		{"logs, answers of 4xx, of which there are none", "/logs?status=4", shown},
 		{"logs, answers of 418, of which there are none, to this server", "/logs?status=4&way=in&within=168h", shown},
 		{"logs of the last hour", "/logs?within=1h", shown},
+		{"logs, to the tools", "/logs?way=out", "/logs/"},
+		{"logs of one integration, to the tool, of which there are none", "/logs?way=out&integration=" + first, lookedAt},
+		{"the same, the oldest ones first, deep", "/logs?sort=began&way=out&integration=" + first + "&after=" + f.logID(logs/4, logs) + "-0", lookedAt},
+		{"logs, answers of 3xx, of which there are none", "/logs?status=3", lookedAt},
+		{"logs, the oldest ones first", "/logs?sort=began", "/logs/"},
+		{"logs, the oldest ones first, deep", "/logs?sort=began&after=" + f.logID(logs/2, logs) + "-0", "/logs/"},
+		{"logs, the slowest ones first", "/logs?sort=-took", "/logs/"},
+		{"logs, the slowest ones first, deep", "/logs?sort=-took&after=" + f.logID(logs/2, logs) + "-25000", "/logs/"},
+		{"logs of one integration, the slowest ones first", "/logs?sort=-took&integration=" + small, "/logs/"},
+		{"the slowest ones to the tool of an integration, of which there are none", "/logs?sort=-took&way=out&integration=" + first, lookedAt},
+		{"logs of a task, the slowest ones first", "/logs?sort=-took&task=" + f.taskID(1000), "/logs/"},
+		{"logs, failed, the slowest ones first", "/logs?sort=-took&status=failed", "/logs/"},
+		{"logs of the last hours, the slowest ones first", "/logs?sort=-took&within=3h", "/logs/"},
 		{"an exchange", "/logs/" + f.logID(logs/2, logs), shown},
 		{"settings", "/settings", shown},
 		{"audit log", "/audit", shown},
@@ -422,7 +436,7 @@ func (f *filling) tables(embedded bool) []filled {
 			if i%100 == 13 {
 				status = 503
 			}
-			return []any{f.logID(i, logs), f.environment, f.integrations[f.of(i)], f.taskID(i % f.tasks), 0, perTask, i%2 == 1, status != 200, status, int64(12_000), nil, nil, "POST", "https://tool.example/skills", exchange}
+			return []any{f.logID(i, logs), f.environment, f.integrations[f.of(i)], f.taskID(i % f.tasks), 0, perTask, i%2 == 1, status != 200, status, int64(1_000 + i*7919%50_000), nil, nil, "POST", "https://tool.example/skills", exchange}
 		}},
 	}
 	// Ended tasks, and one of 10,000 that is the newest.

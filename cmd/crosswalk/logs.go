@@ -58,8 +58,8 @@ func (c *logsList) status() (int, error) {
 
 func (c *logsList) query(envID string) (store.InteractionQuery, error) {
 	q := store.InteractionQuery{
-		EnvironmentID: envID, IntegrationID: c.Integration, TaskID: c.Task, Position: c.Item, Failed: c.Failed, Before: c.Before, Limit: c.Limit,
-		Inbound: c.Direction == "in", Outbound: c.Direction == "out",
+		EnvironmentID: envID, IntegrationID: c.Integration, TaskID: c.Task, Position: c.Item, Failed: c.Failed, Limit: c.Limit,
+		Inbound: c.Direction == "in", Outbound: c.Direction == "out", After: store.InteractionCursor{ID: c.Before},
 	}
 	var err error
 	if q.Status, err = c.status(); err != nil {
@@ -90,15 +90,20 @@ func (c *logsList) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		list, err := s.Interactions(ctx, q)
-		if err != nil {
-			return err
+		var list []store.Interaction
+		more := true
+		for ; more && len(list) < c.Limit; q.Limit = c.Limit - len(list) {
+			page, err := s.Interactions(ctx, q) // which looks at some thousands at most
+			if err != nil {
+				return err
+			}
+			list, more, q.After = append(list, page.Interactions...), page.More, page.Next
 		}
 		out := struct {
 			Interactions []interactionJSON `json:"interactions"`
 			Next         *string           `json:"next"` // for --before; null on the last page
 		}{Interactions: each(list, interactionOut)}
-		if len(list) == c.Limit {
+		if more {
 			out.Next = &list[len(list)-1].ID
 		}
 		return c.print(a, out, func(w io.Writer) {

@@ -45,10 +45,11 @@ type late struct{ interactions.Store }
 func (f *fixture) interactions(q store.InteractionQuery) []store.Interaction {
 	f.t.Helper()
 	q.Limit = 1000
-	list, err := f.store.Interactions(f.t.Context(), q)
+	page, err := f.store.Interactions(f.t.Context(), q)
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	list := page.Interactions
 	for i := range list {
 		if list[i], err = f.store.Interaction(f.t.Context(), "", list[i].ID); err != nil {
 			f.t.Fatal(err)

@@ -31,7 +31,7 @@ type Store interface {
 	store.Admin
 	store.Access
 	store.Pages
-	Interactions(ctx context.Context, q store.InteractionQuery) ([]store.Interaction, error)
+	Interactions(ctx context.Context, q store.InteractionQuery) (store.InteractionList, error)
 	Interaction(ctx context.Context, environmentID, id string) (store.Interaction, error)
 	Health(ctx context.Context) (store.Health, error)
 	MasterKey(ctx context.Context) (store.MasterKey, error)

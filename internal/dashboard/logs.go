@@ -3,6 +3,7 @@ package dashboard
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -37,11 +38,58 @@ func lineOf(i store.Interaction) logLine {
 	return logLine{i, markOf(kind, word)}
 }
 
-type logFilter struct{ Integration, Task, Item, Way, Status, Within, Before string }
+type logFilter struct{ Integration, Task, Item, Way, Status, Within, Sort, After string }
 
 // Filtered reports whether the list is limited at all.
 func (f logFilter) Filtered() bool {
 	return f.Integration != "" || f.Task != "" || f.Way != "" || f.Status != "" || f.Within != ""
+}
+
+// The values of sort. Without one, the newest ones come first.
+const (
+	oldestLogs  = "began"
+	slowestLogs = "-took"
+)
+
+// ByTime is how the list is sorted by when they began, and the way that comes next.
+func (f logFilter) ByTime() sorting {
+	switch f.Sort {
+	case oldestLogs:
+		return sorting{"", "ascending", "↑"}
+	case slowestLogs:
+		return sorting{"", "none", "↕"}
+	}
+	return sorting{oldestLogs, "descending", "↓"}
+}
+
+// ByTook is the same by duration. Nobody looks for the quickest.
+func (f logFilter) ByTook() sorting {
+	if f.Sort == slowestLogs {
+		return sorting{"", "descending", "↓"}
+	}
+	return sorting{slowestLogs, "none", "↕"}
+}
+
+// First is what the first page begins with.
+func (f logFilter) First() string {
+	switch f.Sort {
+	case oldestLogs:
+		return "Oldest"
+	case slowestLogs:
+		return "Slowest"
+	}
+	return "Newest"
+}
+
+// Further is what comes on the next page.
+func (f logFilter) Further() string {
+	switch f.Sort {
+	case oldestLogs:
+		return "Newer"
+	case slowestLogs:
+		return "Quicker"
+	}
+	return "Older"
 }
 
 func ways() []choice {
@@ -56,14 +104,22 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	f := logFilter{
 		Integration: clean(r.FormValue("integration")), Task: clean(r.FormValue("task")), Item: r.FormValue("item"), Way: r.FormValue("way"),
-		Status: r.FormValue("status"), Within: r.FormValue("within"), Before: clean(r.FormValue("before")),
+		Status: r.FormValue("status"), Within: r.FormValue("within"), Sort: r.FormValue("sort"), After: r.FormValue("after"),
 	}
 	if skill.IsID(f.Task) { // the id of an interaction
 		return redirect(w, r, base(r)+"/logs/"+f.Task)
 	}
 	q := store.InteractionQuery{
 		EnvironmentID: env(r).ID, IntegrationID: f.Integration, TaskID: f.Task, Inbound: f.Way == "in", Outbound: f.Way == "out",
-		Failed: f.Status == "failed", Before: f.Before, Limit: logsTogether + 1,
+		Failed: f.Status == "failed", After: logCursorOf(f.After), Limit: logsTogether,
+	}
+	switch f.Sort {
+	case oldestLogs:
+		q.Order = store.OldestFirst
+	case slowestLogs:
+		q.Order = store.SlowestFirst
+	default:
+		f.Sort = ""
 	}
 	q.Status, _ = strconv.Atoi(f.Status) // all, if it is no number
 	if n, err := strconv.Atoi(f.Item); err == nil && f.Task != "" && n > 0 {
@@ -84,17 +140,17 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 		Times        []choice
 		Next         string
 		First        bool
-	}{Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.Before == ""}
+		Looked       int // it ended after that many, and there are more
+	}{Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.After == ""}
 	list, err := d.Store.Interactions(ctx, q)
 	if err != nil {
 		return err
 	}
-	for i, one := range list {
-		if i == logsTogether {
-			page.Next = list[i-1].ID
-			break
-		}
+	for _, one := range list.Interactions {
 		page.Lines = append(page.Lines, lineOf(one))
+	}
+	if page.Looked = list.Looked; list.More {
+		page.Next = logCursor(list.Next)
 	}
 	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
 		return err
@@ -103,6 +159,21 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 	v.Nav, v.Data = "logs", page
 	d.show(w, r, http.StatusOK, "logs", v)
 	return nil
+}
+
+// logCursor writes a place in the log for a query.
+func logCursor(c store.InteractionCursor) string {
+	return c.ID + "-" + strconv.FormatInt(c.Took.Microseconds(), 10)
+}
+
+// logCursorOf reads it; what is none is the beginning.
+func logCursorOf(text string) store.InteractionCursor {
+	id, took, _ := strings.Cut(text, "-")
+	us, err := strconv.ParseInt(took, 10, 64)
+	if err != nil || us < 0 || us > math.MaxInt64/1000 || !skill.IsID(id) {
+		return store.InteractionCursor{}
+	}
+	return store.InteractionCursor{ID: id, Took: time.Duration(us) * time.Microsecond}
 }
 
 // header is a line of a request's or an answer's header.

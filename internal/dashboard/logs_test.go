@@ -2,8 +2,10 @@ package dashboard_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,4 +101,41 @@ func TestLoggedRefusal(t *testing.T) {
 	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr:first-child .state.failed", "■", "502"))
 	log(http.StatusOK, false)
 	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr:first-child .state.ok", "●", "200"), not("tbody tr:first-child", "refusals"))
+}
+
+func TestLogsSorted(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	acme := s.connect("Acme GmbH", `{}`)
+	start := time.Now().Add(-time.Hour)
+	var list []store.Interaction
+	for n := range 5200 {
+		list = append(list, store.Interaction{
+			ID: skill.NewID(start.Add(time.Duration(n) * 100 * time.Millisecond)), EnvironmentID: s.env.ID, IntegrationID: acme.ID, Outbound: n != 100, Method: "POST",
+			URL: fmt.Sprintf("/%d.", n), Status: 200, Took: time.Duration(n%100) * time.Millisecond,
+		})
+	}
+	for part := range slices.Chunk(list, 400) {
+		if err := s.srv.Store.AppendInteractions(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := b.get(s.at("/logs?status=2")).want(http.StatusOK, in("th[aria-sort=descending]", "When ↓"), in("th[aria-sort=none]", "Took ↕"), in("tbody tr:first-child", "/5199."), count("tbody tr", 50),
+		not("main", "looked at"))
+	next := func() string { return p.Find("a[rel=next]").AttrOr("href", "") }
+	column := func(name string) string { return p.Find("th:contains("+name+") a").AttrOr("href", "") }
+	b.get(next()).want(http.StatusOK, in("tbody tr:first-child", "/5149."), in(".pager", "← Newest", "Older →"), count("option[selected][value='2']", 1))
+	p = b.get(column("When")).want(http.StatusOK, in("th[aria-sort=ascending]", "When ↑"), in("tbody tr:first-child", "/0."), count("option[selected][value='2']", 1))
+	b.get(next()).want(http.StatusOK, in("th[aria-sort=ascending]", "When"), in("tbody tr:first-child", "/50."), in(".pager", "← Oldest", "Newer →"))
+	p = b.get(column("Took")).want(http.StatusOK, in("th[aria-sort=descending]", "Took ↓"), in("th[aria-sort=none]", "When"), in("tbody tr:first-child", "/5199.", "99 ms"), in("tbody tr:last-child", "/299."))
+	p = b.get(next()).want(http.StatusOK, in("tbody tr:first-child", "/199."), in("tbody tr:nth-child(3)", "/5198.", "98 ms"), in(".pager", "← Slowest", "Quicker →"))
+	b.get(column("Took")).want(http.StatusOK, in("th[aria-sort=descending]", "When"), in("tbody tr:first-child", "/5199."))
+
+	// What few match is looked for in a part at a time.
+	p = b.get(s.at("/logs?way=in")).want(http.StatusOK, in("main", "None of these matches", "5,000 exchanges were looked at. There are more."), in("a[rel=next]", "Look on →"))
+	b.get(next()).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "/100."), not("a[rel=next]"), not("main", "looked at"))
+	b.get(s.at("/logs?way=in&sort=began")).want(http.StatusOK, count("tbody tr", 1), in("main", "5,000 exchanges were looked at"))
+	b.get(s.at("/logs?within=24h&way=in&sort=-took&integration="+acme.ID)).want(http.StatusOK, in("main", "None of these matches"), in("a[rel=next]", "Look on →"))
+	b.get(s.at("/logs?sort=nonsense&after=nonsense")).want(http.StatusOK, in("th[aria-sort=descending]", "When"), in("tbody tr:first-child", "/5199."))
 }

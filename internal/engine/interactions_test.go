@@ -111,10 +111,10 @@ func TestInteractionsOfItems(t *testing.T) {
 		}
 		wait(time.Second)
 		list, err := f.store.Interactions(t.Context(), store.InteractionQuery{TaskID: task, Limit: 10})
-		if err != nil || len(list) != 3 {
+		if err != nil || len(list.Interactions) != 3 {
 			t.Fatalf("%+v, %v", list, err)
 		}
-		for n, i := range list { // newest first
+		for n, i := range list.Interactions { // newest first
 			if failed := n != 2; i.Failed != failed || i.Items != (store.Range{Start: 0, Stop: 4}) || !i.Outbound || i.EnvironmentID != f.env {
 				t.Errorf("%d: %+v", n, i)
 			}
@@ -332,7 +332,7 @@ func TestCallsWithoutRequests(t *testing.T) {
 			t.Errorf("%s %s", i.RequestBody, i.AnswerBody)
 		}
 		// What went well is not told: it would say nothing.
-		if list, err := f.store.Interactions(t.Context(), store.InteractionQuery{TaskID: well, Limit: 10}); err != nil || len(list) != 0 {
+		if list, err := f.store.Interactions(t.Context(), store.InteractionQuery{TaskID: well, Limit: 10}); err != nil || len(list.Interactions) != 0 {
 			t.Errorf("%+v, %v", list, err)
 		}
 		// A call without any answer is.

@@ -74,7 +74,7 @@ func TestExchangesWithToolsAreLogged(t *testing.T) {
 	cancel()
 	<-done
 	list, err := s.Interactions(t.Context(), store.InteractionQuery{EnvironmentID: "env", IntegrationID: in.ID, Limit: 10})
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list.Interactions) != 2 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	i, err := s.Interaction(t.Context(), "env", trail.Last())

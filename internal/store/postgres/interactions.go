@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,41 +35,103 @@ func (s *Store) AppendInteractions(ctx context.Context, list []store.Interaction
 }
 
 // Interactions implements store.Interactions.
-func (s *Store) Interactions(ctx context.Context, q store.InteractionQuery) ([]store.Interaction, error) {
-	query, args := interactionsQuery(q)
-	rows, err := s.pool.Query(ctx, query, args...)
+func (s *Store) Interactions(ctx context.Context, q store.InteractionQuery) (store.InteractionList, error) {
+	list, err := store.FindInteractions(ctx, logFinder{s}, q)
 	if err != nil {
-		return nil, fault(fmt.Errorf("list interactions: %w", err))
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (store.Interaction, error) {
-		var r dbq.Interaction
-		err := row.Scan(&r.ID, &r.Environment, &r.Integration, &r.Task, &r.Start, &r.Stop, &r.Outbound, &r.Failed, &r.Status,
-			&r.Took, &r.ApiKey, &r.Peer, &r.Method, &r.Url)
-		return interaction(r), err
-	})
-	if err != nil {
-		return nil, fault(fmt.Errorf("list interactions: %w", err))
+		return store.InteractionList{}, fault(fmt.Errorf("list interactions: %w", err))
 	}
 	return list, nil
 }
 
-func interactionsQuery(q store.InteractionQuery) (query string, args []any) {
-	where := []string{"true"}
+// logFinder implements store.InteractionFinder.
+type logFinder struct{ *Store }
+
+// logWay is what a statement goes along a path by, in the order of its index. With a plain condition on what the index begins
+// with, the planner might go through the log of everybody by its ids; with a comparison of rows, it would not end where they do.
+type logWay struct {
+	asked
+	where, by string
+}
+
+func wayOf(path store.LogPath, q store.InteractionQuery, last store.InteractionCursor) *logWay {
+	w := &logWay{}
+	key, value, also := "environment", q.EnvironmentID, ""
+	switch path {
+	case store.WholeLog:
+		w.where, w.by = w.within(q, last), "id DESC"
+		if q.Order == store.OldestFirst {
+			w.by = "id"
+		}
+		return w
+	case store.EnvironmentLog, store.DurationLog:
+	case store.FailedLog:
+		also = " AND failed"
+	case store.IntegrationLog:
+		key, value, also = "integration", q.IntegrationID, " AND integration IS NOT NULL"
+	case store.TaskLog:
+		key, value, also = "task", q.TaskID, " AND task IS NOT NULL"
+	}
+	w.where = key + " = ANY (ARRAY[" + w.arg(value) + "]::text[])" + also + " AND "
+	switch {
+	case path == store.DurationLog:
+		w.where, w.by = w.where+w.behind(q, last), "environment DESC, took DESC, id DESC"
+	case q.Order == store.OldestFirst:
+		w.where, w.by = w.where+w.within(q, last), key+", id"
+	default:
+		w.where, w.by = w.where+w.within(q, last), key+" DESC, id DESC"
+	}
+	return w
+}
+
+// within the bounds of the ids.
+func (w *logWay) within(q store.InteractionQuery, last store.InteractionCursor) string {
+	from, until := q.IDs(last)
+	return "id >= " + w.arg(from) + " AND id < " + w.arg(until)
+}
+
+// behind the place in a list by duration.
+func (w *logWay) behind(q store.InteractionQuery, last store.InteractionCursor) string {
+	from, until := q.Durations(last)
+	return "(took, id) >= (" + w.arg(from.Took.Microseconds()) + ", " + w.arg(from.ID) + ") AND (took, id) < (" +
+		w.arg(until.Took.Microseconds()) + ", " + w.arg(until.ID) + ")"
+}
+
+// Nth implements store.InteractionFinder.
+func (fi logFinder) Nth(ctx context.Context, path store.LogPath, q store.InteractionQuery, n int) (store.InteractionCursor, error) {
+	w := wayOf(path, q, store.InteractionCursor{})
+	took := "0::bigint" // which an index by time does not have
+	if path == store.DurationLog {
+		took = "took"
+	}
+	places, err := gather(ctx, fi.pool, func(row pgx.CollectableRow) (c store.InteractionCursor, err error) {
+		var took int64
+		err = row.Scan(&c.ID, &took)
+		c.Took = time.Duration(took) * time.Microsecond
+		return c, err
+	}, `SELECT id, `+took+` FROM interactions WHERE `+w.where+` ORDER BY `+w.by+` LIMIT 1 OFFSET `+w.arg(n-1), w.args...)
+	if err != nil || len(places) == 0 {
+		return store.InteractionCursor{}, err
+	}
+	return places[0], nil
+}
+
+// Along implements store.InteractionFinder.
+func (fi logFinder) Along(ctx context.Context, path store.LogPath, q store.InteractionQuery, last store.InteractionCursor, n int) ([]store.Interaction, error) {
+	w := wayOf(path, q, last)
+	where, by := []string{"true"}, w.by
 	add := func(condition string, values ...any) {
 		for _, v := range values {
-			args = append(args, v)
-			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)), 1)
+			condition = strings.Replace(condition, "?", w.arg(v), 1)
 		}
 		where = append(where, condition)
 	}
 	for _, text := range []struct{ condition, value string }{
-		{"environment = ?", q.EnvironmentID}, {"integration = ?", q.IntegrationID}, {"task = ?", q.TaskID}, {"id < ?", q.Before},
+		{"environment = ?", q.EnvironmentID}, {"integration = ?", q.IntegrationID}, {"task = ?", q.TaskID},
 	} {
 		if text.value != "" {
 			add(text.condition, text.value)
 		}
 	}
-	q.Failed = q.Failed || q.Refused()
 	if q.Position != nil {
 		add("start <= ? AND stop > ?", *q.Position, *q.Position)
 	}
@@ -86,15 +147,19 @@ func interactionsQuery(q store.InteractionQuery) (query string, args []any) {
 	if q.Failed {
 		add("failed")
 	}
-	if !q.From.IsZero() {
-		add("id >= ?", skill.FirstID(q.From))
+	if q.Order == store.SlowestFirst {
+		// Of what is sorted, the path says nothing of the durations; of what is by duration, nothing of the time.
+		where, by = append(where, w.behind(q, last), w.within(q, last)), "took DESC, id DESC"
 	}
-	if !q.Until.IsZero() {
-		add("id < ?", skill.FirstID(q.Until))
-	}
-	args = append(args, q.Limit)
-	return `SELECT id, environment, integration, task, start, stop, outbound, failed, status, took, api_key, peer, method, url FROM interactions WHERE ` +
-		strings.Join(where, " AND ") + ` ORDER BY id DESC LIMIT $` + strconv.Itoa(len(args)), args
+	// With its own limit, the way along the path is never cheaper by what else is asked for.
+	const columns = "id, environment, integration, task, start, stop, outbound, failed, status, took, api_key, peer, method, url"
+	return gather(ctx, fi.pool, func(row pgx.CollectableRow) (store.Interaction, error) {
+		var r dbq.Interaction
+		err := row.Scan(&r.ID, &r.Environment, &r.Integration, &r.Task, &r.Start, &r.Stop, &r.Outbound, &r.Failed, &r.Status,
+			&r.Took, &r.ApiKey, &r.Peer, &r.Method, &r.Url)
+		return interaction(r), err
+	}, `SELECT * FROM (SELECT `+columns+` FROM interactions WHERE `+w.where+` ORDER BY `+w.by+` LIMIT `+w.arg(n)+`) i
+		WHERE `+strings.Join(where, " AND ")+` ORDER BY `+by+` LIMIT `+w.arg(q.Limit), w.args...)
 }
 
 // Interaction implements store.Interactions.

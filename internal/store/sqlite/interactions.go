@@ -36,76 +36,134 @@ func (s *Store) AppendInteractions(ctx context.Context, list []store.Interaction
 }
 
 // Interactions implements store.Interactions.
-func (s *Store) Interactions(ctx context.Context, q store.InteractionQuery) ([]store.Interaction, error) {
-	query, args := interactionsQuery(q)
-	rows, err := s.read.QueryContext(ctx, query, args...)
+func (s *Store) Interactions(ctx context.Context, q store.InteractionQuery) (store.InteractionList, error) {
+	list, err := store.FindInteractions(ctx, logFinder{s}, q)
 	if err != nil {
-		return nil, fault(fmt.Errorf("list interactions: %w", err))
-	}
-	defer rows.Close()
-	var list []store.Interaction
-	for rows.Next() {
-		var r dbq.InteractionRow
-		if err := rows.Scan(&r.ID, &r.Environment, &r.Integration, &r.Task, &r.Start, &r.Stop, &r.Outbound, &r.Failed, &r.Status,
-			&r.Took, &r.ApiKey, &r.Peer, &r.Method, &r.Url); err != nil {
-			return nil, fault(fmt.Errorf("list interactions: %w", err))
-		}
-		list = append(list, interaction(r))
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fault(fmt.Errorf("list interactions: %w", err))
+		return store.InteractionList{}, fault(fmt.Errorf("list interactions: %w", err))
 	}
 	return list, nil
 }
 
-// interactionsQuery says by which index the rows are found: without statistics SQLite would take any that has a condition.
-func interactionsQuery(q store.InteractionQuery) (query string, args []any) {
-	var index string
-	q.Failed = q.Failed || q.Refused()
+// logFinder implements store.InteractionFinder.
+type logFinder struct{ *Store }
+
+// logWay is what a statement goes along a path by. It says by which index: without statistics SQLite would take any that has a
+// condition.
+type logWay struct {
+	index, by string
+	where     []string
+	args      []any
+}
+
+func (w *logWay) add(condition string, values ...any) {
+	w.where, w.args = append(w.where, condition), append(w.args, values...)
+}
+
+func wayOf(path store.LogPath, q store.InteractionQuery, last store.InteractionCursor) *logWay {
+	w := &logWay{}
+	switch path {
+	case store.WholeLog:
+	case store.EnvironmentLog:
+		w.index = " INDEXED BY interactions_environment"
+		w.add("environment = ?", q.EnvironmentID)
+	case store.FailedLog:
+		w.index = " INDEXED BY interactions_failed"
+		w.add("environment = ? AND failed = 1", q.EnvironmentID)
+	case store.IntegrationLog:
+		w.index = " INDEXED BY interactions_integration"
+		w.add("integration = ?", q.IntegrationID)
+	case store.TaskLog:
+		w.index = " INDEXED BY interactions_task"
+		w.add("task = ?", q.TaskID)
+	case store.DurationLog:
+		w.index = " INDEXED BY interactions_took"
+		w.add("environment = ?", q.EnvironmentID)
+	}
 	switch {
-	case q.TaskID != "":
-		index = " INDEXED BY interactions_task"
-	case q.IntegrationID != "":
-		index = " INDEXED BY interactions_integration"
-	case q.EnvironmentID != "" && q.Failed:
-		index = " INDEXED BY interactions_failed"
-	case q.EnvironmentID != "":
-		index = " INDEXED BY interactions_environment"
+	case path == store.DurationLog:
+		w.by = "took DESC, id DESC"
+		w.behind(q, last)
+	case q.Order == store.OldestFirst:
+		w.by = "id"
+		w.within(q, last)
+	default:
+		w.by = "id DESC"
+		w.within(q, last)
 	}
-	where := []string{"true"}
-	add := func(condition string, values ...any) {
-		where, args = append(where, condition), append(args, values...)
+	return w
+}
+
+// within the bounds of the ids.
+func (w *logWay) within(q store.InteractionQuery, last store.InteractionCursor) {
+	from, until := q.IDs(last)
+	w.add("id >= ? AND id < ?", from, until)
+}
+
+// behind the place in a list by duration.
+func (w *logWay) behind(q store.InteractionQuery, last store.InteractionCursor) {
+	from, until := q.Durations(last)
+	w.add("(took, id) >= (?, ?) AND (took, id) < (?, ?)", from.Took.Microseconds(), from.ID, until.Took.Microseconds(), until.ID)
+}
+
+// Nth implements store.InteractionFinder.
+func (fi logFinder) Nth(ctx context.Context, path store.LogPath, q store.InteractionQuery, n int) (store.InteractionCursor, error) {
+	w := wayOf(path, q, store.InteractionCursor{})
+	took := "0" // which an index by time does not have
+	if path == store.DurationLog {
+		took = "took"
 	}
+	places, err := gather(ctx, fi.read, func(rows *sql.Rows) (c store.InteractionCursor, err error) {
+		var took int64
+		err = rows.Scan(&c.ID, &took)
+		c.Took = time.Duration(took) * time.Microsecond
+		return c, err
+	}, `SELECT id, `+took+` FROM interactions`+w.index+` WHERE `+strings.Join(w.where, " AND ")+` ORDER BY `+w.by+` LIMIT 1 OFFSET ?`, append(w.args, n-1)...)
+	if err != nil || len(places) == 0 {
+		return store.InteractionCursor{}, err
+	}
+	return places[0], nil
+}
+
+// Along implements store.InteractionFinder.
+func (fi logFinder) Along(ctx context.Context, path store.LogPath, q store.InteractionQuery, last store.InteractionCursor, _ int) ([]store.Interaction, error) {
+	w := wayOf(path, q, last)
 	for _, text := range []struct{ condition, value string }{
-		{"environment = ?", q.EnvironmentID}, {"integration = ?", q.IntegrationID}, {"task = ?", q.TaskID}, {"id < ?", q.Before},
+		{"environment = ?", q.EnvironmentID}, {"integration = ?", q.IntegrationID}, {"task = ?", q.TaskID},
 	} {
 		if text.value != "" {
-			add(text.condition, text.value)
+			w.add(text.condition, text.value)
 		}
 	}
 	if q.Position != nil {
-		add("start <= ? AND stop > ?", *q.Position, *q.Position)
+		w.add("start <= ? AND stop > ?", *q.Position, *q.Position)
 	}
 	if q.Inbound != q.Outbound {
-		add("outbound = ?", q.Outbound)
+		w.add("outbound = ?", q.Outbound)
 	}
 	switch {
 	case q.Status >= 100:
-		add("status = ?", q.Status)
+		w.add("status = ?", q.Status)
 	case q.Status > 0:
-		add("status BETWEEN ? AND ?", q.Status*100, q.Status*100+99)
+		w.add("status BETWEEN ? AND ?", q.Status*100, q.Status*100+99)
 	}
 	if q.Failed {
-		add("failed = 1")
+		w.add("failed = 1")
 	}
-	if !q.From.IsZero() {
-		add("id >= ?", skill.FirstID(q.From))
+	if q.Order == store.SlowestFirst {
+		w.by = "took DESC, id DESC"
+		if path == store.DurationLog {
+			w.within(q, last)
+		} else {
+			w.behind(q, last)
+		}
 	}
-	if !q.Until.IsZero() {
-		add("id < ?", skill.FirstID(q.Until))
-	}
-	return `SELECT id, environment, integration, task, start, stop, outbound, failed, status, took, api_key, peer, method, url FROM interactions` +
-		index + ` WHERE ` + strings.Join(where, " AND ") + ` ORDER BY id DESC LIMIT ?`, append(args, q.Limit)
+	return gather(ctx, fi.read, func(rows *sql.Rows) (store.Interaction, error) {
+		var r dbq.InteractionRow
+		err := rows.Scan(&r.ID, &r.Environment, &r.Integration, &r.Task, &r.Start, &r.Stop, &r.Outbound, &r.Failed, &r.Status,
+			&r.Took, &r.ApiKey, &r.Peer, &r.Method, &r.Url)
+		return interaction(r), err
+	}, `SELECT id, environment, integration, task, start, stop, outbound, failed, status, took, api_key, peer, method, url FROM interactions`+
+		w.index+` WHERE `+strings.Join(w.where, " AND ")+` ORDER BY `+w.by+` LIMIT ?`, append(w.args, q.Limit)...)
 }
 
 // Interaction implements store.Interactions.

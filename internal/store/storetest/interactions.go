@@ -80,6 +80,7 @@ func interactionsListed(t *testing.T, f *fixture) {
 		{EnvironmentID: other.ID, IntegrationID: "moodle:1", Status: 503, Failed: true},
 		{Status: 401, Failed: true},
 	} {
+		i.Took = time.Duration([]int{3, 1, 3, 5, 1, 2, 3, 0}[n]) * time.Millisecond // some took as long as others
 		i.ID, i.Method, i.URL = skill.NewID(start.Add(time.Duration(n)*time.Second)), "POST", fmt.Sprintf("/%d", n)
 		list, all[i.ID] = append(list, i), i
 	}
@@ -112,31 +113,122 @@ func interactionsListed(t *testing.T, f *fixture) {
 		{"until", store.InteractionQuery{Until: start.Add(2 * time.Second)}, []int{1, 0}},
 		{"a span", store.InteractionQuery{EnvironmentID: f.env, From: start.Add(time.Second), Until: start.Add(4 * time.Second)}, []int{3, 2, 1}},
 	} {
-		for size := 1; size <= 9; size += 4 {
-			var got []store.Interaction
-			for q := c.q; ; {
-				q.Limit = size
-				page, err := f.Interactions(t.Context(), q)
-				if err != nil {
-					t.Fatalf("%s: %v", c.name, err)
+		for order, want := range map[store.InteractionOrder][]int{
+			store.NewestFirst: c.want, store.OldestFirst: sorted(c.want, func(a, b int) int { return a - b }),
+			store.SlowestFirst: sorted(c.want, func(a, b int) int {
+				if longer := list[b].Took - list[a].Took; longer != 0 {
+					return int(longer)
 				}
-				got = append(got, page...)
-				if len(page) < size {
-					break
+				return b - a
+			}),
+		} {
+			if order == store.SlowestFirst && c.q.EnvironmentID == "" {
+				continue
+			}
+			for size := 1; size <= 9; size += 4 {
+				for _, looked := range []int{0, 1, 2, 3, 9} {
+					q := c.q
+					q.Order, q.Limit, q.Looked = order, size, looked
+					got := f.pagesOfInteractions(t, q)
+					if ids := each(want, func(n int) string { return list[n].ID }); !slices.Equal(each(got, func(i store.Interaction) string { return i.ID }), ids) {
+						t.Errorf("%s, order %d, in pages of %d, of %d: %v, want %v", c.name, order, size, looked, each(got, func(i store.Interaction) string { return i.URL }), want)
+					}
+					for _, i := range got {
+						if diff := cmp.Diff(all[i.ID], i); diff != "" {
+							t.Errorf("%s (-want +got)\n%s", c.name, diff)
+						}
+					}
 				}
-				q.Before = page[len(page)-1].ID
-			}
-			want := make([]store.Interaction, 0, len(c.want))
-			for _, n := range c.want {
-				want = append(want, list[n])
-			}
-			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b []store.Interaction) bool {
-				return slices.EqualFunc(a, b, func(a, b store.Interaction) bool { return cmp.Equal(a, b) })
-			})); diff != "" {
-				t.Errorf("%s in pages of %d (-want +got)\n%s", c.name, size, diff)
 			}
 		}
 	}
+}
+
+// pagesOfInteractions goes through all pages.
+func (f *fixture) pagesOfInteractions(t *testing.T, q store.InteractionQuery) (all []store.Interaction) {
+	t.Helper()
+	for range 100 {
+		page, err := f.Interactions(t.Context(), q)
+		if err != nil {
+			t.Fatalf("%+v: %v", q, err)
+		}
+		all = append(all, page.Interactions...)
+		if len(page.Interactions) > q.Limit || page.Looked > 0 && (page.Looked != q.Looked || !page.More) || page.More && page.Looked == 0 && len(page.Interactions) < q.Limit {
+			t.Fatalf("%+v: a page of %d: %+v", q, len(page.Interactions), page)
+		}
+		if !page.More {
+			return all
+		}
+		q.After = page.Next
+	}
+	t.Fatalf("%+v: the pages have no end", q)
+	return nil
+}
+
+// A page that finds little ends when it has looked at enough, and the next one goes on behind what was looked at.
+func interactionsLookedAt(t *testing.T, f *fixture) {
+	var list []store.Interaction
+	for n := range 100 {
+		list = append(list, store.Interaction{
+			ID: skill.NewID(f.clock.Now().Add(time.Duration(n) * time.Second)), EnvironmentID: f.env, IntegrationID: "hibob:1", Method: "POST", URL: fmt.Sprintf("/%d", n),
+			Status: 200, Outbound: n != 10 && n != 95, Took: time.Duration(n%7) * time.Millisecond,
+		})
+	}
+	if err := f.AppendInteractions(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	in := store.InteractionQuery{EnvironmentID: f.env, Inbound: true, Limit: 2, Looked: 30}
+	of := func(q store.InteractionQuery, change func(*store.InteractionQuery)) store.InteractionQuery {
+		change(&q)
+		return q
+	}
+	for _, c := range []struct {
+		name string
+		q    store.InteractionQuery
+		want [][]int // what is on each page
+		full bool    // the first page ends since it is full
+	}{
+		{"newest first", in, [][]int{{95}, {}, {10}, {}}, false},
+		{"oldest first", of(in, func(q *store.InteractionQuery) { q.Order = store.OldestFirst }), [][]int{{10}, {}, {}, {95}}, false},
+		// 95 took 4 ms, as 13 others, behind two times 14; 10 took 3.
+		{"slowest first", of(in, func(q *store.InteractionQuery) { q.Order = store.SlowestFirst }), [][]int{{95}, {10}, {}, {}}, false},
+		{"of an integration", of(in, func(q *store.InteractionQuery) { q.IntegrationID = "hibob:1" }), [][]int{{95}, {}, {10}, {}}, false},
+		{"slowest first of an integration of many", of(in, func(q *store.InteractionQuery) { q.IntegrationID, q.Order = "hibob:1", store.SlowestFirst }), [][]int{{95}, {10}, {}, {}}, false},
+		{"slowest first of few", of(in, func(q *store.InteractionQuery) {
+			q.From, q.Order = f.clock.Now().Add(80*time.Second), store.SlowestFirst
+		}), [][]int{{95}}, false},
+		{"a status that none has", of(in, func(q *store.InteractionQuery) { q.Status = 404 }), [][]int{{}}, false},
+		{"a status below 400 that none has", of(in, func(q *store.InteractionQuery) { q.Status, q.Looked = 3, 60 }), [][]int{{}, {}}, false},
+		{"a page that is full", of(in, func(q *store.InteractionQuery) { q.Inbound, q.Status, q.Limit = false, 2, 20 }), [][]int{
+			seq(99, 80), seq(79, 60), seq(59, 40), seq(39, 20), seq(19, 0),
+		}, true},
+	} {
+		for n, want := range c.want {
+			page, err := f.Interactions(t.Context(), c.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := each(page.Interactions, func(i store.Interaction) string { return i.URL }); !slices.Equal(got, each(want, func(n int) string { return list[n].URL })) {
+				t.Errorf("%s, page %d: %v, want %v", c.name, n, got, want)
+			}
+			if last := n == len(c.want)-1; page.More == last || page.Looked > 0 != (!c.full && !last) {
+				t.Errorf("%s, page %d: more %v, looked at %d", c.name, n, page.More, page.Looked)
+			}
+			c.q.After = page.Next
+		}
+	}
+}
+
+// seq counts down.
+func seq(from, to int) (all []int) {
+	for n := from; n >= to; n-- {
+		all = append(all, n)
+	}
+	return all
+}
+
+func sorted(list []int, by func(a, b int) int) []int {
+	return slices.SortedFunc(slices.Values(list), by)
 }
 
 func interactionsRemoved(t *testing.T, f *fixture) {
@@ -162,8 +254,8 @@ func interactionsRemoved(t *testing.T, f *fixture) {
 		}
 	}
 	left, err := f.Interactions(t.Context(), store.InteractionQuery{Limit: 1000})
-	if err != nil || len(left) < 14*24 || len(left) > 15*24 {
-		t.Fatalf("%d are left: %v", len(left), err)
+	if err != nil || len(left.Interactions) < 14*24 || len(left.Interactions) > 15*24 {
+		t.Fatalf("%d are left: %v", len(left.Interactions), err)
 	}
 	// A day that had its partition.
 	f.clock.advance(3 * day)
@@ -178,8 +270,8 @@ func interactionsRemoved(t *testing.T, f *fixture) {
 				t.Fatal(err)
 			}
 		}
-		if left, err = f.Interactions(t.Context(), store.InteractionQuery{Limit: 1000}); err != nil || len(left) != want {
-			t.Fatalf("%d are left, not %d: %v", len(left), want, err)
+		if left, err = f.Interactions(t.Context(), store.InteractionQuery{Limit: 1000}); err != nil || len(left.Interactions) != want {
+			t.Fatalf("%d are left, not %d: %v", len(left.Interactions), want, err)
 		}
 		f.clock.advance(2 * day)
 	}

@@ -76,6 +76,7 @@ func Run(t *testing.T, open Opener) {
 		{"several processes remove old tasks at once", expiredAtOnce},
 		{"interactions are kept whole", interactionKept},
 		{"interactions are listed", interactionsListed},
+		{"a page of interactions that finds little", interactionsLookedAt},
 		{"old interactions are removed", interactionsRemoved},
 		{"health", health},
 		{"the master key's note", masterKey},
