@@ -552,6 +552,8 @@ func fillSQLite(ctx context.Context, database string, f *filling) (err error) {
 	for _, query := range []string{
 		`INSERT INTO unsearched (integration) SELECT seq FROM integrations`,
 		`UPDATE drains SET skills = (SELECT count(*) FROM skills s WHERE s.integration = drains.integration)`,
+		// As if most skills were in the other environment: then it is asked where those are that are found.
+		`UPDATE drains SET skills = ` + strconv.Itoa(2*f.skills) + ` WHERE integration IN (SELECT seq FROM integrations WHERE environment_id <> '` + f.environment + `')`,
 		`UPDATE drains SET (wanted, pending, waiting) = (SELECT count(*) > 0, count(*), coalesce(sum(items), 0) FROM tasks t WHERE t.integration = drains.integration AND t.status = 0)`,
 	} {
 		if _, err := tx.ExecContext(ctx, query); err != nil {

@@ -130,35 +130,51 @@ func (fi finder) Indexed(ctx context.Context, f store.SkillFilter, limit int) (n
 		FROM drains d JOIN integrations i ON i.seq = d.integration`, f.EnvironmentID).Scan(&most); err != nil {
 		return nil, false, err
 	}
-	marks := f.Marks(refs[0], most)
-	// What begins with a word is gathered before the first one is told: so it is asked first whether there is too much anyway.
-	var found []int64
-	for _, prefix := range []bool{false, true} {
-		found, err = gather(ctx, fi.read, scanNumber, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(f, marks, prefix), limit+1)
-		if err != nil {
-			return nil, false, err
-		}
-		if more = len(found) > limit; more {
-			found = found[:min(f.Limit, limit)]
-			break
-		}
+	found, more, err := fi.matches(ctx, f, f.Marks(refs[0], most), limit)
+	if err != nil || len(found) == 0 {
+		return nil, false, err
 	}
-	if len(found) == 0 {
-		return nil, false, nil
+	if more {
+		found = found[:min(f.Limit, limit)]
 	}
 	names, err = gather(ctx, fi.read, scanNamed, `SELECT s.integration, s.origin_id, s.id, s.name FROM json_each(?) w CROSS JOIN skills s ON s.seq = w.value
 		WHERE s.integration IN (SELECT value FROM json_each(?))`+skills, append([]any{numbers(found), numbers(refs)}, skillArgs...)...)
+	if len(names) > limit {
+		names, more = names[:min(f.Limit, limit)], true
+	}
 	return names, more, err
 }
 
-// wordQuery asks skill_words. Words hold no quotes.
-func wordQuery(f store.SkillFilter, marks []string, prefix bool) string {
-	whole, beginning := f.Search.Terms()
-	var all []string
-	for _, w := range slices.Concat(marks, whole, []string{beginning}) {
-		all = append(all, `"`+w+`"`)
+// matches are what skill_words has for a search: all of it, and up to as much again that is elsewhere; or if it is more than the
+// limit, a part.
+func (fi finder) matches(ctx context.Context, f store.SkillFilter, marks []string, limit int) (found []int64, more bool, err error) {
+	ask := func(words []string, prefix bool, limit int) bool {
+		if err == nil {
+			found, err = gather(ctx, fi.read, scanNumber, `SELECT rowid FROM skill_words WHERE skill_words MATCH ? LIMIT ?`, wordQuery(words, prefix), limit+1)
+		}
+		return len(found) <= limit
 	}
-	query := strings.Join(all, " AND ")
+	// What begins with a word is gathered before the first one is told, and a mark that very many names have takes longer to go
+	// through than some thousand skills take to be read. So both are asked for only where the other words name too much.
+	whole, beginning := f.Search.Terms()
+	if len(whole) > 0 && ask(whole, false, limit) {
+		return found, false, err
+	}
+	all, few := slices.Concat(whole, []string{beginning}), false
+	if len(marks) > 0 {
+		if few = ask(all, false, limit); few && ask(all, true, 2*limit) {
+			return found, false, err
+		}
+	}
+	// If it is not known, it is asked first whether there is too much anyway.
+	all = slices.Concat(marks, all)
+	more = !few && !ask(all, false, limit) || !ask(all, true, limit)
+	return found, more, err
+}
+
+// wordQuery asks skill_words for all of some words, and with prefix for what begins with the last one. Words hold no quotes.
+func wordQuery(words []string, prefix bool) string {
+	query := `"` + strings.Join(words, `" AND "`) + `"`
 	if prefix {
 		query += " *"
 	}

@@ -636,6 +636,62 @@ func namesLookedAt(t *testing.T, f *fixture) {
 	}
 }
 
+// namesElsewhere: of words that names of other environments have as well, those here are found, however many the others are.
+func namesElsewhere(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	another, strange := f.another(t)
+	fill := func(in store.Integration, names ...string) {
+		t.Helper()
+		f.accept(t, in, items(names...)...)
+		lease, next := f.claim(t, in, "x", 0)
+		step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+		for _, it := range items(names...) {
+			step.Written = append(step.Written, written(it, 0, skill.NewID(time.Now())))
+		}
+		f.advance(t, lease, step)
+	}
+	// Where it begins is looked at anyway: so one stands in front.
+	fill(in, "A first one", "Welding robots", "Welding of robotic arms", "Robots and welding")
+	fill(strange, "A first one", "Welding", "Robots", "Others", "More others", "Welding robots")
+	for _, others := range []int{0, 4, 5, 6, 50} { // with the one that is there, within three, within twice as many, and beyond that
+		var names []string
+		for n := range others {
+			names = append(names, fmt.Sprintf("Robots for welding %d of %d", n, others))
+		}
+		if others > 0 {
+			fill(strange, names...)
+		}
+		f.indexAll(t)
+		for text, want := range map[string]int{"welding robots": 2, "welding robot": 3, "robots weld": 2, "welding arms": 1, "welding nothing": 0} {
+			q := store.SkillFilter{EnvironmentID: f.env, Search: store.NewSearch(text), Limit: 10, Bounds: store.SearchBounds{First: 1, Indexed: 3, Looked: 1}}
+			for _, q.IntegrationID = range []string{"", in.ID} {
+				page, err := f.ListSkills(t.Context(), q)
+				if err != nil || len(page.Skills) != want || page.More || page.Looked > 0 || page.Some {
+					t.Errorf("%q in %q, with %d elsewhere: %+v, %v; want %d", text, q.IntegrationID, others, page, err, want)
+				}
+				for _, s := range page.Skills {
+					if s.IntegrationID != in.ID {
+						t.Errorf("%q is of %s", s.Name, s.IntegrationID)
+					}
+				}
+			}
+		}
+		// Of more than it may name here, there are some.
+		page, err := f.ListSkills(t.Context(), store.SkillFilter{
+			EnvironmentID: f.env, Search: store.NewSearch("welding robot"), Limit: 10, Bounds: store.SearchBounds{First: 1, Indexed: 2, Looked: 1},
+		})
+		if err != nil || len(page.Skills) == 0 || !page.Some || !page.More {
+			t.Errorf("more than two, with %d elsewhere: %+v, %v", others, page, err)
+		}
+	}
+	page, err := f.ListSkills(t.Context(), store.SkillFilter{
+		EnvironmentID: another.ID, Search: store.NewSearch("welding robots"), Limit: 10, Bounds: store.SearchBounds{First: 1, Indexed: 100, Looked: 1},
+	})
+	if err != nil || len(page.Skills) != 10 || !page.More {
+		t.Errorf("in the other one: %+v, %v", page, err)
+	}
+}
+
 // namesIndexed: whatever changes a name, the index follows.
 func namesIndexed(t *testing.T, f *fixture) {
 	in := f.integration(t)

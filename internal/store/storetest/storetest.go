@@ -97,6 +97,7 @@ func Run(t *testing.T, open Opener) {
 		{"the catalogue is listed", catalogueListed},
 		{"the catalogue is counted", catalogueCounted},
 		{"names are indexed", namesIndexed},
+		{"names that others have as well", namesElsewhere},
 		{"names that are written in many ways are found", namesLookedAt},
 		{"names are indexed by two at once", namesIndexedTogether},
 		{"what became of items by the hour", activity},
