@@ -43,7 +43,7 @@ build: ## build bin/crosswalk
 
 .PHONY: test
 test: needs ## run all tests, with the race detector and in random order; installs what they need
-	CGO_ENABLED=1 $(GO) test $(RACE) -exec=$(CURDIR)/scripts/test-exec -shuffle=on -timeout=20m $(LONGEST) ./...
+	CGO_ENABLED=1 $(GO) test $(RACE) -exec=$(CURDIR)/scripts/test-exec -shuffle=on -timeout=30m $(LONGEST) ./...
 
 .PHONY: needs
 needs:
