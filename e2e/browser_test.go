@@ -69,7 +69,7 @@ func browser(t *testing.T) *tab {
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...) // it ends in the test's clean-up
 	ctx, end := chromedp.NewContext(allocator)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	t.Cleanup(func() {
 		cancel()
 		end()
