@@ -70,26 +70,22 @@ func (f logFilter) ByTook() sorting {
 	return sorting{slowestLogs, "none", "↕"}
 }
 
-// First is what the first page begins with.
-func (f logFilter) First() string {
-	switch f.Sort {
-	case oldestLogs:
-		return "Oldest"
-	case slowestLogs:
-		return "Slowest"
-	}
-	return "Newest"
+// logOrder is an order of the list, with words for what the first page begins with and for what comes on the next one.
+type logOrder struct {
+	by             store.InteractionOrder
+	First, Further string
 }
 
-// Further is what comes on the next page.
-func (f logFilter) Further() string {
+// Order is how the list is sorted.
+func (f logFilter) Order() logOrder {
 	switch f.Sort {
 	case oldestLogs:
-		return "Newer"
+		return logOrder{store.OldestFirst, "Oldest", "Newer"}
 	case slowestLogs:
-		return "Quicker"
+		return logOrder{store.SlowestFirst, "Slowest", "Quicker"}
+	default:
+		return logOrder{store.NewestFirst, "Newest", "Older"}
 	}
-	return "Older"
 }
 
 func ways() []choice {
@@ -113,13 +109,8 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 		EnvironmentID: env(r).ID, IntegrationID: f.Integration, TaskID: f.Task, Inbound: f.Way == "in", Outbound: f.Way == "out",
 		Failed: f.Status == "failed", After: logCursorOf(f.After), Limit: logsTogether,
 	}
-	switch f.Sort {
-	case oldestLogs:
-		q.Order = store.OldestFirst
-	case slowestLogs:
-		q.Order = store.SlowestFirst
-	default:
-		f.Sort = ""
+	if q.Order = f.Order().by; q.Order == store.NewestFirst {
+		f.Sort = "" // whatever it was
 	}
 	q.Status, _ = strconv.Atoi(f.Status) // all, if it is no number
 	if n, err := strconv.Atoi(f.Item); err == nil && f.Task != "" && n > 0 {

@@ -670,29 +670,37 @@ func TestInactiveReachesTheTool(t *testing.T) {
 	})
 }
 
+// onFirstCall has the tools "odd" and "listing" answer the first call as it is told, and take everything afterwards. It counts calls.
+func (f *fixture) onFirstCall(first func() error) (calls *int) {
+	calls = new(int)
+	answer := func() error {
+		if *calls++; *calls > 1 {
+			return nil
+		}
+		return first()
+	}
+	tool := newCatalogue()
+	tool.onList = func(string) error { return answer() }
+	f.tools = []connector.Connector{tool, odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+		if err := answer(); err != nil {
+			return nil, err
+		}
+		return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
+	}}}
+	return calls
+}
+
 // Credentials that are changed while the tool is asked with the old ones are not those that it refuses: the task is sent with
 // the new ones.
 func TestCredentialsChangedWhileTheyAreRefused(t *testing.T) {
 	for _, kind := range []string{"task", "sync"} {
 		t.Run(kind, func(t *testing.T) {
 			run(t, nil, func(t *testing.T, f *fixture) {
-				tool := newCatalogue()
 				var in store.Integration
-				calls := 0
-				refuse := func() error {
-					if calls++; calls > 1 {
-						return nil
-					}
+				calls := f.onFirstCall(func() error {
 					f.change(in, `{"new":true}`)
 					return connector.Errorf(connector.Credentials, "wrong password")
-				}
-				tool.onList = func(string) error { return refuse() }
-				f.tools = []connector.Connector{tool, odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
-					if err := refuse(); err != nil {
-						return nil, err
-					}
-					return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
-				}}}
+				})
 				f.start(settings())
 				if kind == "sync" {
 					in = f.integrationWith("listing", `{}`)
@@ -705,8 +713,8 @@ func TestCredentialsChangedWhileTheyAreRefused(t *testing.T) {
 					f.ended(in, second).want(t, "COMPLETED", ok)
 				}
 				got, err := f.store.Integration(t.Context(), "", in.ID)
-				if err != nil || got.InvalidReason != "" || calls < 2 {
-					t.Errorf("%d calls, and it is invalid: %q, %v", calls, got.InvalidReason, err)
+				if err != nil || got.InvalidReason != "" || *calls < 2 {
+					t.Errorf("%d calls, and it is invalid: %q, %v", *calls, got.InvalidReason, err)
 				}
 			})
 		})
@@ -724,23 +732,11 @@ func TestCredentialsChangedWhileTheToolIsBusy(t *testing.T) {
 		for _, kind := range []string{"task", "sync"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				run(t, nil, func(t *testing.T, f *fixture) {
-					tool := newCatalogue()
 					var in store.Integration
-					calls := 0
-					answer := func() error {
-						if calls++; calls > 1 {
-							return nil
-						}
+					calls := f.onFirstCall(func() error {
 						f.setAccount(in, `{}`, []byte("new"))
 						return failure
-					}
-					tool.onList = func(string) error { return answer() }
-					f.tools = []connector.Connector{tool, odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
-						if err := answer(); err != nil {
-							return nil, err
-						}
-						return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
-					}}}
+					})
 					f.start(settings())
 					began := time.Now()
 					if kind == "sync" {
@@ -751,8 +747,8 @@ func TestCredentialsChangedWhileTheToolIsBusy(t *testing.T) {
 						in = f.integrationWith("odd", `{}`)
 						f.ended(in, f.submit(in, active("a")...)).want(t, "COMPLETED", ok)
 					}
-					if waited := time.Since(began); waited > time.Minute || calls < 2 {
-						t.Errorf("%d calls in %s", calls, waited)
+					if waited := time.Since(began); waited > time.Minute || *calls < 2 {
+						t.Errorf("%d calls in %s", *calls, waited)
 					}
 					if away, err := f.store.Away(t.Context(), ""); err != nil || len(away) != 0 {
 						t.Errorf("away: %+v, %v", away, err)

@@ -222,7 +222,10 @@ func (s *Store) extend(ctx context.Context, owner string, leases []store.Held, t
 // Advance implements store.Drains.
 func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step) (next store.Next, err error) {
 	blocks := make([][]byte, len(step.Outcomes))
-	if step.Finish == nil { // a task that ends needs its document alone
+	if step.Finish != nil { // it needs its document alone. Batches call for their statements twice
+		ended := *step.Finish
+		ended.Document, step.Finish = store.Pack(ended.Document), &ended
+	} else {
 		for i, run := range step.Outcomes {
 			blocks[i] = skill.AppendOutcomes(nil, run.Outcomes)
 		}
@@ -247,25 +250,21 @@ func (s *Store) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	return next, nil
 }
 
-// advance is one transaction, and one round trip unless new skills are copied or something is said of the tool.
+// advance is one transaction, and one round trip unless something has to be known before: new skills are copied, or something is
+// said of the tool.
 func (s *Store) advance(
 	ctx context.Context, lease store.Lease, step store.Step, blocks [][]byte, made, known []store.SkillWritten, copied bool,
 ) (next store.Next, err error) {
 	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
 		h, step := &held{batches: b, lease: lease}, step
-		about := step.AboutTool()
-		switch {
-		case about:
+		ahead := copied || step.AboutTool()
+		if ahead {
 			same, err := h.sameAccount(ctx)
 			if err != nil {
 				return err
 			}
 			if !same {
 				step = step.NotAboutTool()
-			}
-		case copied:
-			if err := h.send(ctx, h.holdLease); err != nil {
-				return err
 			}
 		}
 		if copied {
@@ -274,14 +273,16 @@ func (s *Store) advance(
 			}
 		}
 		return h.end(ctx, func(ctx context.Context, q *dbq.Queries) (err error) {
+			if !ahead {
+				if err := h.holdLease(ctx, q); err != nil {
+					return err
+				}
+			}
 			written := known
 			if copied {
 				err = q.SetHasSkills(ctx, lease.Ref)
 			} else {
 				written = append(slices.Clip(known), made...)
-			}
-			if err == nil && !copied && !about {
-				err = h.holdLease(ctx, q)
 			}
 			if err != nil {
 				return err
@@ -313,7 +314,7 @@ func (s *Store) endLast(ctx context.Context, lease store.Lease, step store.Step,
 	f := step.Finish
 	p := dbq.EndLastTaskParams{
 		Task: step.Task, Integration: lease.Ref, Owner: &lease.Owner, Epoch: lease.Epoch, Items: int32(f.Counts.Total()),
-		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: store.Pack(f.Document),
+		Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
 		Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 	}
 	if len(written) > 0 {
@@ -413,7 +414,7 @@ func (h *held) checkpoint(ctx context.Context, q *dbq.Queries, step store.Step, 
 	}
 	if f := step.Finish; f != nil {
 		_, err := q.FinishTask(ctx, dbq.FinishTaskParams{
-			Task: step.Task, Integration: h.lease.Ref, Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: store.Pack(f.Document),
+			Task: step.Task, Integration: h.lease.Ref, Status: int16(f.Status), CompletedAt: f.CompletedAt, Document: f.Document,
 			Written: int32(f.Counts.Written), Unchanged: int32(f.Counts.Unchanged), Failed: int32(f.Counts.Failed),
 		})
 		return err
