@@ -237,6 +237,35 @@ func TestAwayIsKept(t *testing.T) {
 	}
 }
 
+// Calls that one account left without an answer are not counted against another, be it linked while the last of them is under
+// way.
+func TestAnotherAccountBeginsAnew(t *testing.T) {
+	for relinked := range 4 {
+		t.Run(fmt.Sprint(relinked+1), func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				tool := &shy{}
+				var in store.Integration
+				calls := 0
+				tool.set(func(skills []connector.Skill) error {
+					calls++
+					switch calls {
+					case relinked + 1:
+						f.setAccount(in, `{}`, []byte("new"))
+						wait(30 * time.Second) // a heartbeat tells of it meanwhile
+					case relinked + 5:
+						return nil
+					}
+					return gone(skills)
+				})
+				f.tools = []connector.Connector{tool}
+				f.start(settings()) // four attempts
+				in = f.integrationWith("shy", `{}`)
+				f.ended(in, f.submit(in, active("a")...)).want(t, "COMPLETED", ok)
+			})
+		})
+	}
+}
+
 // A skill that its tool never answers to is not held against the others for long.
 func TestOneSkillWithoutAnAnswer(t *testing.T) {
 	run(t, nil, func(t *testing.T, f *fixture) {

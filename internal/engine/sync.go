@@ -176,8 +176,11 @@ func (e *Engine) sync(ctx context.Context, integrationID string, beside bool) (w
 		return wanted
 	}
 	level := slog.LevelWarn
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		level = slog.LevelDebug
+	case errors.Is(err, store.ErrChanged):
+		level = slog.LevelInfo
 	}
 	d.log.Log(context.WithoutCancel(ctx), level, "sync was interrupted; it goes on from where it was", "error", err)
 	e.schedule.beside(func() { d.afterwards(ctx, errors.Is(err, store.ErrLeaseLost)) })

@@ -405,6 +405,89 @@ func (m *mortal) DueSyncs(ctx context.Context, periodic bool, limit int) ([]stri
 	return m.Store.DueSyncs(ctx, periodic, limit)
 }
 
+// relinking calls a function once, before or after a step of a sync.
+type relinking struct {
+	engineStore
+	step   int
+	after  bool
+	relink func()
+}
+
+func (r *relinking) AdvanceSync(ctx context.Context, lease store.Lease, step store.SyncStep) (store.SyncNext, error) {
+	if r.step--; r.step == 0 && !r.after {
+		r.relink()
+	}
+	next, err := r.engineStore.AdvanceSync(ctx, lease, step)
+	if r.step == 0 && r.after {
+		r.relink()
+	}
+	return next, err
+}
+
+// Whatever a sync has listed of one account, it concludes nothing from it about another: not that a skill is gone which the
+// second one would have shown before the place where the first was left, and not that one is there which it lacks.
+func TestSyncAfterARelink(t *testing.T) {
+	for step := range 6 { // four pages, two comparisons
+		for _, after := range []bool{false, true} {
+			if after && step == 5 {
+				break // it is over
+			}
+			t.Run(fmt.Sprintf("%d, after %v", step+1, after), func(t *testing.T) {
+				run(t, nil, func(t *testing.T, f *fixture) {
+					tool := newCatalogue()
+					f.tools = []connector.Connector{tool}
+					var in store.Integration
+					relink := func() {
+						f.change(in, `{"account":"another"}`)
+						tool.byHand(func(records map[string]connector.Record) {
+							clear(records)
+							for i, name := range []string{"g", "f", "e", "d", "c", "b"} {
+								id := fmt.Sprintf("r%04db", i+1)
+								records[id] = connector.Record{RemoteID: id, OriginID: "id-" + name, Name: name, Active: true}
+							}
+						})
+					}
+					f.around = func(s engineStore) engineStore { return &relinking{s, step + 1, after, relink} }
+					f.start(settings())
+					in = f.integrationWith("listing", `{}`)
+					f.ended(in, f.submit(in, active("a", "b", "c", "d", "e", "f", "g")...))
+					wait(2 * time.Minute)
+					f.request(in, true)
+					f.syncEnded()
+					want := map[string]string{"id-a": "a (gone)", "id-b": "b", "id-c": "c", "id-d": "d", "id-e": "e", "id-f": "f", "id-g": "g"}
+					if diff := cmp.Diff(want, f.shown(in)); diff != "" {
+						t.Errorf("of the other account (-want +got):\n%s", diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A changed secret opens the same account: a sync goes on from where it was.
+func TestSyncAfterAChangeOfTheSecret(t *testing.T) {
+	run(t, nil, func(t *testing.T, f *fixture) {
+		tool := newCatalogue()
+		f.tools = []connector.Connector{tool}
+		var in store.Integration
+		f.around = func(s engineStore) engineStore {
+			return &relinking{s, 2, true, func() { f.setAccount(in, `{}`, []byte("new")) }}
+		}
+		f.start(settings())
+		in = f.integrationWith("listing", `{}`)
+		f.ended(in, f.submit(in, active("a", "b", "c", "d", "e", "f", "g")...))
+		wait(2 * time.Minute)
+		tool.remove("id-a")
+		f.sync(in, true)
+		if got := f.shown(in)["id-a"]; got != "a (gone)" {
+			t.Errorf("what was removed is shown as %q", got)
+		}
+		if tool.lists != 3 {
+			t.Errorf("%d pages were asked for, want 3", tool.lists)
+		}
+	})
+}
+
 // A task does not wait for a whole sync, nor a sync for the end of all tasks.
 func TestSyncAndTasksTakeTurns(t *testing.T) {
 	runListing(t, func(t *testing.T, f *fixture, tool *catalogue, in store.Integration) {

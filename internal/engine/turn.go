@@ -529,7 +529,7 @@ func (t *turn) failed(c *chunk, rest []*work, e *connector.Error) {
 	switch {
 	case t.timeLeft() <= 0:
 		t.end(skill.CodeTaskTimedOut, t.d.e.timedOut())
-	case t.attempt >= t.d.e.set.Attempts:
+	case t.attempt >= t.d.e.set.Attempts && !t.d.lease.stale(): // else they say nothing of the account that it is now
 		t.giveUp(e)
 	}
 	if e.Kind != connector.Credentials && e.Kind != connector.Permission {

@@ -433,12 +433,30 @@ type SyncStep struct {
 	Invalid    string        // as in Step
 
 	Then SyncThen
-	// ResumeIn, with SyncLeave: not before that. Like Hold it is not kept when the settings or credentials are others by now.
+	// ResumeIn, with SyncLeave: not before that.
 	ResumeIn time.Duration
-	// Failed, with SyncEnd: why.
+	// Failed, with SyncEnd: why. ErrChanged if the settings or credentials are others by now: the sync goes on with them.
 	Failed string
 	// Next, with SyncEnd: until the next periodic one.
 	Next time.Duration
+}
+
+// AboutTool reports whether the step says of the tool how it answers.
+func (s SyncStep) AboutTool() bool {
+	return s.Hold > 0 || s.ResumeIn > 0 || s.Failed != "" || s.Sync.Attempt > 0
+}
+
+// By is the step as it is kept: what was said to other settings or credentials than those of the lease says nothing of the new
+// ones.
+func (s SyncStep) By(same bool) (SyncStep, error) {
+	if same {
+		return s, nil
+	}
+	if s.Failed != "" {
+		return s, ErrChanged
+	}
+	s.Hold, s.ResumeIn, s.Sync.Attempt = 0, 0, 0
+	return s, nil
 }
 
 // SyncOfDeleted is why a sync failed whose integration was deleted.
@@ -483,7 +501,8 @@ type Syncs interface {
 	// ClaimSync takes the lease of an integration whose sync is due, as Claim does. ErrIdle when there is nothing to do, not
 	// yet, or somebody else has the lease, also while calls of an earlier drain are not accounted for.
 	ClaimSync(ctx context.Context, c SyncClaim) (SyncLease, error)
-	// AdvanceSync does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrChanged. The step ends the sync if the
+	// AdvanceSync does a step, or nothing of it: ErrLeaseLost when the lease is not held any more; ErrChanged, also when the sync
+	// begins anew because the settings were changed, and so perhaps whose skills are listed. The step ends the sync if the
 	// integration was deleted.
 	AdvanceSync(ctx context.Context, lease Lease, step SyncStep) (SyncNext, error)
 	// SyncSeen are the blocks of the sync so far.

@@ -307,7 +307,7 @@ type Step struct {
 
 	// Hold is how long from now the tool asked to be left alone. A drain that takes over meanwhile waits for it too. It
 	// never shortens what is kept; a change of the integration ends it. When the settings or credentials are others than those
-	// of the lease, Hold, Answered, Failures and ResumeIn say nothing of the new ones, and are not kept.
+	// of the lease, Hold, Answered, Failures, Attempt and ResumeIn say nothing of the new ones, and are not kept.
 	Hold time.Duration
 	// Answered: the tool has answered, so that calls it left without an answer before are forgotten. Failures is how many in
 	// a row it has left so (since, with Answered), over all tasks and drains; 0 leaves what is kept. Away: they are so many
@@ -320,7 +320,7 @@ type Step struct {
 
 	// Touched: the tool may have taken something of the task, whatever is said of it later.
 	Touched bool
-	// Attempt is kept for the next drain of the task.
+	// Attempt is kept for the next drain of the task; a change of the integration sets it back, as it does Failures.
 	Attempt int
 
 	// Finish ends the task, if it is not nil.
@@ -339,11 +339,13 @@ type Step struct {
 }
 
 // AboutTool reports whether the step says of the tool whether and when it answers.
-func (s Step) AboutTool() bool { return s.Hold > 0 || s.Answered || s.Failures > 0 || s.ResumeIn > 0 }
+func (s Step) AboutTool() bool {
+	return s.Hold > 0 || s.Answered || s.Failures > 0 || s.ResumeIn > 0 || s.Attempt > 0
+}
 
 // NotAboutTool is the step without that.
 func (s Step) NotAboutTool() Step {
-	s.Hold, s.Answered, s.Failures, s.Away, s.ResumeIn = 0, false, 0, false, 0
+	s.Hold, s.Answered, s.Failures, s.Away, s.ResumeIn, s.Attempt = 0, false, 0, false, 0, 0
 	return s
 }
 
@@ -559,9 +561,9 @@ type Admin interface {
 	// Integration of that environment, or of any when it is empty; also a deleted one.
 	Integration(ctx context.Context, environmentID, id string) (Integration, error)
 	// SetEnabled switches an integration. Switching on also forgets that credentials were refused. Like SetSettings and
-	// SetAccount it ends a wait for the tool, and forgets that it did not answer.
+	// SetAccount it ends a wait for the tool, and forgets that it did not answer, the attempts of tasks and of a sync included.
 	SetEnabled(ctx context.Context, id string, enabled bool) (Integration, error)
-	// SetSettings replaces the settings, and forgets that credentials were refused.
+	// SetSettings replaces the settings, and forgets that credentials were refused. If they are others, a sync begins anew.
 	SetSettings(ctx context.Context, id string, settings []byte) (Integration, error)
 	// SetAccount is SetSettings for the credentials, too.
 	SetAccount(ctx context.Context, id string, settings, credentials []byte) (Integration, error)

@@ -171,6 +171,9 @@ func (s *Store) SetEnabled(ctx context.Context, id string, enabled bool) (store.
 // SetSettings implements store.Admin.
 func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		if err := tx.ForgetListing(ctx, dbq.ForgetListingParams{ID: id, Settings: string(settings)}); err != nil {
+			return dbq.Integration{}, err
+		}
 		return tx.SetIntegrationSettings(ctx, dbq.SetIntegrationSettingsParams{ID: id, Settings: settings})
 	})
 }
@@ -178,8 +181,16 @@ func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (st
 // SetAccount implements store.Admin.
 func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
-		return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: settings, Credentials: credentials})
+		return tx.setAccount(ctx, id, settings, credentials)
 	})
+}
+
+// setAccount links an integration to an account. The drain's row is locked.
+func (tx *transaction) setAccount(ctx context.Context, id string, settings, credentials []byte) (dbq.Integration, error) {
+	if err := tx.ForgetListing(ctx, dbq.ForgetListingParams{ID: id, Settings: string(settings)}); err != nil {
+		return dbq.Integration{}, err
+	}
+	return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: settings, Credentials: credentials})
 }
 
 // SetPolicy implements store.Admin.

@@ -97,7 +97,7 @@ func (s *Store) UseLink(ctx context.Context, hash [32]byte, use store.LinkUse) (
 			out, err = tx.addIntegration(ctx, in)
 			return err
 		}
-		row, err := tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: in.ID, Settings: in.Settings, Credentials: in.Credentials})
+		row, err := tx.setAccount(ctx, in.ID, in.Settings, in.Credentials)
 		if err != nil {
 			return missing(err)
 		}

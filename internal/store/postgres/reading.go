@@ -312,18 +312,14 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 			return err
 		}
 		in, sy := row.Integration, row.Sync
-		start := dbq.StartSyncParams{Integration: in.Seq, ID: sy.ID, Whole: sy.Whole, Started: true}
-		switch {
-		case !sy.Active:
-			start.ID, start.Whole = c.ID, true
-			sy = dbq.Sync{ID: c.ID, Whole: true, StartedAt: &row.Now}
-			err = tx.StartSync(ctx, start)
-		case sy.StartedAt == nil:
-			sy.StartedAt = &row.Now
-			err = tx.StartSync(ctx, start)
+		if !sy.Active {
+			sy.ID, sy.Whole = c.ID, true
 		}
-		if err != nil {
-			return err
+		if !sy.Active || sy.StartedAt == nil {
+			sy = dbq.Sync{ID: sy.ID, Whole: sy.Whole, StartedAt: &row.Now}
+			if err := tx.StartSync(ctx, dbq.StartSyncParams{Integration: in.Seq, ID: sy.ID, Whole: sy.Whole, Started: true}); err != nil {
+				return err
+			}
 		}
 		epoch, err := tx.TakeLease(ctx, dbq.TakeLeaseParams{Owner: &c.Owner, Ttl: c.TTL, Integration: in.Seq})
 		lease = store.SyncLease{
@@ -368,13 +364,13 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 			return err
 		}
 		state, step := stateOf(row.Integration), step
-		if step.Hold > 0 || step.ResumeIn > 0 {
+		if step.AboutTool() {
 			now, err := tx.AccountOf(ctx, lease.Ref)
 			if err != nil {
 				return err
 			}
-			if !lease.SameAccount(now.Settings, now.Credentials) {
-				step.Hold, step.ResumeIn = 0, 0
+			if step, err = step.By(lease.SameAccount(now.Settings, now.Credentials)); err != nil {
+				return err
 			}
 		}
 		if step.Hold > 0 || step.Pace > 0 {
@@ -402,6 +398,9 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 			move.ResumeIn = step.ResumeIn
 		}
 		wanted, err := tx.MoveSync(ctx, move)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return store.ErrChanged
+		}
 		if err != nil {
 			return err
 		}

@@ -167,6 +167,9 @@ func (s *Store) SetEnabled(ctx context.Context, id string, enabled bool) (store.
 // SetSettings implements store.Admin.
 func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
+		if err := tx.ForgetListing(ctx, dbq.ForgetListingParams{ID: id, Settings: string(settings)}); err != nil {
+			return dbq.Integration{}, err
+		}
 		return tx.SetIntegrationSettings(ctx, dbq.SetIntegrationSettingsParams{ID: id, Settings: string(settings)})
 	})
 }
@@ -174,8 +177,16 @@ func (s *Store) SetSettings(ctx context.Context, id string, settings []byte) (st
 // SetAccount implements store.Admin.
 func (s *Store) SetAccount(ctx context.Context, id string, settings, credentials []byte) (store.Integration, error) {
 	return s.changeIntegration(ctx, "change settings of", id, func(ctx context.Context, tx *transaction) (dbq.Integration, error) {
-		return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: string(settings), Credentials: credentials})
+		return tx.setAccount(ctx, id, settings, credentials)
 	})
+}
+
+// setAccount links an integration to an account.
+func (tx *transaction) setAccount(ctx context.Context, id string, settings, credentials []byte) (dbq.Integration, error) {
+	if err := tx.ForgetListing(ctx, dbq.ForgetListingParams{ID: id, Settings: string(settings)}); err != nil {
+		return dbq.Integration{}, err
+	}
+	return tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{ID: id, Settings: string(settings), Credentials: credentials})
 }
 
 // SetPolicy implements store.Admin.
@@ -227,12 +238,23 @@ func (s *Store) changeIntegration(
 			return absent(err)
 		}
 		out = integration(row)
-		return tx.ReviveDrain(ctx, row.Seq)
+		return tx.revive(ctx, row.Seq)
 	})
 	if err != nil {
 		return store.Integration{}, fmt.Errorf("%s integration %q: %w", what, id, err)
 	}
 	return out, nil
+}
+
+// revive has the drain and the sync of an integration begin with a clean slate, at once.
+func (tx *transaction) revive(ctx context.Context, ref int64) error {
+	if err := tx.ReviveTasks(ctx, ref); err != nil {
+		return err
+	}
+	if err := tx.ReviveSync(ctx, dbq.ReviveSyncParams{Now: tx.now, Integration: ref}); err != nil {
+		return err
+	}
+	return tx.ReviveDrain(ctx, ref)
 }
 
 func environment(row dbq.Environment) store.Environment {

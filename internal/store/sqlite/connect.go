@@ -103,14 +103,12 @@ func (s *Store) UseLink(ctx context.Context, hash [32]byte, use store.LinkUse) (
 			out, err = tx.addIntegration(ctx, in)
 			return err
 		}
-		row, err := tx.SetIntegrationAccount(ctx, dbq.SetIntegrationAccountParams{
-			ID: in.ID, Settings: string(in.Settings), Credentials: in.Credentials,
-		})
+		row, err := tx.setAccount(ctx, in.ID, in.Settings, in.Credentials)
 		if err != nil {
 			return missing(err)
 		}
 		out = integration(row)
-		return tx.ReviveDrain(ctx, row.Seq)
+		return tx.revive(ctx, row.Seq)
 	})
 	if err != nil {
 		return store.Integration{}, fmt.Errorf("use link: %w", err)

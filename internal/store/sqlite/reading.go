@@ -332,17 +332,14 @@ func (s *Store) ClaimSync(ctx context.Context, c store.SyncClaim) (lease store.S
 			return err
 		}
 		in, sy := row.Integration, row.Sync
-		switch started := (sql.NullInt64{Int64: tx.now, Valid: true}); {
-		case sy.Active == 0:
-			sy.ID, sy.Whole, sy.StartedAt = c.ID, 1, started
-			sy.Phase, sy.Position, sy.Pages, sy.Attempt, sy.Restarts, sy.Records, sy.Changed, sy.Gone = 0, "", 0, 0, 0, 0, 0, 0
-			err = tx.startSync(ctx, in.Seq, c.ID, true, started)
-		case !sy.StartedAt.Valid:
-			sy.StartedAt = started
-			err = tx.startSync(ctx, in.Seq, sy.ID, sy.Whole != 0, started)
+		if sy.Active == 0 {
+			sy.ID, sy.Whole = c.ID, 1
 		}
-		if err != nil {
-			return err
+		if sy.Active == 0 || !sy.StartedAt.Valid {
+			sy = dbq.Sync{ID: sy.ID, Whole: sy.Whole, StartedAt: sql.NullInt64{Int64: tx.now, Valid: true}}
+			if err := tx.startSync(ctx, in.Seq, sy.ID, sy.Whole != 0, sy.StartedAt); err != nil {
+				return err
+			}
 		}
 		lease = store.SyncLease{
 			Lease: store.Lease{Ref: in.Seq, Owner: c.Owner, Epoch: row.Epoch + 1, Integration: integration(in), Stolen: row.Owner.Valid},
@@ -387,8 +384,21 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		if err != nil {
 			return err
 		}
-		if !same {
-			step.Hold, step.ResumeIn = 0, 0
+		if step, err = step.By(same); err != nil {
+			return refuse(err)
+		}
+		sy := step.Sync
+		move := dbq.MoveSyncParams{
+			Phase: int64(sy.Phase), Position: sy.Position, Pages: int64(sy.Pages), Attempt: int64(sy.Attempt), Restarts: int64(sy.Restarts), Records: int64(sy.Records),
+			Changed: int64(sy.Changed), Gone: int64(sy.Gone), Integration: lease.Ref,
+		}
+		if step.Then == store.SyncLeave {
+			move.DueAt = tx.now + millis(step.ResumeIn)
+		}
+		if n, err := tx.MoveSync(ctx, move); err != nil {
+			return err
+		} else if n == 0 {
+			return refuse(store.ErrChanged)
 		}
 		if err := tx.hold(ctx, lease, store.Step{Hold: step.Hold, Pace: step.Pace}, &st); err != nil {
 			return err
@@ -401,17 +411,6 @@ func (s *Store) AdvanceSync(ctx context.Context, lease store.Lease, step store.S
 		}
 		wanted, err := tx.DrainWanted(ctx, lease.Ref)
 		if err != nil {
-			return err
-		}
-		sy := step.Sync
-		move := dbq.MoveSyncParams{
-			Phase: int64(sy.Phase), Position: sy.Position, Pages: int64(sy.Pages), Attempt: int64(sy.Attempt), Restarts: int64(sy.Restarts), Records: int64(sy.Records),
-			Changed: int64(sy.Changed), Gone: int64(sy.Gone), Integration: lease.Ref,
-		}
-		if step.Then == store.SyncLeave {
-			move.DueAt = tx.now + millis(step.ResumeIn)
-		}
-		if err := tx.MoveSync(ctx, move); err != nil {
 			return err
 		}
 		if st.Deleted {

@@ -447,7 +447,7 @@ func (s *side) advance(l *heldLease, step store.Step) {
 	}
 	s.must(err)
 	if !bytes.Equal(l.Integration.Settings, s.settings) {
-		step.Hold, step.ResumeIn, step.Answered, step.Failures = 0, 0, false, 0
+		step.Hold, step.ResumeIn, step.Answered, step.Failures, step.Attempt = 0, 0, false, 0, 0
 	}
 	if step.Hold > 0 && s.now().Add(step.Hold).After(s.resumeAt) {
 		s.resumeAt = s.now().Add(step.Hold)
@@ -785,6 +785,9 @@ func (s *side) change() {
 		s.state.Deleted = true
 	}
 	s.resumeAt, s.failures, s.wanted = time.Time{}, 0, len(s.pending()) > 0
+	for _, t := range s.pending() {
+		t.attempt = 0
+	}
 }
 
 // fail ends tasks in bulk, among them some that were taken up or have ended.
@@ -1046,6 +1049,9 @@ func (m *model) end() {
 				_, err := s.SetEnabled(s.ctx(), s.in.ID, true)
 				s.must(err)
 				s.state.Enabled, s.state.InvalidReason, s.resumeAt, s.failures, s.wanted = true, "", time.Time{}, 0, true
+				for _, t := range s.pending() {
+					t.attempt = 0
+				}
 			}
 			l := s.claimAs(store.Claim{IntegrationID: s.in.ID, Owner: "last", TTL: ttl, Force: true})
 			if l == nil {

@@ -325,7 +325,7 @@ func notAnswering(t *testing.T, f *fixture) {
 		"settings": func() error { _, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); return err },
 		"account":  func() error { _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("x")); return err },
 	} {
-		f.advance(t, lease, store.Step{Failures: 7, Away: true, Hold: time.Hour})
+		f.advance(t, lease, store.Step{Task: next.Task.Ref, Attempt: 3, Failures: 7, Away: true, Hold: time.Hour})
 		if _, err := f.SetPolicy(ctx, in.ID, store.Policy{Adopt: true}); err != nil {
 			t.Error(err)
 		}
@@ -340,17 +340,23 @@ func notAnswering(t *testing.T, f *fixture) {
 			t.Errorf("%s: %+v", name, after)
 		}
 		if name == "on" {
+			f.advance(t, lease, store.Step{Then: store.Leave})
+			if lease, next = f.claim(t, in, "y", 0); next.Task.Attempt != 0 {
+				t.Errorf("%s: its task has had %d attempts", name, next.Task.Attempt)
+			}
 			continue
 		}
 		// A call that was made before may end now.
-		for _, late := range []store.Step{{Failures: 7, Away: true}, {Hold: time.Hour}, {Answered: true, Failures: 1, Hold: time.Hour}} {
+		for _, late := range []store.Step{{Failures: 7, Away: true}, {Hold: time.Hour}, {Answered: true, Failures: 1, Hold: time.Hour}, {Task: next.Task.Ref, Attempt: 3}} {
 			if after := f.advance(t, lease, late); after.Failures != 0 || after.Hold != 0 {
 				t.Errorf("%s, and what was said before it: %+v", name, after)
 			}
 		}
 		away(name + ", later")
 		f.advance(t, lease, store.Step{Hold: time.Hour, Then: store.Leave, ResumeIn: time.Hour})
-		lease, _ = f.claim(t, in, "y", 0)
+		if lease, next = f.claim(t, in, "y", 0); next.Task.Attempt != 0 {
+			t.Errorf("%s: its task has had %d attempts", name, next.Task.Attempt)
+		}
 	}
 	f.advance(t, lease, store.Step{Failures: 7, Away: true})
 	if _, err := f.DeleteIntegration(ctx, in.ID); err != nil {

@@ -206,12 +206,71 @@ func syncLease(t *testing.T, f *fixture) {
 	if lease.Paced != time.Minute {
 		t.Errorf("the pace of a sync: %s", lease.Paced)
 	}
-	// Of another account, they say nothing.
-	if _, err := f.SetSettings(ctx, in.ID, []byte(`{"a":1}`)); err != nil {
+	// Of other credentials, they say nothing, nor does a failure.
+	half := store.Sync{Position: "page 2", Pages: 1, Attempt: 3}
+	if next := f.advanceSync(t, lease, store.SyncStep{Sync: half, Seen: []byte("12345678")}); next.Left {
+		t.Errorf("nothing was waiting: %+v", next)
+	}
+	if _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("new")); err != nil {
 		t.Fatal(err)
 	}
-	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncLeave, Hold: time.Hour, ResumeIn: time.Hour})
+	_, err = f.AdvanceSync(ctx, lease.Lease, store.SyncStep{Sync: half, Then: store.SyncEnd, Failed: "not allowed"})
+	wantError(t, err, store.ErrChanged)
+	f.advanceSync(t, lease, store.SyncStep{Sync: half, Then: store.SyncLeave, Hold: time.Hour, ResumeIn: time.Hour})
+	before := lease.Sync
 	lease = f.claimSync(t, in)
+	if s := lease.Sync; s.ID != before.ID || s.Position != "page 2" || s.Pages != 1 || s.Attempt != 0 || !s.StartedAt.Equal(before.StartedAt) {
+		t.Errorf("with new credentials it goes on as %+v", s)
+	}
+	// A wait ends with a change, and so do the failures before it.
+	for name, change := range map[string]func() error{
+		"on":      func() error { _, err := f.SetEnabled(ctx, in.ID, true); return err },
+		"account": func() error { _, err := f.SetAccount(ctx, in.ID, []byte(`{}`), []byte("other")); return err },
+	} {
+		f.advanceSync(t, lease, store.SyncStep{Sync: half, Then: store.SyncLeave, Hold: time.Hour, ResumeIn: time.Hour})
+		refused("it waits", claim)
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if lease = f.claimSync(t, in); lease.Sync.Attempt != 0 || lease.Sync.Pages != 1 {
+			t.Errorf("%s: it goes on as %+v", name, lease.Sync)
+		}
+	}
+	// Of another account, nothing that was listed says anything: it begins anew, and a step that was on its way is not kept,
+	// whatever the settings are by then.
+	f.clock.advance(time.Second)
+	for _, settings := range []string{`{"a":1}`, `{}`} {
+		if _, err := f.SetSettings(ctx, in.ID, []byte(settings)); err != nil {
+			t.Fatal(err)
+		}
+		for _, late := range []store.SyncStep{{Sync: half, Seen: []byte("12345678")}, {Sync: half, Then: store.SyncLeave}, {Sync: half, Then: store.SyncEnd}} {
+			_, err := f.AdvanceSync(ctx, lease.Lease, late)
+			wantError(t, err, store.ErrChanged)
+		}
+	}
+	if _, err := f.Extend(ctx, "reader", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	before = lease.Sync
+	lease = f.claimSync(t, in)
+	if diff := cmp.Diff(store.Sync{ID: before.ID, Whole: before.Whole, StartedAt: f.clock.Now()}, lease.Sync); diff != "" {
+		t.Errorf("with another account it begins as (-want +got):\n%s", diff)
+	}
+	if blocks, err := f.SyncSeen(ctx, lease.Lease); err != nil || len(blocks) != 0 {
+		t.Errorf("it has seen %v, %v", blocks, err)
+	}
+	// The same settings are the same account, and so are they under another policy.
+	f.advanceSync(t, lease, store.SyncStep{Sync: half, Seen: []byte("12345678")})
+	if _, err := f.SetSettings(ctx, in.ID, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.SetPolicy(ctx, in.ID, store.Policy{Adopt: true}); err != nil {
+		t.Fatal(err)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Sync: half, Then: store.SyncLeave})
+	if lease = f.claimSync(t, in); lease.Sync.Position != "page 2" {
+		t.Errorf("it goes on as %+v", lease.Sync)
+	}
 	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Invalid: "wrong key", Failed: "refused", Next: time.Second})
 	f.clock.advance(time.Hour)
 	due(true)

@@ -141,6 +141,22 @@ func (q *Queries) Environments(ctx context.Context) ([]Environment, error) {
 	return items, nil
 }
 
+const forgetListing = `-- name: ForgetListing :exec
+UPDATE syncs SET started_at = NULL FROM integrations i
+WHERE syncs.active AND syncs.integration = i.seq AND i.id = $1 AND i.settings::text <> $2::text
+`
+
+type ForgetListingParams struct {
+	ID       string
+	Settings string
+}
+
+// What a sync has listed so far says nothing of another account.
+func (q *Queries) ForgetListing(ctx context.Context, arg ForgetListingParams) error {
+	_, err := q.db.Exec(ctx, forgetListing, arg.ID, arg.Settings)
+	return err
+}
+
 const insertEnvironment = `-- name: InsertEnvironment :one
 INSERT INTO environments (id, name, created_at) VALUES ($1, $2, clock()) RETURNING created_at
 `
@@ -585,11 +601,17 @@ func (q *Queries) Reseal(ctx context.Context, arg ResealParams) error {
 }
 
 const reviveDrain = `-- name: ReviveDrain :exec
+WITH t AS (
+  UPDATE tasks SET attempt = 0 WHERE tasks.integration = $1 AND tasks.attempt > 0
+), s AS (
+  UPDATE syncs SET attempt = 0, due_at = least(syncs.due_at, clock()) WHERE syncs.integration = $1 AND syncs.active
+)
 UPDATE drains SET resume_at = 'epoch', failures = 0, away_since = NULL, away = false,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
 WHERE drains.integration = $1
 `
 
+// Drains and syncs begin with a clean slate.
 func (q *Queries) ReviveDrain(ctx context.Context, integration int64) error {
 	_, err := q.db.Exec(ctx, reviveDrain, integration)
 	return err

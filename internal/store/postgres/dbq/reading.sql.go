@@ -343,7 +343,7 @@ func (q *Queries) KeepRemoteSkills(ctx context.Context, arg KeepRemoteSkillsPara
 const moveSync = `-- name: MoveSync :one
 UPDATE syncs SET phase = $1, position = $2, pages = $3, attempt = $4, restarts = $5, records = $6, changed = $7, gone = $8,
   due_at = greatest(syncs.due_at, clock() + $9::interval)
-FROM drains d WHERE syncs.integration = $10 AND d.integration = syncs.integration
+FROM drains d WHERE syncs.integration = $10 AND syncs.started_at IS NOT NULL AND d.integration = syncs.integration
 RETURNING d.wanted
 `
 
@@ -360,7 +360,7 @@ type MoveSyncParams struct {
 	Integration int64
 }
 
-// It tells whether tasks are waiting.
+// It tells whether tasks are waiting. No row: the sync begins anew.
 func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) (bool, error) {
 	row := q.db.QueryRow(ctx, moveSync,
 		arg.Phase,

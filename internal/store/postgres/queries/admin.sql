@@ -96,7 +96,18 @@ UPDATE integrations SET credentials = @credentials, settings_version = settings_
 UPDATE integrations SET deleted_at = clock(), credentials = NULL WHERE id = @id AND deleted_at IS NULL
 RETURNING *;
 
+-- name: ForgetListing :exec
+-- What a sync has listed so far says nothing of another account.
+UPDATE syncs SET started_at = NULL FROM integrations i
+WHERE syncs.active AND syncs.integration = i.seq AND i.id = @id AND i.settings::text <> @settings::text;
+
 -- name: ReviveDrain :exec
+-- Drains and syncs begin with a clean slate.
+WITH t AS (
+  UPDATE tasks SET attempt = 0 WHERE tasks.integration = @integration AND tasks.attempt > 0
+), s AS (
+  UPDATE syncs SET attempt = 0, due_at = least(syncs.due_at, clock()) WHERE syncs.integration = @integration AND syncs.active
+)
 UPDATE drains SET resume_at = 'epoch', failures = 0, away_since = NULL, away = false,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration)
 WHERE drains.integration = @integration;

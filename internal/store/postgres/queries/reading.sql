@@ -35,10 +35,10 @@ FOR NO KEY UPDATE OF s;
 UPDATE drains SET owner = @owner, epoch = epoch + 1, until = clock() + @ttl::interval WHERE integration = @integration RETURNING epoch;
 
 -- name: MoveSync :one
--- It tells whether tasks are waiting.
+-- It tells whether tasks are waiting. No row: the sync begins anew.
 UPDATE syncs SET phase = @phase, position = @position, pages = @pages, attempt = @attempt, restarts = @restarts, records = @records, changed = @changed, gone = @gone,
   due_at = greatest(syncs.due_at, clock() + @resume_in::interval)
-FROM drains d WHERE syncs.integration = @integration AND d.integration = syncs.integration
+FROM drains d WHERE syncs.integration = @integration AND syncs.started_at IS NOT NULL AND d.integration = syncs.integration
 RETURNING d.wanted;
 
 -- name: EndSync :exec

@@ -136,6 +136,22 @@ func (q *Queries) Environments(ctx context.Context) ([]Environment, error) {
 	return items, nil
 }
 
+const forgetListing = `-- name: ForgetListing :exec
+UPDATE syncs SET started_at = NULL
+WHERE syncs.active = 1 AND syncs.integration = (SELECT i.seq FROM integrations i WHERE i.id = ?1 AND i.settings <> CAST(?2 AS TEXT))
+`
+
+type ForgetListingParams struct {
+	ID       string
+	Settings string
+}
+
+// What a sync has listed so far says nothing of another account.
+func (q *Queries) ForgetListing(ctx context.Context, arg ForgetListingParams) error {
+	_, err := q.exec(ctx, q.forgetListingStmt, forgetListing, arg.ID, arg.Settings)
+	return err
+}
+
 const insertDrain = `-- name: InsertDrain :exec
 INSERT INTO drains (integration) VALUES (?)
 `
@@ -467,6 +483,29 @@ WHERE drains.integration = ?
 
 func (q *Queries) ReviveDrain(ctx context.Context, integration int64) error {
 	_, err := q.exec(ctx, q.reviveDrainStmt, reviveDrain, integration)
+	return err
+}
+
+const reviveSync = `-- name: ReviveSync :exec
+UPDATE syncs SET attempt = 0, due_at = min(due_at, ?1) WHERE integration = ?2 AND active = 1
+`
+
+type ReviveSyncParams struct {
+	Now         interface{}
+	Integration int64
+}
+
+func (q *Queries) ReviveSync(ctx context.Context, arg ReviveSyncParams) error {
+	_, err := q.exec(ctx, q.reviveSyncStmt, reviveSync, arg.Now, arg.Integration)
+	return err
+}
+
+const reviveTasks = `-- name: ReviveTasks :exec
+UPDATE tasks SET attempt = 0 WHERE integration = ? AND status = 0 AND attempt > 0
+`
+
+func (q *Queries) ReviveTasks(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.reviveTasksStmt, reviveTasks, integration)
 	return err
 }
 

@@ -267,6 +267,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.forgetLinksStmt, err = db.PrepareContext(ctx, forgetLinks); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetLinks: %w", err)
 	}
+	if q.forgetListingStmt, err = db.PrepareContext(ctx, forgetListing); err != nil {
+		return nil, fmt.Errorf("error preparing query ForgetListing: %w", err)
+	}
 	if q.forgetReceiptsStmt, err = db.PrepareContext(ctx, forgetReceipts); err != nil {
 		return nil, fmt.Errorf("error preparing query ForgetReceipts: %w", err)
 	}
@@ -488,6 +491,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.reviveDrainStmt, err = db.PrepareContext(ctx, reviveDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query ReviveDrain: %w", err)
+	}
+	if q.reviveSyncStmt, err = db.PrepareContext(ctx, reviveSync); err != nil {
+		return nil, fmt.Errorf("error preparing query ReviveSync: %w", err)
+	}
+	if q.reviveTasksStmt, err = db.PrepareContext(ctx, reviveTasks); err != nil {
+		return nil, fmt.Errorf("error preparing query ReviveTasks: %w", err)
 	}
 	if q.revokeKeyStmt, err = db.PrepareContext(ctx, revokeKey); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokeKey: %w", err)
@@ -1040,6 +1049,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing forgetLinksStmt: %w", cerr)
 		}
 	}
+	if q.forgetListingStmt != nil {
+		if cerr := q.forgetListingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing forgetListingStmt: %w", cerr)
+		}
+	}
 	if q.forgetReceiptsStmt != nil {
 		if cerr := q.forgetReceiptsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing forgetReceiptsStmt: %w", cerr)
@@ -1410,6 +1424,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing reviveDrainStmt: %w", cerr)
 		}
 	}
+	if q.reviveSyncStmt != nil {
+		if cerr := q.reviveSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing reviveSyncStmt: %w", cerr)
+		}
+	}
+	if q.reviveTasksStmt != nil {
+		if cerr := q.reviveTasksStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing reviveTasksStmt: %w", cerr)
+		}
+	}
 	if q.revokeKeyStmt != nil {
 		if cerr := q.revokeKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeKeyStmt: %w", cerr)
@@ -1765,6 +1789,7 @@ type Queries struct {
 	forgetExpiredStmt          *sql.Stmt
 	forgetFailuresStmt         *sql.Stmt
 	forgetLinksStmt            *sql.Stmt
+	forgetListingStmt          *sql.Stmt
 	forgetReceiptsStmt         *sql.Stmt
 	giveLeaseBackStmt          *sql.Stmt
 	holdDrainStmt              *sql.Stmt
@@ -1839,6 +1864,8 @@ type Queries struct {
 	resealStmt                 *sql.Stmt
 	resetLeasesStmt            *sql.Stmt
 	reviveDrainStmt            *sql.Stmt
+	reviveSyncStmt             *sql.Stmt
+	reviveTasksStmt            *sql.Stmt
 	revokeKeyStmt              *sql.Stmt
 	revokeLeaseStmt            *sql.Stmt
 	sandboxAccountStmt         *sql.Stmt
@@ -1973,6 +2000,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		forgetExpiredStmt:          q.forgetExpiredStmt,
 		forgetFailuresStmt:         q.forgetFailuresStmt,
 		forgetLinksStmt:            q.forgetLinksStmt,
+		forgetListingStmt:          q.forgetListingStmt,
 		forgetReceiptsStmt:         q.forgetReceiptsStmt,
 		giveLeaseBackStmt:          q.giveLeaseBackStmt,
 		holdDrainStmt:              q.holdDrainStmt,
@@ -2047,6 +2075,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		resealStmt:                 q.resealStmt,
 		resetLeasesStmt:            q.resetLeasesStmt,
 		reviveDrainStmt:            q.reviveDrainStmt,
+		reviveSyncStmt:             q.reviveSyncStmt,
+		reviveTasksStmt:            q.reviveTasksStmt,
 		revokeKeyStmt:              q.revokeKeyStmt,
 		revokeLeaseStmt:            q.revokeLeaseStmt,
 		sandboxAccountStmt:         q.sandboxAccountStmt,

@@ -320,10 +320,10 @@ func (q *Queries) ItemBlocks(ctx context.Context, task int64) ([][]byte, error) 
 	return items, nil
 }
 
-const moveSync = `-- name: MoveSync :exec
+const moveSync = `-- name: MoveSync :execrows
 UPDATE syncs SET phase = ?1, position = ?2, pages = ?3, attempt = ?4, restarts = ?5,
   records = ?6, changed = ?7, gone = ?8, due_at = max(due_at, CAST(?9 AS INTEGER))
-WHERE integration = ?10
+WHERE integration = ?10 AND started_at IS NOT NULL
 `
 
 type MoveSyncParams struct {
@@ -339,8 +339,9 @@ type MoveSyncParams struct {
 	Integration int64
 }
 
-func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) error {
-	_, err := q.exec(ctx, q.moveSyncStmt, moveSync,
+// No row: it begins anew.
+func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) (int64, error) {
+	result, err := q.exec(ctx, q.moveSyncStmt, moveSync,
 		arg.Phase,
 		arg.Position,
 		arg.Pages,
@@ -352,7 +353,10 @@ func (q *Queries) MoveSync(ctx context.Context, arg MoveSyncParams) error {
 		arg.DueAt,
 		arg.Integration,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const readableIntegration = `-- name: ReadableIntegration :one

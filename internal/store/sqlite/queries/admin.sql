@@ -88,6 +88,17 @@ RETURNING *;
 -- name: MarkIntegrationInvalid :exec
 UPDATE integrations SET invalid_reason = sqlc.arg(reason), invalid_at = sqlc.arg(now) WHERE seq = sqlc.arg(seq);
 
+-- name: ForgetListing :exec
+-- What a sync has listed so far says nothing of another account.
+UPDATE syncs SET started_at = NULL
+WHERE syncs.active = 1 AND syncs.integration = (SELECT i.seq FROM integrations i WHERE i.id = sqlc.arg(id) AND i.settings <> CAST(sqlc.arg(settings) AS TEXT));
+
+-- name: ReviveTasks :exec
+UPDATE tasks SET attempt = 0 WHERE integration = ? AND status = 0 AND attempt > 0;
+
+-- name: ReviveSync :exec
+UPDATE syncs SET attempt = 0, due_at = min(due_at, sqlc.arg(now)) WHERE integration = sqlc.arg(integration) AND active = 1;
+
 -- name: ReviveDrain :exec
 UPDATE drains SET resume_at = 0, failures = 0, away_since = NULL, away = 0,
   wanted = EXISTS (SELECT 1 FROM tasks WHERE tasks.integration = drains.integration AND tasks.status = 0)

@@ -28,10 +28,11 @@ WHERE i.id = sqlc.arg(id) AND s.due_at <= sqlc.arg(now) AND (s.active = 1 OR sql
   AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now) AND (d.wanted = 0 OR sqlc.arg(beside) = 1)
   AND NOT EXISTS (SELECT 1 FROM intents WHERE intents.integration = i.seq);
 
--- name: MoveSync :exec
+-- name: MoveSync :execrows
+-- No row: it begins anew.
 UPDATE syncs SET phase = sqlc.arg(phase), position = sqlc.arg(position), pages = sqlc.arg(pages), attempt = sqlc.arg(attempt), restarts = sqlc.arg(restarts),
   records = sqlc.arg(records), changed = sqlc.arg(changed), gone = sqlc.arg(gone), due_at = max(due_at, CAST(sqlc.arg(due_at) AS INTEGER))
-WHERE integration = sqlc.arg(integration);
+WHERE integration = sqlc.arg(integration) AND started_at IS NOT NULL;
 
 -- name: EndSync :exec
 UPDATE syncs SET active = 0, ended_at = sqlc.arg(now), error = sqlc.arg(error), due_at = sqlc.arg(due_at),
