@@ -83,6 +83,7 @@ type skillData struct {
 	InactiveAttribute *bool      `xml:"wd:Inactive,attr"`
 	Category          *reference `xml:"wd:Category_Reference"`
 	ID                string     `xml:"wd:ID"`
+	Hidden            string     `xml:"wd:Hide_from_Candidates,omitempty"`
 	Name              *string    `xml:"wd:Name"`
 	Inactive          *bool      `xml:"wd:Inactive"`
 }
@@ -103,9 +104,10 @@ func (s *session) reference(value string) *reference {
 	return &reference{[]id{{s.set.ReferenceType, value}}}
 }
 
-// data is what Workday is to hold of a skill. The category is that of the settings, else the one it has.
-func (s *session) data(originID, name string, active bool, has *reference) *skillData {
-	d := &skillData{ID: originID, Category: has}
+// data is what Workday is to hold of a skill. The category is that of the settings, else the one it has; what else is not ours
+// is sent back as it was shown, for what is left out may be taken as empty.
+func (s *session) data(originID, name string, active bool, has held) *skillData {
+	d := &skillData{ID: originID, Category: has.category, Hidden: has.hidden}
 	if s.set.CategoryID != "" {
 		d.Category = &reference{[]id{{s.set.CategoryType, s.set.CategoryID}}}
 	}
@@ -211,14 +213,17 @@ type fields struct {
 	InactiveAttribute string    `xml:"Inactive,attr"`
 	Name              string    `xml:"Name"`
 	Inactive          string    `xml:"Inactive"`
+	Hidden            string    `xml:"Hide_from_Candidates"`
 	Category          []foundID `xml:"Category_Reference>ID"`
 	ItemCategory      []foundID `xml:"Skill_Item_Category_Reference>ID"`
 }
 
-// held is a skill that Workday holds, with its category.
+// held is a skill that Workday holds, with its category, and with whether candidates do not see it: "1" or "0", empty where
+// Workday does not say.
 type held struct {
 	connector.Record
 	category *reference
+	hidden   string
 }
 
 // workdayID is the type of the ids that Workday itself gives.
@@ -238,8 +243,13 @@ func (f *foundSkill) held(referenceType string) held {
 		h.Name = first(h.Name, is.Name, is.NameAttribute)
 		h.OriginID = first(h.OriginID, is.ID)
 		for _, flag := range []string{is.Inactive, is.InactiveAttribute} {
-			if flag = strings.TrimSpace(flag); flag == "1" || strings.EqualFold(flag, "true") {
+			if isTrue(flag) {
 				h.Active = false
+			}
+		}
+		if is.Hidden != "" {
+			if h.hidden = "0"; isTrue(is.Hidden) {
+				h.hidden = "1"
 			}
 		}
 		category = append(append(category, is.Category...), is.ItemCategory...)
@@ -260,6 +270,12 @@ func (f *foundSkill) held(referenceType string) held {
 		}
 	}
 	return h
+}
+
+// isTrue reads a flag.
+func isTrue(flag string) bool {
+	flag = strings.TrimSpace(flag)
+	return flag == "1" || strings.EqualFold(flag, "true")
 }
 
 // first is the first text that is not empty.

@@ -10,7 +10,7 @@
 //   - The form of a skill. In the descriptions that are public its Name and Inactive are attributes; a setting makes them
 //     elements. Answers are read in either form, whether or not the data stand in an element of their own.
 //   - Which fields a tenant requires. The category is a setting; without one the category is left out of new skills, and
-//     that of a skill which has one is sent back as it is.
+//     that of a skill which has one is sent back as it is. So is, in the versions that have it, whether candidates see it.
 //   - Whether a question that names a skill which is not there is refused, or answered without it: both. A refusal names
 //     the skills, in quotes or by their place, and the question is asked once more without them. What is still open then is
 //     asked one by one, if the skill may be there.
@@ -19,7 +19,7 @@
 //   - The words of a fault: a table, see kinds. A fault of Workday's own that is not in it leaves open what became of the
 //     skill.
 //   - How many requests a tenant takes: a setting.
-//   - Whether names must be unique, and how long they and the ids may be: what Workday says to it is passed on.
+//   - How long names and ids may be: what Workday says to it is passed on, as when a name is taken, which it does not permit.
 package workday
 
 import (

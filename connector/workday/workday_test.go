@@ -348,6 +348,36 @@ func TestCategory(t *testing.T) {
 	})
 }
 
+// Whether candidates see a skill is not ours: it stays as people have set it, in a version that tells of it.
+func TestHiddenFromCandidates(t *testing.T) {
+	t.Parallel()
+	for _, elements := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := workdaytest.New(t)
+			c.Hides, c.Elements = true, elements
+			s, _ := open(t, c, c)
+			list := skills("Go", "Rust")
+			write(t, s, list)
+			c.Hide("id/Go")
+			for _, change := range []func(){
+				func() { list[0].Name, list[1].Name = "Go 1.26", "Rust 2" },
+				func() { list[0].Active, list[1].Active = false, false },
+				func() { list[0].Active, list[1].Active = true, true },
+			} {
+				change()
+				for id, r := range write(t, s, list) {
+					if r.Err != nil {
+						t.Errorf("%s: %v", id, r.Err)
+					}
+				}
+				if held, other := c.Find("id/Go"), c.Find("id/Rust"); !held.Hidden || other.Hidden || held.Name != list[0].Name {
+					t.Errorf("the skills became %+v and %+v", held, other)
+				}
+			}
+		})
+	}
+}
+
 // What XML cannot carry does not leave, and does not sink the others.
 func TestControlCharacters(t *testing.T) {
 	t.Parallel()

@@ -180,7 +180,7 @@ func (s *session) isIn(category *reference) bool {
 // create adds a skill. Workday may know its id all the same: it need not show inactive skills, and could perhaps not be
 // asked.
 func (w *work) create(ctx context.Context, i item) error {
-	refused, err := w.put(ctx, i, &putSkill{AddOnly: true, Version: w.s.set.Version, Data: w.s.data(i.OriginID, i.Name, true, nil)})
+	refused, err := w.put(ctx, i, &putSkill{AddOnly: true, Version: w.s.set.Version, Data: w.s.data(i.OriginID, i.Name, true, held{})})
 	if err != nil || refused == nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (w *work) create(ctx context.Context, i item) error {
 // change sends a skill with a reference to what Workday holds.
 func (w *work) change(ctx context.Context, i item, name string) (*refusal, error) {
 	return w.put(ctx, i, &putSkill{
-		Version: w.s.set.Version, Reference: w.s.reference(i.OriginID), Data: w.s.data(i.OriginID, name, i.Active, i.held.category),
+		Version: w.s.set.Version, Reference: w.s.reference(i.OriginID), Data: w.s.data(i.OriginID, name, i.Active, i.held),
 	})
 }
 

@@ -56,6 +56,8 @@ type Tenant struct {
 	Short bool
 	// NoWID: references do not tell Workday's own id where there is another.
 	NoWID bool
+	// Hides: skills may be hidden from candidates, as later versions say.
+	Hides bool
 	// Timeless: an answer does not say which moment it shows.
 	Timeless bool
 
@@ -88,7 +90,7 @@ const CategoryType = "Skill_Item_Category_ID"
 // Skill is one skill of the tenant.
 type Skill struct {
 	WID, ID, Name, Category string
-	Inactive                bool
+	Inactive, Hidden        bool
 	entered                 time.Time
 }
 
@@ -206,6 +208,13 @@ func (c *Tenant) MakeByHand(name string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.add("", name).WID
+}
+
+// Hide hides a skill from candidates, as people do.
+func (c *Tenant) Hide(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids[id].Hidden = true
 }
 
 // SetCategory puts a skill into a category, as people do.
@@ -465,6 +474,9 @@ func (c *Tenant) data(s *Skill) *data {
 		inactive = 1
 	}
 	d := &data{ID: s.ID}
+	if c.Hides {
+		d.Hidden = strconv.FormatBool(s.Hidden)
+	}
 	var category *reference
 	if s.Category != "" {
 		category = &reference{IDs: []id{{"WID", "c0ffee00000000000000000000000001"}, {CategoryType, s.Category}}}
@@ -490,12 +502,15 @@ func (c *Tenant) shown(s *Skill) skillAnswer {
 // wanted is what a request says of a skill.
 type wanted struct {
 	id, name, category string
-	inactive           bool
+	inactive, hidden   bool
 }
 
 // described reads Skill_Data in the tenant's form.
 func (c *Tenant) described(n *node) (w wanted, err error) {
 	attrs, nodes := []string{"wd:Inactive", "wd:Name"}, []string{"wd:Category_Reference?", "wd:ID"}
+	if c.Hides {
+		nodes = append(nodes, "wd:Hide_from_Candidates?")
+	}
 	if c.Elements {
 		attrs, nodes = nil, append(nodes, "wd:Name", "wd:Inactive")
 	}
@@ -512,6 +527,11 @@ func (c *Tenant) described(n *node) (w wanted, err error) {
 	}
 	if w.inactive, err = strconv.ParseBool(inactive); err != nil {
 		return w, err
+	}
+	if hidden := n.child("wd:Hide_from_Candidates"); hidden != nil {
+		if w.hidden, err = strconv.ParseBool(hidden.text); err != nil {
+			return w, err
+		}
 	}
 	if ref := n.child("wd:Category_Reference"); ref != nil {
 		// It comes back with all its ids.
@@ -573,7 +593,7 @@ func (c *Tenant) put(w http.ResponseWriter, n *node) error {
 		delete(c.names, s.Name)
 	}
 	c.names[want.name] = s
-	s.Name, s.Category = want.name, want.category
+	s.Name, s.Category, s.Hidden = want.name, want.category, want.hidden // what is left out is empty
 	if !c.StaysInactive || !s.Inactive {
 		s.Inactive = want.inactive
 	}

@@ -201,6 +201,7 @@ type data struct {
 	InactiveAttribute *int       `xml:"wd:Inactive,attr"`
 	Category          *reference `xml:"wd:Category_Reference"`
 	ID                string     `xml:"wd:ID,omitempty"`
+	Hidden            string     `xml:"wd:Hide_from_Candidates,omitempty"`
 	Name              string     `xml:"wd:Name,omitempty"`
 	ItemCategory      *reference `xml:"wd:Skill_Item_Category_Reference"`
 	Inactive          *int       `xml:"wd:Inactive"`
