@@ -490,11 +490,20 @@ func (r *reading) sort(ctx context.Context, records []store.Remote, step *store.
 			made = made[1:]
 			continue
 		}
+		if row.RemoteID != rec.RemoteID && r.elsewhere(row) {
+			row.RemoteID = ""
+		}
 		if note, changes := row.See(rec); changes {
 			step.Notes = append(step.Notes, note)
 		}
 	}
 	return nil
+}
+
+// elsewhere reports whether a row was written with other settings of those that shape skills, and so perhaps to another account. Its
+// remote id may be that of any other skill there: tools count.
+func (r *reading) elsewhere(row store.SkillRow) bool {
+	return row.Known && row.Hash != skill.ContentHash(r.d.rendering, skill.Item{OriginID: row.OriginID, Name: row.Name, Status: row.Status})
 }
 
 // look loads what the sync has seen, once a turn.
@@ -573,6 +582,9 @@ func (r *reading) compare(ctx context.Context) (store.SyncNext, error) {
 // verdict is what becomes of a row of the catalogue.
 func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill, step *store.SyncStep) (store.SkillNote, bool) {
 	remote, bare := known[row.RemoteID]
+	if row.RemoteID != "" && !r.seen.Origin(row.OriginID) && r.elsewhere(row) && (!bare || remote.Name != row.Name) {
+		row.RemoteID = ""
+	}
 	if bare = bare && row.RemoteID != ""; bare {
 		// A record that this sync has written was listed without its external id. An older one is a leftover of an adoption.
 		fresh := !remote.ChangedAt.Before(r.sync.StartedAt)

@@ -41,7 +41,7 @@ func newCatalogue() *catalogue {
 }
 
 func (c *catalogue) Describe() connector.Description {
-	return connector.Description{Slug: "listing", Label: "Listing", Category: connector.HRIS, Limits: c.limits, Capabilities: []connector.Capability{connector.CanList, connector.CanDeactivate, connector.CanAdopt}}
+	return connector.Description{Slug: "listing", Label: "Listing", Category: connector.HRIS, Limits: c.limits, Settings: []connector.Field{{Name: "account", Type: connector.Text, Shapes: true}}, Capabilities: []connector.Capability{connector.CanList, connector.CanDeactivate, connector.CanAdopt}}
 }
 
 func (c *catalogue) Open(connector.Account) (connector.Session, error) { return c, nil }
@@ -425,7 +425,8 @@ func (r *relinking) AdvanceSync(ctx context.Context, lease store.Lease, step sto
 }
 
 // Whatever a sync has listed of one account, it concludes nothing from it about another: not that a skill is gone which the
-// second one would have shown before the place where the first was left, and not that one is there which it lacks.
+// second one would have shown before the place where the first was left, and not that one is there which it lacks. Nor does it
+// take a skill for one of the first account's whose remote id it bears.
 func TestSyncAfterARelink(t *testing.T) {
 	for step := range 6 { // four pages, two comparisons
 		for _, after := range []bool{false, true} {
@@ -442,9 +443,10 @@ func TestSyncAfterARelink(t *testing.T) {
 						tool.byHand(func(records map[string]connector.Record) {
 							clear(records)
 							for i, name := range []string{"g", "f", "e", "d", "c", "b"} {
-								id := fmt.Sprintf("r%04db", i+1)
+								id := fmt.Sprintf("r%04d", i+2)
 								records[id] = connector.Record{RemoteID: id, OriginID: "id-" + name, Name: name, Active: true}
 							}
+							records["r0001"] = connector.Record{RemoteID: "r0001", Name: "Theirs", Active: true}
 						})
 					}
 					f.around = func(s engineStore) engineStore { return &relinking{s, step + 1, after, relink} }
@@ -454,7 +456,7 @@ func TestSyncAfterARelink(t *testing.T) {
 					wait(2 * time.Minute)
 					f.request(in, true)
 					f.syncEnded()
-					want := map[string]string{"id-a": "a (gone)", "id-b": "b", "id-c": "c", "id-d": "d", "id-e": "e", "id-f": "f", "id-g": "g"}
+					want := map[string]string{"id-a": "a (gone)", "id-b": "b", "id-c": "c", "id-d": "d", "id-e": "e", "id-f": "f", "id-g": "g", "r0001": "Theirs"}
 					if diff := cmp.Diff(want, f.shown(in)); diff != "" {
 						t.Errorf("of the other account (-want +got):\n%s", diff)
 					}
