@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -52,6 +53,8 @@ type plan struct {
 	lease     store.Lease
 	rendering string
 	batch     int
+	// atOnce is how many chunks may be under way.
+	atOnce int
 	// refuse is asked about each item that would have to be written. True: it is settled, nothing is sent.
 	refuse func(*work) bool
 
@@ -61,6 +64,7 @@ type plan struct {
 	held     []store.Range   // positions that are in chunks of jobs already, in order
 
 	at    int     // next position to look at
+	block int     // how many items the last block held
 	ahead []*work // looked up, not yet in a chunk
 	begin int     // where the next chunk's span begins
 }
@@ -83,6 +87,10 @@ func (p *plan) next(ctx context.Context) (*chunk, error) {
 	}
 	c := &chunk{work: p.ahead[:n:n], span: store.Range{Start: p.begin, Stop: stop}}
 	p.ahead = p.ahead[n:]
+	// What is under way when the next block is looked up does not keep this one.
+	if p.apart() && p.at < p.task.Items && len(p.ahead) < (p.atOnce+1)*p.batch {
+		c.work = detached(c.work)
+	}
 	if len(p.ahead) > 0 && p.ahead[0].at < stop || len(p.ahead) == 0 && p.at < stop {
 		c.span.Stop = c.work[n-1].at + 1
 	}
@@ -133,13 +141,42 @@ func (p *plan) lookUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.apart() {
+		p.ahead = detached(p.ahead)
+	}
 	for _, w := range some {
 		if !p.refuse(w) {
 			p.ahead = append(p.ahead, w)
 		}
 	}
-	p.at = from + n
+	p.at, p.block = from+n, n
 	return nil
+}
+
+// apart reports whether little of a block is left when the next one is looked up, so that it is worth a copy: then there is one
+// block in memory beside what is under way, and not two.
+func (p *plan) apart() bool { return (p.atOnce+1)*p.batch <= p.block }
+
+// detached is work that does not keep the whole block in memory which it was read from.
+func detached(some []*work) []*work {
+	size := 0
+	for _, w := range some {
+		size += len(w.item.OriginID) + len(w.item.Name)
+	}
+	var texts strings.Builder
+	texts.Grow(size)
+	for _, w := range some {
+		texts.WriteString(w.item.OriginID)
+		texts.WriteString(w.item.Name)
+	}
+	all, own, at := texts.String(), make([]work, len(some)), 0
+	apart := make([]*work, len(some))
+	for i, w := range some {
+		own[i], apart[i] = *w, &own[i]
+		own[i].item.OriginID, at = all[at:at+len(w.item.OriginID)], at+len(w.item.OriginID)
+		own[i].item.Name, at = all[at:at+len(w.item.Name)], at+len(w.item.Name)
+	}
+	return apart
 }
 
 // look reads from a position on, not beyond another one, and returns what must be written of that and how many items it was.

@@ -68,7 +68,7 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 		}
 	}
 	t.plan = &plan{
-		store: d.e.store, lease: d.lease.Lease, rendering: d.rendering, batch: max(d.limits.Batch, 1),
+		store: d.e.store, lease: d.lease.Lease, rendering: d.rendering, batch: max(d.limits.Batch, 1), atOnce: max(d.limits.Concurrency, 1),
 		task: task, outcomes: t.outcomes, first: next.Items, refuse: t.refuses,
 	}
 	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
