@@ -63,7 +63,7 @@ func runScripts(t *testing.T, dir, on string) {
 			env.Values[serverKey{}] = &process{}
 			env.Values[testKey{}] = env.T()
 			if on == "postgres" {
-				env.Setenv("CROSSWALK_DATABASE", pgtest.Database(env.T().(testing.TB)))
+				env.Setenv("CROSSWALK_DATABASE", pgtest.Reused(env.T().(testing.TB)))
 				env.Setenv("CROSSWALK_DATABASE_CONNECTIONS", "4")
 			}
 			return nil

@@ -85,7 +85,7 @@ func backends() []backend {
 		}},
 		{"postgres", func(t testing.TB) func(testing.TB, func() time.Time) store.Store {
 			pgtest.Prepare(t)
-			return func(t testing.TB, now func() time.Time) store.Store { return pgtest.Open(t, pgtest.Database(t), now) }
+			return func(t testing.TB, now func() time.Time) store.Store { return pgtest.Open(t, pgtest.Reused(t), now) }
 		}},
 	}
 }

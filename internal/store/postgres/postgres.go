@@ -139,7 +139,13 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 	}
 	if opts.Now != nil {
 		config.PrepareConn = func(ctx context.Context, c *pgx.Conn) (bool, error) {
-			_, err := c.Exec(ctx, "SELECT set_config('crosswalk.now', $1, false)", opts.Now().UTC().Format(time.RFC3339Nano))
+			const name = "crosswalk.now"
+			now, known := opts.Now().UTC().Format(time.RFC3339Nano), c.PgConn().CustomData()
+			if known[name] == now {
+				return true, nil
+			}
+			_, err := c.Exec(ctx, "SELECT set_config('"+name+"', $1, false)", now)
+			known[name] = now
 			return err == nil, err
 		}
 	}

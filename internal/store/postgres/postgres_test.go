@@ -22,21 +22,21 @@ import (
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		return pgtest.Open(t, pgtest.Database(t), now)
+		return pgtest.Open(t, pgtest.Reused(t), now)
 	})
 }
 
 func TestStoreHistories(t *testing.T) {
 	t.Parallel()
 	storetest.RunModel(t, func(t *testing.T, now func() time.Time) store.Store {
-		return pgtest.Open(t, pgtest.Database(t), now)
+		return pgtest.Open(t, pgtest.Reused(t), now)
 	})
 }
 
 // Behind a pooler nothing of a session may be relied on; what the store does is the same.
 func TestStoreForAPooler(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		return open(t, postgres.Options{URL: pgtest.Database(t), Serve: true, Pooler: true, Conns: 4, Now: now})
+		return open(t, postgres.Options{URL: pgtest.Reused(t), Serve: true, Pooler: true, Conns: 4, Now: now})
 	})
 }
 

@@ -267,7 +267,7 @@ func (c *cluster) recover() error {
 func (c *cluster) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	conn, err := c.server("postgres").connect(ctx)
+	conn, err := c.server("postgres").connect(ctx, "")
 	if err != nil {
 		return err
 	}

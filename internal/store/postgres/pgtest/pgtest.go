@@ -48,6 +48,33 @@ func Database(tb testing.TB) string {
 	return database(tb, (*owner).clone)
 }
 
+// Reused is Database for tests that make nothing but rows and partitions: what one of them has emptied again, the next one
+// may get, with the partitions that were made in it. There are many such tests, and to make and to drop the some six hundred
+// files of a database takes longer than most of them. A test that fails leaves nothing to others.
+func Reused(tb testing.TB) string {
+	tb.Helper()
+	o, err := template()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name, err := o.take()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			if err := o.drop(name); err != nil {
+				tb.Error(err)
+			}
+			return
+		}
+		if err := o.giveBack(name); err != nil {
+			tb.Error(err)
+		}
+	})
+	return o.server.url(name)
+}
+
 // Empty makes a database without any table, for this test alone, and returns its URL. It goes as one of Database does.
 func Empty(tb testing.TB) string {
 	tb.Helper()
@@ -99,6 +126,9 @@ type owner struct {
 	name   string
 	conn   *pgx.Conn // holds the lock
 	made   atomic.Int64
+
+	mu   sync.Mutex
+	idle []string // databases of Reused that nobody has
 }
 
 func newOwner(s server) (*owner, error) {
@@ -108,7 +138,7 @@ func newOwner(s server) (*owner, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var err error
-	if o.conn, err = s.connect(ctx); err != nil {
+	if o.conn, err = s.connect(ctx, ""); err != nil {
 		return nil, fmt.Errorf("pgtest: %w", err)
 	}
 	if err := o.lock(ctx); err != nil {
@@ -170,16 +200,65 @@ func (o *owner) makeTemplate(migrate func(ctx context.Context, url string) error
 }
 
 // clone copies the template. PostgreSQL's default strategy, WAL_LOG, takes 25 ms for a schema of 40 tables, and the drop
-// 9 ms; FILE_COPY takes 48 and 28 ms, for its checkpoints.
+// 9 ms, ten times as long where files are slow to make; FILE_COPY takes twice as long, for its checkpoints.
 //
 // Its commits are not waited for: they are as atomic and as visible as others, and the server outlives the test.
 func (o *owner) clone() (string, error) {
 	name := fmt.Sprintf("%s_%d", o.name, o.made.Add(1))
-	if err := o.run(`CREATE DATABASE ` + name + ` TEMPLATE ` + o.name + `_template`); err != nil {
-		return name, err
-	}
-	return name, o.run(`ALTER DATABASE ` + name + ` SET synchronous_commit = off`)
+	return name, o.run(`CREATE DATABASE `+name+` TEMPLATE `+o.name+`_template`, `ALTER DATABASE `+name+` SET synchronous_commit = off`)
 }
+
+// take is a database that is as if it were new, but for its partitions.
+func (o *owner) take() (string, error) {
+	o.mu.Lock()
+	last := len(o.idle) - 1
+	if last < 0 {
+		o.mu.Unlock()
+		return o.clone()
+	}
+	defer o.mu.Unlock()
+	name := o.idle[last]
+	o.idle = o.idle[:last]
+	return name, nil
+}
+
+// giveBack ends what is still connected to the database, and empties it.
+func (o *owner) giveBack(name string) error {
+	if err := o.runIn(name, hangUp, empty); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.idle = append(o.idle, name)
+	return nil
+}
+
+const (
+	// hangUp fails, to be tried again, as long as there is somebody else.
+	hangUp = `DO $$ DECLARE others int; BEGIN
+		SELECT count(pg_terminate_backend(pid)) INTO others FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+		IF others > 0 THEN RAISE object_in_use; END IF;
+	END $$`
+	// empty leaves the rows that say which changes of the tables were made. The default environment is made by whoever opens
+	// the database next. To truncate a table makes new files, which some file systems take long for where many were deleted just
+	// now: rows of small tables are deleted, where the user may leave the foreign keys aside for it.
+	empty = `DO $$ DECLARE t regclass; large regclass[]; may bool; BEGIN
+		SELECT rolsuper INTO may FROM pg_roles WHERE rolname = current_user;
+		IF may THEN SET LOCAL session_replication_role = replica; END IF;
+		FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+			AND relname NOT IN ('goose_db_version', 'river_migration') LOOP
+			CONTINUE WHEN pg_relation_size(t) = 0;
+			IF may AND pg_total_relation_size(t) < 500000 THEN
+				EXECUTE 'DELETE FROM ' || t;
+			ELSE
+				large := large || t;
+			END IF;
+		END LOOP;
+		IF large IS NOT NULL THEN EXECUTE 'TRUNCATE ' || array_to_string(large, ', ') || ' CASCADE'; END IF;
+		PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_class ON oid = seqrelid
+			WHERE relnamespace = 'public'::regnamespace AND relname <> 'goose_db_version_id_seq';
+	END $$`
+)
 
 // empty makes a database of nothing.
 func (o *owner) empty() (string, error) {
@@ -191,23 +270,24 @@ func (o *owner) drop(name string) error {
 	return o.run(`DROP DATABASE IF EXISTS ` + name + ` WITH (FORCE)`)
 }
 
-// run runs a statement on a connection of its own, again while the server has no connection left or autovacuum is looking
-// at the template. A connection that is kept would belong to the bubble of the test that came first.
-func (o *owner) run(statement string) error {
+// run runs statements in turn on a connection of its own, again while the server has no connection left or autovacuum is
+// looking at the template. A connection that is kept would belong to the bubble of the test that came first.
+func (o *owner) run(statements ...string) error { return o.runIn("", statements...) }
+
+// runIn is run in a database other than the one by which the server was found.
+func (o *owner) runIn(database string, statements ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {
-		err := o.try(ctx, statement)
+		done, err := o.try(ctx, database, statements)
+		statements = statements[done:]
 		var refused *pgconn.PgError
 		if err == nil || !errors.As(err, &refused) || !passing(refused.Code) {
-			if err != nil {
-				return fmt.Errorf("pgtest: %s: %w", statement, err)
-			}
-			return nil
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("pgtest: %s: still so after %v: %w", statement, limit, err)
+			return fmt.Errorf("%w: still so after %v", err, limit)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -216,11 +296,18 @@ func (o *owner) run(statement string) error {
 // passing says whether a refusal is worth another try: too_many_connections, object_in_use, cannot_connect_now.
 func passing(code string) bool { return code == "53300" || code == "55006" || code == "57P03" }
 
-func (o *owner) try(ctx context.Context, statement string) error {
-	conn, err := o.server.connect(ctx)
+// try says how many of the statements it has run.
+func (o *owner) try(ctx context.Context, database string, statements []string) (done int, err error) {
+	conn, err := o.server.connect(ctx, database)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("pgtest: %w", err)
 	}
-	_, err = conn.Exec(ctx, statement)
-	return errors.Join(err, conn.Close(ctx))
+	defer conn.Close(ctx) //nolint:errcheck // its work is done, or has failed
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return done, fmt.Errorf("pgtest: %s: %w", statement, err)
+		}
+		done++
+	}
+	return done, nil
 }

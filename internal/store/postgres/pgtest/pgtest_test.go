@@ -64,7 +64,7 @@ func newTestOwner(t *testing.T) *owner {
 			return err
 		}
 		defer conn.Close(ctx) //nolint:errcheck // a test
-		_, err = conn.Exec(ctx, `CREATE TABLE things (n int); INSERT INTO things VALUES (1)`)
+		_, err = conn.Exec(ctx, `CREATE TABLE things (n int); INSERT INTO things VALUES (1); CREATE TABLE parents (n serial PRIMARY KEY)`)
 		return err
 	})
 	if err != nil {
@@ -269,6 +269,47 @@ func BenchmarkDatabase(b *testing.B) {
 		}
 		if err := o.drop(name); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestReusedIsAsIfNew(t *testing.T) {
+	o := newTestOwner(t)
+	first, err := o.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := open(t, o.server.url(first))
+	exec1(t, conn, `CREATE TABLE children (n int REFERENCES parents); CREATE TABLE river_migration (n int)`)
+	for range 2 {
+		exec1(t, conn, `INSERT INTO parents DEFAULT VALUES`)
+	}
+	exec1(t, conn, `INSERT INTO children VALUES (2); INSERT INTO river_migration VALUES (7)`)
+	other, err := o.take()
+	if err != nil || other == first {
+		t.Fatalf("%s, %v: want another, since the first is in use", other, err)
+	}
+	// The connection is still open, and in a transaction.
+	exec1(t, conn, `BEGIN; INSERT INTO things VALUES (3)`)
+	if err := o.giveBack(first); err != nil {
+		t.Fatal(err)
+	}
+	again, err := o.take()
+	if err != nil || again != first {
+		t.Fatalf("%s, %v, want %s again", again, err, first)
+	}
+	conn = open(t, o.server.url(again))
+	for table, want := range map[string]int{"things": 0, "parents": 0, "children": 0, "river_migration": 1} {
+		if n := count(t, conn, `SELECT count(*) FROM `+table); n != want {
+			t.Errorf("%s has %d rows, want %d", table, n, want)
+		}
+	}
+	if n := count(t, conn, `SELECT nextval('parents_n_seq')`); n != 1 {
+		t.Errorf("a sequence goes on at %d", n)
+	}
+	for _, name := range []string{other, again} {
+		if err := o.drop(name); err != nil {
+			t.Error(err)
 		}
 	}
 }
