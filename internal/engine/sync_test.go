@@ -574,20 +574,20 @@ func TestPeriodicSync(t *testing.T) {
 		set.Sweep = 20 * time.Minute
 		f.start(set)
 		in := f.integrationWith("listing", `{}`)
-		wait(24 * time.Hour)
+		wait(6 * time.Hour)
 		if tool.lists != 0 {
 			t.Errorf("%d calls although it is switched off", tool.lists)
 		}
 		f.stop()
-		set.SyncEvery = 24 * time.Hour
+		set.SyncEvery = 6 * time.Hour
 		f.start(set)
-		wait(5 * 24 * time.Hour)
+		wait(5 * set.SyncEvery)
 		if tool.lists < 4 || tool.lists > 6 {
-			t.Errorf("%d syncs in five days", tool.lists)
+			t.Errorf("%d syncs in five times their interval", tool.lists)
 		}
 		f.enable(in, false)
 		before := tool.lists
-		wait(48 * time.Hour)
+		wait(2 * set.SyncEvery)
 		if tool.lists != before {
 			t.Error("a tool was read while its integration was off")
 		}
