@@ -149,7 +149,7 @@ func (f *fleet) holder(integration string) *site {
 	f.t.Helper()
 	owner := f.drain(integration).owner
 	for _, r := range f.replicas {
-		if lives := owners.FindAllStringSubmatch(r.log.String(), -1); len(lives) > 0 && lives[len(lives)-1][1] == owner {
+		if life := owners.FindStringSubmatch(r.log.at(r.born, 16<<10)); life != nil && life[1] == owner {
 			return r
 		}
 	}
@@ -197,7 +197,7 @@ func upsert(t *testing.T, c *client.Client, list []client.Item) client.Task {
 // completed waits for a task, which should come to a good end.
 func completed(t *testing.T, c *client.Client, id string) client.Task {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	task, err := c.Wait(ctx, id, nil)
 	if err != nil {

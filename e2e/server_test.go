@@ -94,6 +94,7 @@ type site struct {
 	cmd     *exec.Cmd
 	done    chan error
 	log     *lockedBuffer
+	born    int // where the log of the last start begins
 }
 
 // lockedBuffer collects what a process writes.
@@ -112,6 +113,19 @@ func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// at is up to n bytes from an offset on.
+func (l *lockedBuffer) at(offset, n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.b.Bytes()[offset:min(offset+n, l.b.Len())])
+}
+
+func (l *lockedBuffer) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Len()
 }
 
 // newSite has an embedded database.
@@ -172,6 +186,7 @@ func (s *site) begin(flags ...string) *bufio.Reader {
 	}
 	s.cmd = exec.Command(s.program, slices.Concat([]string{"serve", "--listen", listen}, s.database, flags)...)
 	s.cmd.Stderr = s.log
+	s.born = s.log.len()
 	s.cmd.Env = append(environment(), s.env...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -205,7 +220,7 @@ func (s *site) ready(lines *bufio.Reader) {
 	}
 	s.url = match[1]
 	s.reap(lines)
-	eventually(s.t, 10*time.Second, "the server is ready", func() bool {
+	eventually(s.t, time.Minute, "the server is ready", func() bool {
 		status, _ := s.get("/readyz")
 		return status == http.StatusOK
 	})
