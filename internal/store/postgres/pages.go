@@ -30,7 +30,8 @@ func (s *Store) ListTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.TaskHead, error) {
 	// Unfinished tasks are few, and are walked from the newest on. Of ended ones no more rows are read of each integration
 	// than the page has, in the order of the index that begins with it: with a plain condition on the integration, the planner
-	// would go through the tasks of everybody by their ids.
+	// would go through the tasks of everybody by their ids. The bounds of the ids are plain: a comparison of rows would not end
+	// where they do, nor leave out a day.
 	const (
 		pending = `(SELECT t.seq, t.id, t.key_id, 0::smallint AS status, t.items, t.done, t.written, t.unchanged, t.failed, t.started, t.attempt, t.rewrite,
 				t.created_at, t.deadline, 'epoch'::timestamptz AS completed_at, i.id AS integration_id, i.tool, i.name AS customer
@@ -40,7 +41,7 @@ func (s *Store) listTasks(ctx context.Context, f store.TaskFilter) ([]store.Task
 				0 AS attempt, t.rewrite, t.created_at, 'epoch'::timestamptz AS deadline, t.completed_at, i.id AS integration_id, i.tool, i.name AS customer
 			FROM integrations i CROSS JOIN LATERAL (
 				SELECT id, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at FROM results r
-				WHERE (r.integration, r.id) < (i.seq, $2) AND (r.integration, r.id) >= (i.seq, $3) %s ORDER BY r.integration {}, r.id {} LIMIT $5
+				WHERE r.integration = ANY (ARRAY[i.seq]) AND r.id < $2 AND r.id >= $3 %s ORDER BY r.integration {}, r.id {} LIMIT $5
 			) t
 			WHERE i.environment_id = $1 AND ($4 = '' OR i.id = $4) ORDER BY t.id {} LIMIT $5)`
 	)

@@ -443,6 +443,76 @@ func TestPlansOutliveSmallTables(t *testing.T) {
 	}
 }
 
+// A list of tasks since a time ends there, whatever lies before, and however small the tables were when it was planned.
+func TestTasksSinceATimeReadNoOthers(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := open(t, postgres.Options{URL: address, Serve: true, Conns: 3})
+	env, id := integration(t, s)
+	_, other := integration(t, s)
+	conn := raw(t, address)
+	// What is counted is what lists read.
+	exec(t, conn, `DO $$ DECLARE day regclass; BEGIN
+		FOR day IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'results'::regclass LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', day); END LOOP;
+	END $$`)
+	// What a connection has read is told once it has gone, at the latest.
+	gone := func(s *postgres.Store, name string) {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		const connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
+		for limit := time.Now().Add(time.Minute); number(t, conn, connections, name) > 0; {
+			if time.Now().After(limit) {
+				t.Fatal("connections stay")
+			}
+		}
+	}
+	last, err := submit(t.Context(), s, env, id, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drain(t.Context(), s, id, "me"); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(of, mark string) { // beside the last one, in its day
+		t.Helper()
+		exec(t, conn, `INSERT INTO results SELECT left(r.id, -6) || $2 || n, i.seq, key_id, 1 + n % 2, items, written, unchanged, 1, rewrite, r.created_at,
+			completed_at, '' FROM results r, integrations i, generate_series(10000, 29999) n
+			WHERE r.id = $3 AND i.id = $1`, of, mark, last.ID)
+	}
+	// While all is of one integration, their key looks no worse than the index that was made for lists.
+	const before, after = "!", "~"
+	fill(id, before)
+	exec(t, conn, "ANALYZE")
+	reader := open(t, postgres.Options{URL: address + "?application_name=reader", Conns: 3})
+	states := []store.TaskState{store.AnyTask, store.Done, store.WithFailures, store.AllFailed}
+	list := func() {
+		t.Helper()
+		for _, state := range states {
+			for _, oldest := range []bool{false, true} {
+				f := store.TaskFilter{EnvironmentID: env, IntegrationID: id, State: state, From: last.ID, OldestFirst: oldest, Limit: 51}
+				got, err := reader.ListTasks(t.Context(), f)
+				if want := state == store.AnyTask || state == store.Done; err != nil || (len(got) == 1) != want {
+					t.Errorf("state %d, oldest first %v: %d tasks, %v", state, oldest, len(got), err)
+				}
+			}
+		}
+	}
+	list()
+	fill(other, after)
+	gone(s, "crosswalk")
+	exec(t, conn, "SELECT pg_stat_force_next_flush()")
+	exec(t, conn, "SELECT pg_stat_reset()")
+	list()
+	gone(reader, "reader")
+	n := number(t, conn, "SELECT sum(heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit) FROM pg_statio_user_tables WHERE relname ~ '^results'")
+	const pages = 50 // days ahead are looked into, too
+	if lists := 2 * 2 * len(states); n < lists || n > lists*pages {
+		t.Errorf("%d pages were read for %d lists", n, lists)
+	}
+}
+
 // Ended tasks lie in the partition of their day. A day that has come of age is dropped whole, and its tasks leave tombstones.
 func TestDaysAreDroppedWhole(t *testing.T) {
 	t.Parallel()
