@@ -25,16 +25,31 @@ func (e *Engine) erases(ctx context.Context) {
 	}
 }
 
-// erase removes what can be removed now. Between two batches it leaves the database alone for as long as the last one took.
 func (e *Engine) erase(ctx context.Context) error {
+	return Erase(ctx, e.store, "the server", func(some store.Erasing) {
+		for _, id := range some.Ended {
+			e.log.Info("an environment is erased", "environment", id)
+		}
+	})
+}
+
+// Eraser is what Erase needs of a store.
+type Eraser interface {
+	EraseSome(ctx context.Context, limit int) (store.Erasing, error)
+	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
+}
+
+// Erase removes what can be removed now of what erased environments held; by tells who did in the audit log, and each batch is told.
+// Between two of them it leaves the database alone for as long as the last one took. Any number of processes may do so at once.
+func Erase(ctx context.Context, s Eraser, by string, told func(store.Erasing)) error {
 	for {
 		began := time.Now()
 		batch, cancel := within(ctx, retainBatch)
-		some, err := e.store.EraseSome(batch, eraseTogether)
+		some, err := s.EraseSome(batch, eraseTogether)
 		cancel()
+		told(some)
 		for _, id := range some.Ended {
-			e.log.Info("an environment is erased", "environment", id)
-			if _, err := e.store.Record(ctx, store.AuditEntry{UserName: "the server", Action: "environment.erased", Target: id}); err != nil {
+			if _, err := s.Record(ctx, store.AuditEntry{UserName: by, Action: "environment.erased", Target: id}); err != nil {
 				return err // it is erased all the same
 			}
 		}
@@ -42,7 +57,7 @@ func (e *Engine) erase(ctx context.Context) error {
 			return err
 		}
 		if !sleep(ctx, time.Since(began)) {
-			return nil
+			return ctx.Err()
 		}
 	}
 }

@@ -89,3 +89,29 @@ func TestErase(t *testing.T) {
 		first()
 	})
 }
+
+// endless is a store in which there is always more to erase.
+type endless struct{ batches int }
+
+func (e *endless) EraseSome(context.Context, int) (store.Erasing, error) {
+	e.batches++
+	return store.Erasing{Removed: 1000, Left: true}, nil
+}
+
+func (*endless) Record(_ context.Context, entry store.AuditEntry) (store.AuditEntry, error) {
+	return entry, nil
+}
+
+// Whoever erases may be interrupted between two batches, and is told so.
+func TestErasingIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s, told := &endless{}, 0
+	err := engine.Erase(ctx, s, "somebody", func(some store.Erasing) {
+		if told += some.Removed; told == 3000 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || s.batches != 3 || told != 3000 {
+		t.Errorf("%d batches, %d rows told, %v", s.batches, told, err)
+	}
+}
