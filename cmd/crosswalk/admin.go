@@ -54,11 +54,14 @@ func explain(err error) error {
 	}
 }
 
+// commandLine is whom the audit log names for what commands do.
+const commandLine = "the command line"
+
 // recorded notes in the audit log what the command line is about to do.
 func recorded(ctx context.Context, s store.Recorder, environmentID, action, target, detail string, do func() error) error {
 	var untold error
 	err := store.Act(ctx, s, store.AuditEntry{
-		EnvironmentID: environmentID, UserName: "the command line", Action: action, Target: target, Detail: detail,
+		EnvironmentID: environmentID, UserName: commandLine, Action: action, Target: target, Detail: detail,
 	}, func(context.Context) error { return do() }, func(_ string, err error) { untold = err })
 	return errors.Join(err, untold)
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
@@ -14,6 +16,9 @@ type environmentsCommand struct {
 	Create environmentsCreate `cmd:"" help:"Make an environment."`
 	List   environmentsList   `cmd:"" help:"List the environments."`
 	Set    environmentsSet    `cmd:"" help:"Say how the page behaves where customers connect their tools. Without flags, show it."`
+	Rename environmentsRename `cmd:"" help:"Call an environment something else. Its id stays."`
+	Delete environmentsDelete `cmd:"" help:"Delete an empty environment."`
+	Erase  environmentsErase  `cmd:"" help:"Erase an environment with all it holds, for ever."`
 }
 
 type environmentsCreate struct {
@@ -142,6 +147,142 @@ func (c *environmentsSet) Run(a *app) error {
 				{"may embed the page", cmp.Or(strings.Join(settings.Origins, ", "), "nobody")},
 				{"the page leads to", cmp.Or(settings.Redirect, "nowhere")},
 			})
+		})
+	})
+}
+
+type environmentsRename struct {
+	database
+	asJSON
+	Name string `arg:"" help:"Name or id of the environment."`
+	To   string `arg:"" help:"What people call it from now on."`
+}
+
+func (c *environmentsRename) Help() string {
+	return examplesOf("crosswalk environments rename staging acceptance", "crosswalk environments rename 1pAYpoxj1NKa8JbTQEeSevcP acceptance --json")
+}
+
+func (c *environmentsRename) Run(a *app) error {
+	if strings.TrimSpace(c.To) == "" {
+		return misuse("the new name is blank")
+	}
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		if err := recorded(ctx, s, env.ID, "environment.rename", env.ID, "“"+env.Name+"” is called “"+c.To+"”", func() (err error) {
+			env, err = s.RenameEnvironment(ctx, env.ID, c.To)
+			return err
+		}); err != nil {
+			return err
+		}
+		return c.print(a, environmentOut(env), func(w io.Writer) { fmt.Fprintf(w, "environment %s, id %s\n", env.Name, env.ID) })
+	})
+}
+
+type environmentsDelete struct {
+	database
+	asJSON
+	Name string `arg:"" help:"Name or id of the environment."`
+	Yes  bool   `help:"Do not ask on a terminal."`
+}
+
+func (c *environmentsDelete) Help() string {
+	return examplesOf("crosswalk environments delete staging", "crosswalk environments delete staging --yes --json")
+}
+
+func (c *environmentsDelete) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		if err := stays(env); err != nil {
+			return err
+		}
+		if a.asking && !c.Yes {
+			fmt.Fprintf(a.err, "This cannot be undone. Type its name (%s) to delete it: ", env.Name)
+			if readLine(a.in) != env.Name {
+				return misuse("that is not its name; nothing was deleted")
+			}
+		}
+		err = recorded(ctx, s, "", "environment.delete", env.ID, "“"+env.Name+"”", func() error { return s.DeleteEnvironment(ctx, env.ID) })
+		if errors.Is(err, store.ErrInUse) {
+			return misuse("%s is not empty: it has integrations, or had some whose tasks can still be read, or API keys that are good. "+
+				"crosswalk environments erase takes all of it away", env.Name)
+		}
+		if err != nil {
+			return err
+		}
+		return c.print(a, environmentOut(env), func(w io.Writer) { fmt.Fprintf(w, "%s is deleted\n", env.Name) })
+	})
+}
+
+// stays refuses to do away with the environment that there always is.
+func stays(env store.Environment) error {
+	if env.Name == store.DefaultEnvironment {
+		return misuse("the environment %s is the one that a server makes for itself: it stays. It can be renamed", env.Name)
+	}
+	return nil
+}
+
+type environmentsErase struct {
+	database
+	asJSON
+	Name string `arg:"" help:"Name or id of the environment."`
+	Yes  string `help:"Its name once more: nothing is asked. Needed where there is no terminal." placeholder:"NAME"`
+}
+
+func (c *environmentsErase) Help() string {
+	return "Keys, integrations, tasks with their skills and results, the catalogue with all ids, links and logs. From that moment on every " +
+		"request to it is answered as if it had never been there; work under way ends. What was written into the customers' tools stays " +
+		"there, and the audit log stays for a year. Interrupted, it is erased all the same: a server removes what is left.\n\n" +
+		examplesOf("crosswalk environments erase staging", "crosswalk environments erase staging --yes staging --json")
+}
+
+func (c *environmentsErase) Run(a *app) error {
+	return c.with(a, func(ctx context.Context, s store.Store) error {
+		env, err := s.Environment(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		if err := stays(env); err != nil {
+			return err
+		}
+		typed := c.Yes
+		if typed == "" {
+			if !a.asking {
+				return misuse("this cannot be undone: give the name of the environment once more, as --yes NAME")
+			}
+			fmt.Fprintf(a.err, "This cannot be undone. Type its name (%s) to erase it with all it holds: ", env.Name)
+			typed = readLine(a.in)
+		}
+		if typed != env.Name {
+			return misuse("that is not its name, which is %s; nothing was erased", env.Name)
+		}
+		if err := recorded(ctx, s, "", "environment.erase", env.ID, "“"+env.Name+"” with all it held", func() error {
+			return s.EraseEnvironment(ctx, env.ID)
+		}); err != nil {
+			return err
+		}
+		bar, removed := newProgress(a, "erasing", unknown), 0
+		err = engine.Erase(ctx, s, commandLine, func(some store.Erasing) {
+			removed += some.Removed
+			bar.set(removed)
+		})
+		bar.finish()
+		if err != nil {
+			fmt.Fprintf(a.err, "%s is erased for everybody; a server removes what is left of it\n", env.Name)
+			return err
+		}
+		out := struct {
+			ID      string `json:"id"`
+			Name    string `json:"name"`
+			Removed int    `json:"removed"`
+		}{env.ID, env.Name, removed}
+		return c.print(a, out, func(w io.Writer) {
+			fmt.Fprintf(w, "%s is erased, %s removed. What was in use until now, a server removes within minutes.\n", env.Name, counted(removed, "row"))
 		})
 	})
 }

@@ -121,13 +121,20 @@ const (
 	firstSaid = time.Second
 )
 
+// unknown is a total that is not known before the end.
+const unknown = -1
+
 func newProgress(a *app, label string, total int) *progress {
 	p := &progress{a: a, label: label, total: total, began: time.Now(), said: time.Now().Add(firstSaid - sayEvery)}
 	if !a.fancy {
 		return p
 	}
 	p.bars = mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(32), mpb.WithRefreshRate(100*time.Millisecond))
-	p.bar = p.bars.New(int64(total), mpb.BarStyle().Lbound("").Filler("█").Tip("█").Padding("░").Rbound(""),
+	style := mpb.BarFillerBuilder(mpb.BarStyle().Lbound("").Filler("█").Tip("█").Padding("░").Rbound(""))
+	if total == unknown {
+		style = mpb.NopStyle()
+	}
+	p.bar = p.bars.New(int64(total), style,
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(label+"  ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return "  " + p.state() })),
@@ -137,7 +144,10 @@ func newProgress(a *app, label string, total int) *progress {
 
 func (p *progress) state() string {
 	elapsed := time.Since(p.began)
-	text := fmt.Sprintf("%s of %s", count(p.done), count(p.total))
+	text := count(p.done)
+	if p.total != unknown {
+		text += " of " + count(p.total)
+	}
 	if p.done > 0 && elapsed > time.Second {
 		text += "   " + perSecond(p.done, elapsed) + "/s"
 		if p.done < p.total {
@@ -161,7 +171,10 @@ func (p *progress) set(done int) {
 	p.done = done
 	switch {
 	case p.bar != nil:
-		p.bar.SetCurrent(int64(min(done, p.total-1))) // the end is finish's
+		if p.total != unknown {
+			done = min(done, p.total-1) // the end is finish's
+		}
+		p.bar.SetCurrent(int64(done))
 	case time.Since(p.said) >= sayEvery:
 		p.said = time.Now()
 		fmt.Fprintf(p.a.err, "%s  %s\n", p.label, p.state())
