@@ -49,6 +49,19 @@ func open(t *testing.T, o postgres.Options) *postgres.Store {
 	return s
 }
 
+// with is an address with one parameter more.
+func with(t *testing.T, address, parameter, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(parameter, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 // closing opens a store that the test's end closes.
 func closing(t *testing.T, o postgres.Options) *postgres.Store {
 	t.Helper()
@@ -485,7 +498,7 @@ func TestTasksSinceATimeReadNoOthers(t *testing.T) {
 	const before, after = "!", "~"
 	fill(id, before)
 	exec(t, conn, "ANALYZE")
-	reader := open(t, postgres.Options{URL: address + "?application_name=reader", Conns: 3})
+	reader := open(t, postgres.Options{URL: with(t, address, "application_name", "reader"), Conns: 3})
 	states := []store.TaskState{store.AnyTask, store.Done, store.WithFailures, store.AllFailed}
 	list := func() {
 		t.Helper()
@@ -730,14 +743,7 @@ func TestSchema(t *testing.T) {
 	conn := raw(t, address)
 	for _, schema := range []string{"one", "two"} {
 		exec(t, conn, "CREATE SCHEMA "+schema)
-		u, err := url.Parse(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := u.Query()
-		q.Set("search_path", schema)
-		u.RawQuery = q.Encode()
-		s := closing(t, postgres.Options{URL: u.String(), Serve: true, Conns: 4})
+		s := closing(t, postgres.Options{URL: with(t, address, "search_path", schema), Serve: true, Conns: 4})
 		env, id := integration(t, s)
 		if _, err := submit(t.Context(), s, env, id, 1); err != nil {
 			t.Fatal(err)
