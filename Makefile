@@ -13,8 +13,8 @@ SQLC          = $(TOOLS)/sqlc-$(SQLC_VERSION)/sqlc
 RACE = -race $(foreach p,sqlite/lib libc memory,-gcflags=modernc.org/$(p)=-race=false)
 
 # The packages with the longest tests begin first: none of them is left to run alone at the end. The tests of e2e hold promises
-# by the clock, with real processes: they have the machine to themselves, when the others are done. These collect garbage less often,
-# which is a fifth of their time; the processes of e2e are held to what they promise of memory.
+# by the clock, with real processes: they have the machine to themselves, when the others are done. Collecting garbage less often
+# saves the others a fifth of their time; the processes of e2e, which would take that over, also promise bounds of memory.
 LONGEST = ./internal/engine ./internal/dashboard ./internal/store/postgres
 GOTEST  = CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout=30m
 
