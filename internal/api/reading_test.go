@@ -414,14 +414,15 @@ func TestForceSync(t *testing.T) {
 		t.Errorf("without a body: %s, %v", kind, already)
 	}
 	f.eventually("read back", func() bool { return slices.Equal(f.names(""), []string{"made by hand"}) })
+	// One that has not ended would begin anew with other settings.
+	f.eventually("ended", func() bool {
+		h, err := f.store.Health(t.Context())
+		return err == nil && h.Syncs == 0
+	})
 	// While it waits, the same one is told.
 	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"outage":true}`)); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually("queued", func() bool {
-		h, err := f.store.Health(t.Context())
-		return err == nil && h.Syncs == 0
-	})
 	first, kind, already := force(request{body: `{"type":"DELTA"}`})
 	if kind != "DELTA" || already {
 		t.Errorf("the first: %s, %v", kind, already)

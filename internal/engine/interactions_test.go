@@ -79,9 +79,8 @@ func pagesOf(t *testing.T, view store.TaskView) (task string, items []string) {
 
 // From an item that failed one gets to the very exchange that refused it.
 func TestInteractionsOfItems(t *testing.T) {
-	var ids []string
 	run(t, nil, func(t *testing.T, f *fixture) {
-		ids = nil
+		var ids []string
 		logged(t, f, interactions.Errors, func(request func(context.Context, int) string) func(context.Context, []connector.Skill) ([]connector.Result, error) {
 			return func(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
 				found, written := request(ctx, 200), request(ctx, 200)
