@@ -234,9 +234,10 @@ func (o *owner) giveBack(name string) error {
 }
 
 const (
-	// hangUp fails, to be tried again, as long as there is somebody else.
+	// hangUp fails, to be tried again, as long as there is somebody else. Autovacuum gives way by itself.
 	hangUp = `DO $$ DECLARE others int; BEGIN
-		SELECT count(pg_terminate_backend(pid)) INTO others FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+		SELECT count(pg_terminate_backend(pid)) INTO others FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
 		IF others > 0 THEN RAISE object_in_use; END IF;
 	END $$`
 	// empty leaves the rows that say which changes of the tables were made. The default environment is made by whoever opens
