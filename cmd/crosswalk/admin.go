@@ -99,6 +99,15 @@ func each[In, Out any](in []In, f func(In) Out) []Out {
 	return out
 }
 
+// confirm has a name typed before something is deleted or erased for ever: verb says which.
+func (a *app) confirm(whose, name, verb, what string) error {
+	fmt.Fprintf(a.err, "This cannot be undone. Type %s (%s) to %s %s: ", whose, name, verb, what)
+	if readLine(a.in) != name {
+		return misuse("that is not its name; nothing was %sd", verb)
+	}
+	return nil
+}
+
 // readLine reads up to the end of a line, byte by byte: what follows is not ours.
 func readLine(in io.Reader) string {
 	var line []byte

@@ -194,17 +194,13 @@ func (c *environmentsDelete) Help() string {
 
 func (c *environmentsDelete) Run(a *app) error {
 	return c.with(a, func(ctx context.Context, s store.Store) error {
-		env, err := s.Environment(ctx, c.Name)
+		env, err := dispensable(ctx, s, c.Name)
 		if err != nil {
 			return err
 		}
-		if err := stays(env); err != nil {
-			return err
-		}
 		if a.asking && !c.Yes {
-			fmt.Fprintf(a.err, "This cannot be undone. Type its name (%s) to delete it: ", env.Name)
-			if readLine(a.in) != env.Name {
-				return misuse("that is not its name; nothing was deleted")
+			if err := a.confirm("its name", env.Name, "delete", "it"); err != nil {
+				return err
 			}
 		}
 		err = recorded(ctx, s, "", "environment.delete", env.ID, "“"+env.Name+"”", func() error { return s.DeleteEnvironment(ctx, env.ID) })
@@ -219,12 +215,13 @@ func (c *environmentsDelete) Run(a *app) error {
 	})
 }
 
-// stays refuses to do away with the environment that there always is.
-func stays(env store.Environment) error {
-	if env.Name == store.DefaultEnvironment {
-		return misuse("the environment %s is the one that a server makes for itself: it stays. It can be renamed", env.Name)
+// dispensable finds an environment that may be done away with. There is one that may not.
+func dispensable(ctx context.Context, s store.Store, name string) (store.Environment, error) {
+	env, err := s.Environment(ctx, name)
+	if err == nil && env.Name == store.DefaultEnvironment {
+		err = misuse("the environment %s is the one that a server makes for itself: it stays. It can be renamed", env.Name)
 	}
-	return nil
+	return env, err
 }
 
 type environmentsErase struct {
@@ -243,23 +240,20 @@ func (c *environmentsErase) Help() string {
 
 func (c *environmentsErase) Run(a *app) error {
 	return c.with(a, func(ctx context.Context, s store.Store) error {
-		env, err := s.Environment(ctx, c.Name)
+		env, err := dispensable(ctx, s, c.Name)
 		if err != nil {
 			return err
 		}
-		if err := stays(env); err != nil {
+		switch {
+		case c.Yes == "" && !a.asking:
+			err = misuse("this cannot be undone: give the name of the environment once more, as --yes NAME")
+		case c.Yes == "":
+			err = a.confirm("its name", env.Name, "erase", "it with all it holds")
+		case c.Yes != env.Name:
+			err = misuse("that is not its name, which is %s; nothing was erased", env.Name)
+		}
+		if err != nil {
 			return err
-		}
-		typed := c.Yes
-		if typed == "" {
-			if !a.asking {
-				return misuse("this cannot be undone: give the name of the environment once more, as --yes NAME")
-			}
-			fmt.Fprintf(a.err, "This cannot be undone. Type its name (%s) to erase it with all it holds: ", env.Name)
-			typed = readLine(a.in)
-		}
-		if typed != env.Name {
-			return misuse("that is not its name, which is %s; nothing was erased", env.Name)
 		}
 		if err := recorded(ctx, s, "", "environment.erase", env.ID, "“"+env.Name+"” with all it held", func() error {
 			return s.EraseEnvironment(ctx, env.ID)

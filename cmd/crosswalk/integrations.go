@@ -413,9 +413,8 @@ func (c *integrationsDelete) Run(a *app) error {
 			if err != nil {
 				return in, err
 			}
-			fmt.Fprintf(a.err, "This cannot be undone. Type the customer's name (%s) to delete %s: ", in.EndUser.OrganisationName, id)
-			if typed := readLine(a.in); typed != in.EndUser.OrganisationName {
-				return in, misuse("that is not its name; nothing was deleted")
+			if err := a.confirm("the customer's name", in.EndUser.OrganisationName, "delete", id); err != nil {
+				return in, err
 			}
 		}
 		return s.DeleteIntegration(ctx, id)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -175,14 +174,15 @@ func (e *Engine) sync(ctx context.Context, integrationID string, beside bool) (w
 	if err == nil {
 		return wanted
 	}
-	level := slog.LevelWarn
-	switch {
+	const interrupted = "sync was interrupted; it goes on from where it was"
+	switch quiet := context.WithoutCancel(ctx); {
 	case ctx.Err() != nil:
-		level = slog.LevelDebug
+		d.log.DebugContext(quiet, interrupted, "error", err)
 	case errors.Is(err, store.ErrChanged):
-		level = slog.LevelInfo
+		d.log.InfoContext(quiet, "settings or credentials were changed during a sync; with another account it begins anew")
+	default:
+		d.log.WarnContext(quiet, interrupted, "error", err)
 	}
-	d.log.Log(context.WithoutCancel(ctx), level, "sync was interrupted; it goes on from where it was", "error", err)
 	e.schedule.beside(func() { d.afterwards(ctx, errors.Is(err, store.ErrLeaseLost)) })
 	return true // perhaps
 }

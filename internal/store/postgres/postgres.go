@@ -144,9 +144,11 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 			if known[name] == now {
 				return true, nil
 			}
-			_, err := c.Exec(ctx, "SELECT set_config('"+name+"', $1, false)", now)
+			if _, err := c.Exec(ctx, "SELECT set_config('"+name+"', $1, false)", now); err != nil {
+				return false, err
+			}
 			known[name] = now
-			return err == nil, err
+			return true, nil
 		}
 	}
 	return config, nil

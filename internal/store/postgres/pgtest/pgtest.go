@@ -45,7 +45,7 @@ func Prepare(tb testing.TB) {
 // whatever is still connected to it, when the test ends.
 func Database(tb testing.TB) string {
 	tb.Helper()
-	return database(tb, (*owner).clone)
+	return database(tb, (*owner).clone, (*owner).drop)
 }
 
 // Reused is Database for tests that make nothing but rows and partitions: what one of them has emptied again, the next one
@@ -53,35 +53,21 @@ func Database(tb testing.TB) string {
 // files of a database takes longer than most of them. A test that fails leaves nothing to others.
 func Reused(tb testing.TB) string {
 	tb.Helper()
-	o, err := template()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	name, err := o.take()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
+	return database(tb, (*owner).take, func(o *owner, name string) error {
 		if tb.Failed() {
-			if err := o.drop(name); err != nil {
-				tb.Error(err)
-			}
-			return
+			return o.drop(name)
 		}
-		if err := o.giveBack(name); err != nil {
-			tb.Error(err)
-		}
+		return o.giveBack(name)
 	})
-	return o.server.url(name)
 }
 
 // Empty makes a database without any table, for this test alone, and returns its URL. It goes as one of Database does.
 func Empty(tb testing.TB) string {
 	tb.Helper()
-	return database(tb, (*owner).empty)
+	return database(tb, (*owner).empty, (*owner).drop)
 }
 
-func database(tb testing.TB, from func(*owner) (name string, err error)) string {
+func database(tb testing.TB, from func(*owner) (name string, err error), end func(o *owner, name string) error) string {
 	tb.Helper()
 	o, err := template()
 	if err != nil {
@@ -92,7 +78,7 @@ func database(tb testing.TB, from func(*owner) (name string, err error)) string 
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := o.drop(name); err != nil {
+		if err := end(o, name); err != nil {
 			tb.Error(err)
 		}
 	})
