@@ -88,7 +88,7 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	refuse := func() error {
 		if part(r) {
 			v := d.view(r, "")
-			v.Data = &trial{Title: "Some fields are not right yet", Words: firstWrong(page)}
+			v.Data = &trial{Title: "Some fields are not right yet", Words: firstWrong(page.Fields, page.Error)}
 			return d.showPart(w, r, "trial", v)
 		}
 		return d.showConnect(w, r, http.StatusUnprocessableEntity, page)
@@ -123,13 +123,14 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	return redirect(w, r, base(r)+"/integrations/"+in.ID)
 }
 
-func firstWrong(p connectPage) string {
-	for _, f := range p.Fields {
+// firstWrong says what is wrong with a form: with its first field that is, or as a whole.
+func firstWrong(list []field, whole string) string {
+	for _, f := range list {
 		if f.Error != "" {
 			return f.Label + ": " + f.Error
 		}
 	}
-	return p.Error
+	return whole
 }
 
 // showPart writes a part of a page.

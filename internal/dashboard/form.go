@@ -17,6 +17,7 @@ type field struct {
 	connector.Field
 	Value string
 	Kept  bool // a secret that is there, and stays unless another is typed
+	Again bool // a secret that was typed, and has to be typed once more: pages do not hold secrets
 	Error string
 }
 
@@ -45,7 +46,7 @@ func fields(d connector.Description, values account.Values, typed map[string]str
 		was, kept := values.Text(f.Name)
 		switch text, isTyped := typed[f.Name]; {
 		case f.Secret:
-			one.Value, one.Kept = "", kept
+			one.Value, one.Kept, one.Again = "", kept, isTyped
 		case isTyped:
 			one.Value = text
 		case kept:
@@ -56,7 +57,8 @@ func fields(d connector.Description, values account.Values, typed map[string]str
 	return all
 }
 
-// readFields takes the settings from a form into values, and says what is wrong with which.
+// readFields takes the settings from a form into values, and says what is wrong with which. Of a secret, typed has only that
+// there was one.
 func readFields(r *http.Request, d connector.Description, values account.Values) (typed, wrong map[string]string) {
 	typed, wrong = map[string]string{}, map[string]string{}
 	for _, f := range d.Settings {
@@ -67,8 +69,11 @@ func readFields(r *http.Request, d connector.Description, values account.Values)
 		if f.Type == connector.Switch {
 			text = strconv.FormatBool(text != "")
 		}
-		if !f.Secret {
+		switch {
+		case !f.Secret:
 			typed[f.Name] = text
+		case text != "":
+			typed[f.Name] = ""
 		}
 		switch {
 		case text == "" && f.Secret: // what is kept stays

@@ -130,10 +130,7 @@ func (d *Dashboard) changeSettings(w http.ResponseWriter, r *http.Request) error
 	if !ok {
 		return &problem{http.StatusConflict, "This server has no connector for the tool", "Its settings cannot be checked, so they cannot be changed here."}
 	}
-	values, err := account.Open(d.Keyring, in)
-	if _, elsewhere := errors.AsType[*account.NoKeyError](err); elsewhere {
-		return &problem{http.StatusConflict, "This process has no master key", "The credentials cannot be opened here. Start the server with the key that they are sealed under."}
-	}
+	values, err := d.openFor(in)
 	if err != nil {
 		return err
 	}
@@ -202,14 +199,52 @@ func changedNames(before, after account.Values) []string {
 	return names
 }
 
+// testIntegration asks the tool about what is typed into the settings, with the secrets that are kept where none is typed.
+// Nothing is saved. A request without that form is about the settings as they are kept.
 func (d *Dashboard) testIntegration(w http.ResponseWriter, r *http.Request) error {
 	in, err := d.integrationOf(r)
 	if err != nil {
 		return err
 	}
-	return d.tryFor(w, r, in, func(t *trial) error {
-		return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, nil, nil)
-	})
+	c, ok := d.Connectors.Find(in.Tool)
+	if !ok || r.PostFormValue("act") != "test" {
+		return d.tryFor(w, r, in, func(t *trial) error {
+			return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, nil, nil)
+		})
+	}
+	values, err := d.openFor(in)
+	if err != nil {
+		return err
+	}
+	typed, wrong := readFields(r, c.Describe(), values)
+	refused := ""
+	if len(wrong) == 0 {
+		if refused, err = d.fill(c, &in, values); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(wrong) == 0 && refused == "":
+		return d.tryFor(w, r, in, func(t *trial) error {
+			return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, typed, nil)
+		})
+	case part(r):
+		v := d.view(r, "")
+		v.Data = &trial{Title: "Some fields are not right yet", Words: firstWrong(fields(c.Describe(), nil, typed, wrong), refused)}
+		return d.showPart(w, r, "trial", v)
+	case refused == "":
+		refused = "Some fields are not right yet. The tool was not asked."
+	}
+	return d.showIntegration(w, r, http.StatusUnprocessableEntity, integrationPage{Form: "settings", Error: refused}, typed, wrong)
+}
+
+// openFor opens the settings of an integration that are to be changed.
+func (d *Dashboard) openFor(in store.Integration) (account.Values, error) {
+	values, err := account.Open(d.Keyring, in)
+	if _, elsewhere := errors.AsType[*account.NoKeyError](err); elsewhere {
+		return nil, &problem{http.StatusConflict, "This process has no master key", "The credentials cannot be opened here. Start the server with the key that they are sealed under."}
+	}
+	return values, err
 }
 
 // tryFor tries an integration's connection, and shows how that went: as a part of the page that asked, or on a whole one.

@@ -178,6 +178,53 @@ func TestConnect(t *testing.T) {
 	b.post(at+"/enabled", "value", "true").want(http.StatusConflict, in("h1", "was deleted"))
 }
 
+// What is tested is what stands in the form, with the secrets that are kept where none is typed. Nothing of it is saved.
+func TestConnectionAsTyped(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Member)
+	at := b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme GmbH", "set.api_key", "good", "set.latency", "5ms").want(http.StatusOK).path
+	kept := func() store.Integration {
+		t.Helper()
+		list, err := s.srv.Store.Integrations(t.Context(), s.env.ID)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		return list[0]
+	}
+	before := kept()
+	button := b.get(at).want(http.StatusOK, count("button[data-into]", 1), in("form[action$='/settings'] button[data-into=trial]", "Test the connection"), not("form[action$='/test']"))
+	to, act := button.Find("button[data-into]").AttrOr("formaction", ""), button.Find("button[data-into]").AttrOr("name", "")
+	if to != at+"/test#relink" || act != "act" {
+		t.Fatalf("the button sends %s to %s", act, to)
+	}
+
+	// Without a script. What was typed stays, but for secrets, and the page says so.
+	b.post(at+"/test", "act", "test", "set.api_key", "wrong-key", "set.latency", "7ms", "set.unique_names", "true", "policies", "1", "inactive", "refuse").want(http.StatusOK,
+		in("#trial .bad", "does not accept the credentials"), count(`[name="set.latency"][value="7ms"]`, 1), count(`[name="set.unique_names"][checked]`, 1),
+		count(`#inactive option[value=refuse][selected]`, 1), in("#set-api_key-again", "Type it once more"), count("#set-api_key[aria-invalid]", 1), not("body", "wrong-key"), not(".notice"))
+	b.post(at+"/test", "act", "test", "set.api_key", "", "set.latency", "7ms").want(http.StatusOK, in("#trial .good", "It works"), not("#set-api_key-again"))
+	b.post(at+"/test", "act", "test", "set.latency", "soon", "set.api_key", "good").want(http.StatusUnprocessableEntity, in("#set-latency-error", "not a duration"), in(".wrong", "was not asked"),
+		in("#set-api_key-again", "once more"), not(".trial"))
+	b.post(at+"/test", "act", "test", "set.refuse_names", "(").want(http.StatusUnprocessableEntity, in(".wrong", "refuse_names"), count(`[name="set.refuse_names"][value="("]`, 1))
+	// With one.
+	asked := func(pairs ...string) page {
+		t.Helper()
+		r := b.request(http.MethodPost, at+"/test", values(append(pairs, "act", "test")...))
+		r.Header.Set("Crosswalk-Part", "1")
+		return b.do(r)
+	}
+	asked("set.api_key", "wrong-key").want(http.StatusOK, in(".trial.bad", "does not accept"), not("h1"))
+	asked("set.api_key", "").want(http.StatusOK, in(".trial.good", "It works"), not("h1"))
+	asked("set.latency", "soon").want(http.StatusOK, in(".trial.bad", "not right yet", "Latency"), not("h1"))
+	if after := kept(); string(after.Settings) != string(before.Settings) || string(after.Credentials) != string(before.Credentials) || after.Policy != before.Policy {
+		t.Errorf("a test has changed %+v to %+v", before, after)
+	}
+	// The same when it is saved: the field does not pretend that the new secret is there.
+	b.post(at+"/settings", "set.latency", "soon", "set.api_key", "new-key").want(http.StatusUnprocessableEntity, in("#set-api_key-again", "nor saved"), not("body", "new-key"))
+	b.post(s.at("/integrations/new"), "tool", "sandbox", "set.api_key", "new-key").want(http.StatusUnprocessableEntity, in("#set-api_key-again"), not("body", "new-key"))
+}
+
 func values(pairs ...string) url.Values {
 	v := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
