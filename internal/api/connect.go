@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
@@ -16,39 +14,26 @@ import (
 )
 
 const (
-	// How long links are good, in the contract: one that is embedded at once, and one that is sent to somebody.
-	embeddedTime  = time.Hour
-	magicLinkTime = 365 * 24 * time.Hour
-
 	embedded  = "EMBEDDED"
 	magicLink = "MAGIC_LINK"
 
-	mostName  = 1000
-	mostEmail = 320
+	mostName = 1000
 
 	createLinkExample = `{"end_user_email":"anna@acme.example","end_user_organization_name":"Acme GmbH"}`
 )
 
-// emailPattern is the contract's for the addresses in its answers, without its look-aheads.
-var emailPattern = regexp.MustCompile(`^[\w'+-][\w'+.-]*@([\da-z][\da-z-]*\.)+[a-z]{2,}$`)
-
 // email is an address as the contract writes them: the part behind the @ in small letters.
 func (o *object) email(name string) string {
-	text := o.text(name, mostEmail, true)
+	text := o.text(name, store.MostEmail, true)
 	if text == "" {
 		return ""
 	}
-	if user, domain, ok := strings.Cut(text, "@"); ok {
-		text = user + "@" + strings.ToLower(domain)
-	}
-	if !emailPattern.MatchString(text) || strings.Contains(text, "..") || strings.Contains(text, ".@") {
+	text, ok := store.ParseEmail(text)
+	if !ok {
 		o.problem("%s is not an e-mail address: %s", name, quote(text))
 	}
 	return text
 }
-
-// languages of the contract; the first is the default, and stands in for those that have no text.
-func languages() []string { return []string{"en", "de", "fr", "it", "es"} }
 
 // createLink is POST /v1/connect/create-link.
 func (a *API) createLink(w http.ResponseWriter, r *http.Request) error {
@@ -67,7 +52,7 @@ func (a *API) createLink(w http.ResponseWriter, r *http.Request) error {
 			OriginID: o.text("end_user_origin_id", mostName, false),
 		},
 		Category: o.choice("integration_category", false, "HRIS", "ATS", "ASSESSMENT", "LMS"),
-		Language: o.choice("language", false, languages()...),
+		Language: o.choice("language", false, store.LinkLanguages()...),
 	}
 	kind := o.choice("link_type", false, embedded, magicLink)
 	// What follows is for features that this server does not have: it is checked, and changes nothing.
@@ -115,15 +100,13 @@ func (a *API) slugs(category string) (slugs []string) {
 
 // answerLink keeps a link, and tells where it leads.
 func (a *API) answerLink(w http.ResponseWriter, r *http.Request, who auth.Principal, link store.Link, kind string) error {
-	good := embeddedTime
+	good := store.EmbeddedTime
 	if kind == magicLink {
-		good = magicLinkTime
+		good = store.MagicLinkTime
 	}
 	token := auth.NewLinkToken()
 	hash, _ := auth.HashToken(token)
-	action := map[store.Purpose]string{store.Connect: "link.connect", store.Relink: "link.relink", store.Setup: "link.setup"}[link.Purpose]
-	detail := link.EndUser.OrganisationName + ", for " + link.EndUser.CreatorEmail + ", good " + good.String()
-	if err := a.act(r, who, action, link.IntegrationID, detail, func(ctx context.Context) error {
+	if err := a.act(r, who, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) error {
 		_, err := a.Store.CreateLink(ctx, link, hash, good)
 		return err
 	}); err != nil {
@@ -156,7 +139,7 @@ func (a *API) relink(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	link := store.Link{Purpose: store.Relink, Language: o.choice("language", false, languages()...)}
+	link := store.Link{Purpose: store.Relink, Language: o.choice("language", false, store.LinkLanguages()...)}
 	kind := o.choice("link_type", false, embedded, magicLink)
 	o.text("scope_config_id", mostName, false)
 	if err := o.err(); err != nil {
@@ -178,7 +161,7 @@ func (a *API) setupLink(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	link := store.Link{Purpose: store.Setup, Language: o.choice("language", false, languages()...)}
+	link := store.Link{Purpose: store.Setup, Language: o.choice("language", false, store.LinkLanguages()...)}
 	kind := o.choice("link_type", true, embedded, magicLink)
 	if err := o.err(); err != nil {
 		return err

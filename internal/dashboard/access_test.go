@@ -219,7 +219,10 @@ func routes(s *site, integration, task, key, user string) map[string]store.Role 
 		s.at("/integrations/" + integration + "/delete"):   store.Member,
 		s.at("/tasks/" + task + "/retry"):                  store.Member,
 		s.at("/tasks/" + task + "/cancel"):                 store.Member,
+		s.at("/integrations/link"):                         store.Member,
+		s.at("/integrations/" + integration + "/link"):     store.Member,
 		s.at("/settings/environments"):                     store.Owner,
+		s.at("/settings/connect"):                          store.Owner,
 		s.at("/settings/rename"):                           store.Owner,
 		s.at("/settings/delete"):                           store.Owner,
 		s.at("/settings/erase"):                            store.Owner,
@@ -256,7 +259,7 @@ func TestRoles(t *testing.T) {
 	for _, path := range []string{"/", "/tasks", "/tasks/" + task, "/skills", "/integrations", "/integrations/" + in1.ID, "/secrets", "/secrets/" + key.ID, "/settings", "/audit"} {
 		viewer.get(s.at(path)).want(http.StatusOK, not("main form[method=post]"), not("main a.primary"))
 	}
-	for _, path := range []string{"/secrets/new", "/integrations/new"} {
+	for _, path := range []string{"/secrets/new", "/integrations/new", "/integrations/link"} {
 		viewer.get(s.at(path)).want(http.StatusForbidden)
 	}
 	// Whoever is not signed in changes nothing either.
@@ -326,7 +329,7 @@ func TestOtherEnvironments(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/tasks/" + task + "/retry", "/tasks/" + task + "/cancel", "/integrations/" + in1.ID + "/settings", "/integrations/" + in1.ID + "/test", "/integrations/" + in1.ID + "/enabled",
-		"/integrations/" + in1.ID + "/delete", "/secrets/" + key.ID + "/rotate", "/secrets/" + key.ID + "/revoke",
+		"/integrations/" + in1.ID + "/delete", "/integrations/" + in1.ID + "/link", "/secrets/" + key.ID + "/rotate", "/secrets/" + key.ID + "/revoke",
 	} {
 		owner.post(there(path), "name", "nightly", "overlap", "0s", "value", "false").want(http.StatusNotFound)
 	}

@@ -256,6 +256,7 @@ func TestPagesOnScreens(t *testing.T) {
 		{"integration", s.at("/integrations/" + globex.ID)},
 		{"connect", s.at("/integrations/new?tool=hibob")},
 		{"tools", s.at("/integrations/new")},
+		{"link", s.at("/integrations/link")},
 		{"logs", s.at("/logs")},
 		{"log", s.at("/logs/" + exchange)},
 		{"secrets", s.at("/secrets")},

@@ -31,6 +31,9 @@ type Store interface {
 	store.Admin
 	store.Access
 	store.Pages
+	ConnectSettings(ctx context.Context, environmentID string) (store.ConnectSettings, error)
+	SetConnectSettings(ctx context.Context, environmentID string, settings store.ConnectSettings) error
+	CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error)
 	Interactions(ctx context.Context, q store.InteractionQuery) (store.InteractionList, error)
 	Interaction(ctx context.Context, environmentID, id string) (store.Interaction, error)
 	Health(ctx context.Context) (store.Health, error)
@@ -172,7 +175,10 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Viewer, "GET", "/integrations", d.integrations)
 	in(store.Member, "GET", "/integrations/new", d.newIntegration)
 	in(store.Member, "POST", "/integrations/new", d.createIntegration)
+	in(store.Member, "GET", "/integrations/link", d.newLink)
+	in(store.Member, "POST", "/integrations/link", d.createLink)
 	in(store.Viewer, "GET", "/integrations/{integration}", d.integration)
+	in(store.Member, "POST", "/integrations/{integration}/link", d.relink)
 	in(store.Member, "POST", "/integrations/{integration}/settings", d.changeSettings)
 	in(store.Member, "POST", "/integrations/{integration}/test", d.testIntegration)
 	in(store.Member, "POST", "/integrations/{integration}/enabled", d.switchIntegration)
@@ -190,6 +196,7 @@ func (d *Dashboard) route(mux *http.ServeMux) {
 	in(store.Viewer, "GET", "/audit", d.audit)
 	in(store.Owner, "POST", "/settings/environments", d.createEnvironment)
 	in(store.Owner, "POST", "/settings/rename", d.renameEnvironment)
+	in(store.Owner, "POST", "/settings/connect", d.setConnect)
 	in(store.Owner, "POST", "/settings/delete", d.deleteEnvironment)
 	in(store.Owner, "POST", "/settings/erase", d.eraseEnvironment)
 	in(store.Owner, "POST", "/settings/users", d.createUser)

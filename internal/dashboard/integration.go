@@ -33,7 +33,8 @@ type integrationPage struct {
 	// Policies as they are, or were typed; Policy in words.
 	Policies policies
 	Policy   string
-	Away     *store.Away      // its tool does not answer
+	Away     *store.Away // its tool does not answer
+	Link     linkKind
 	Sync     *store.SyncState // nil: its tool cannot be read back
 }
 

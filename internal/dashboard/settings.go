@@ -13,6 +13,7 @@ import (
 type settingsPage struct {
 	Users                         []store.User
 	Environments                  []store.Environment
+	Connect                       store.ConnectSettings
 	Health                        store.Health
 	MasterKey                     string // empty: none is noted
 	KeyHere                       bool   // this process has it
@@ -40,6 +41,9 @@ func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, status 
 		return err
 	}
 	if p.Environments, err = d.Store.Environments(ctx); err != nil {
+		return err
+	}
+	if p.Connect, err = d.Store.ConnectSettings(ctx, env(r).ID); err != nil {
 		return err
 	}
 	noted, err := d.Store.MasterKey(ctx)
@@ -103,6 +107,23 @@ func (d *Dashboard) renameEnvironment(w http.ResponseWriter, r *http.Request) er
 	}
 	d.notice(r, "It is called “"+name+"” now. Its id, and so every address, stays.")
 	return redirect(w, r, base(r)+"/settings")
+}
+
+// setConnect changes how the page behaves where customers connect their tools.
+func (d *Dashboard) setConnect(w http.ResponseWriter, r *http.Request) error {
+	e := env(r)
+	list := strings.FieldsFunc(r.PostFormValue("origins"), func(c rune) bool { return c == ',' || c <= ' ' })
+	settings, err := store.ParseConnectSettings(list, strings.TrimSpace(r.PostFormValue("redirect")))
+	if err != nil {
+		return d.refuse(w, r, "connect", "This cannot be used: "+err.Error()+". Nothing was changed.")
+	}
+	if err := d.act(r, e.ID, "environment.connect", e.ID, "“"+e.Name+"”", func(ctx context.Context) error {
+		return d.Store.SetConnectSettings(ctx, e.ID, settings)
+	}); err != nil {
+		return err
+	}
+	d.notice(r, "The page where customers connect is changed. It counts from the next time that somebody opens it.")
+	return redirect(w, r, base(r)+"/settings#connect")
 }
 
 func (d *Dashboard) deleteEnvironment(w http.ResponseWriter, r *http.Request) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,34 @@ const (
 	Relink                     // asks for an integration's credentials anew
 	Setup                      // changes an integration's optional settings, and leaves its credentials alone
 )
+
+// Action is what the audit log calls the making of a link for it.
+func (p Purpose) Action() string {
+	return map[Purpose]string{Connect: "link.connect", Relink: "link.relink", Setup: "link.setup"}[p]
+}
+
+// How long links are good, in the contract: one that is embedded at once, and one that is sent to somebody.
+const (
+	EmbeddedTime  = time.Hour
+	MagicLinkTime = 365 * 24 * time.Hour
+)
+
+// LinkLanguages are those of the contract; the first is the default, and stands in for those that have no text.
+func LinkLanguages() []string { return []string{"en", "de", "fr", "it", "es"} }
+
+// MostEmail is the longest e-mail address.
+const MostEmail = 320
+
+// emailPattern is the contract's for the addresses in its answers, without its look-aheads.
+var emailPattern = regexp.MustCompile(`^[\w'+-][\w'+.-]*@([\da-z][\da-z-]*\.)+[a-z]{2,}$`)
+
+// ParseEmail reads an e-mail address as the contract writes them: the part behind the @ in small letters.
+func ParseEmail(text string) (email string, ok bool) {
+	if user, domain, ok := strings.Cut(text, "@"); ok {
+		text = user + "@" + strings.ToLower(domain)
+	}
+	return text, len(text) <= MostEmail && emailPattern.MatchString(text) && !strings.Contains(text, "..") && !strings.Contains(text, ".@")
+}
 
 // Link leads a customer's admin to the page where a tool is connected. It is used once.
 type Link struct {
@@ -38,6 +67,15 @@ type Link struct {
 
 // Used reports whether the link has done what it is for.
 func (l Link) Used() bool { return !l.UsedAt.IsZero() }
+
+// Made says of a link what the audit log keeps of its making.
+func (l Link) Made(good time.Duration) string {
+	detail := l.EndUser.OrganisationName
+	if l.EndUser.CreatorEmail != "" {
+		detail += ", for " + l.EndUser.CreatorEmail
+	}
+	return detail + ", good " + good.String()
+}
 
 // LinkUse is what a link is used for.
 type LinkUse struct {
