@@ -102,11 +102,7 @@ func discard(draft string) {
 
 // settle puts a draft on disk and in its place.
 func settle(draft, path string) error {
-	file, err := os.Open(draft)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+	if err := syncFile(draft); err != nil {
 		return err
 	}
 	if err := os.Rename(draft, path); err != nil {
@@ -115,13 +111,16 @@ func settle(draft, path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-func syncFolder(dir string) error {
-	folder, err := os.Open(dir)
+// syncFile puts a file, or the names in a folder, on disk.
+func syncFile(path string) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return errors.Join(file.Sync(), file.Close())
 }
+
+func syncFolder(dir string) error { return syncFile(dir) }
 
 // alone is how a file is opened that nobody else knows of: no log beside it, nothing synced before the end.
 func alone(path string) string {
@@ -304,10 +303,22 @@ func Restore(ctx context.Context, from, path string, replace bool) (r Restored, 
 	if r.Doubted, err = doubtFile(ctx, copied); err != nil {
 		return r, err
 	}
-	if r.Before, err = keepBeside(ctx, path, time.Now()); err != nil {
+	// On disk before anything that stands there is touched: what fails as a rule fails now.
+	if err := syncFile(copied); err != nil {
 		return r, err
 	}
-	return r, settle(copied, path)
+	before, err := keepBeside(ctx, path, time.Now())
+	if err != nil {
+		return r, err
+	}
+	if err := settle(copied, path); err != nil {
+		if _, unsettled := os.Lstat(copied); unsettled == nil {
+			err = errors.Join(err, before.putBack())
+		}
+		return r, err
+	}
+	r.Before = before.name
+	return r, nil
 }
 
 // unfit blames the file for an error, unless it is one that passes.
@@ -352,33 +363,143 @@ func doubtFile(ctx context.Context, path string) (int, error) {
 	return int(n), err
 }
 
-// keepBeside gives the database at path a second name, with its log, so that the first may be given to another one. It
-// returns the name; none if there is no database.
-func keepBeside(ctx context.Context, path string, now time.Time) (beside string, err error) {
+// kept is what stood at a path before a restore, under a second name.
+type kept struct {
+	path string
+	name string   // empty if nothing stood there
+	logs []string // suffixes of what lies beside it: of a damaged database alone
+}
+
+// besideFiles may hold what a database lacks: a log of what was committed, or one of what is to be undone.
+func besideFiles() []string { return []string{"-wal", "-journal"} }
+
+// keepBeside gives the database at path a second name, so that the first may be given to another one. A log is brought into
+// the database first, so that at no moment one stands anywhere without the other. Where that fails because the database is
+// damaged, its log is kept under the second name too, before it leaves the first. An error leaves everything where it was.
+func keepBeside(ctx context.Context, path string, now time.Time) (_ *kept, err error) {
+	k := &kept{path: path}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		// A log without its database would be taken for that of the new one.
-		return "", errors.Join(removeAny(path+"-wal"), removeAny(path+"-shm"))
+		return k, k.removeLogs()
 	}
-	// As a rule this empties the log. It fails for a database that is damaged, and a good reason for a restore that is.
-	if db, err := sql.Open("sqlite", DSN(path)); err == nil {
-		_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-		_ = db.Close()
+	if err := emptyLog(ctx, path); err != nil && !isDamage(err) {
+		return nil, err
 	}
 	stamp := path + "." + now.UTC().Format("20060102-150405")
-	beside = stamp
-	for n := 2; unclaimed(beside, false) != nil; n++ {
-		beside = fmt.Sprintf("%s-%d", stamp, n)
+	k.name = stamp
+	for n := 2; unclaimed(k.name, false) != nil; n++ {
+		k.name = fmt.Sprintf("%s-%d", stamp, n)
 	}
-	if err := os.Rename(path+"-wal", beside+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.putBack())
+		}
+	}()
+	for _, suffix := range besideFiles() {
+		if size, err := sizeOf(path + suffix); err != nil {
+			return nil, err
+		} else if size == 0 {
+			continue
+		}
+		if err := again(path+suffix, k.name+suffix); err != nil {
+			return nil, err
+		}
+		k.logs = append(k.logs, suffix)
 	}
-	if err := removeAny(path + "-shm"); err != nil {
-		return "", err
+	if err := os.Link(path, k.name); err != nil { // where files have one name only
+		if err := os.Rename(path, k.name); err != nil {
+			return nil, err
+		}
 	}
-	if os.Link(path, beside) == nil {
-		return beside, nil
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
-	return beside, os.Rename(path, beside) // where files have one name only
+	return k, k.removeLogs()
+}
+
+// emptyLog brings the log of a database into it, and removes it. A program that has the database open keeps it from that.
+func emptyLog(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", dsn(path, besideWait))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	var held, pages, done int
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&held, &pages, &done)
+	// The last one who closes a database removes its log.
+	if err = errors.Join(err, db.Close()); err != nil && !busy(err) {
+		return err
+	}
+	left := err != nil || held != 0
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if _, err := os.Lstat(path + suffix); err == nil {
+			left = true
+		}
+	}
+	if left {
+		return skill.Errorf(skill.Conflict, skill.CodeInputInvalid,
+			"another program has %s open, a backup for instance: restore when it has ended", path)
+	}
+	return nil
+}
+
+// besideWait is how long a restore waits for others who have the database open.
+const besideWait = time.Second
+
+// isDamage reports whether a file is no sound database.
+func isDamage(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
+}
+
+// removeLogs lets nothing lie beside the first name that would be taken for the next database's.
+func (k *kept) removeLogs() error {
+	err := removeAny(k.path + "-shm")
+	for _, suffix := range besideFiles() {
+		err = errors.Join(err, removeAny(k.path+suffix))
+	}
+	return errors.Join(err, syncFolder(filepath.Dir(k.path)))
+}
+
+// putBack undoes it, while nothing else has the first name.
+func (k *kept) putBack() error {
+	if k.name == "" {
+		return nil
+	}
+	for _, suffix := range k.logs {
+		if err := again(k.name+suffix, k.path+suffix); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	if _, err := os.Lstat(k.path); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(k.name, k.path); err != nil {
+			return err
+		}
+	}
+	if err := syncFolder(filepath.Dir(k.path)); err != nil {
+		return err
+	}
+	err := removeAny(k.name)
+	for _, suffix := range k.logs {
+		err = errors.Join(err, removeAny(k.name+suffix))
+	}
+	return err
+}
+
+// again gives a file a second name, or makes a copy where files have one name only.
+func again(path, name string) error {
+	err := os.Link(path, name)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Close(), copyFile(path, name)); err != nil {
+		return errors.Join(err, removeAny(name))
+	}
+	return syncFile(name)
 }
 
 func removeAny(path string) error {

@@ -409,6 +409,54 @@ func TestRestoreOverAnother(t *testing.T) {
 	}
 }
 
+// What a program has open is not replaced under it: the log cannot be brought into the database meanwhile.
+func TestRestoreOverADatabaseThatIsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := newFilled(t, filepath.Join(dir, "crosswalk.db"))
+	old, _ := f.submit(10)
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := sqlite.Backup(t.Context(), f.path, file, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", sqlite.DSN(f.path, "query_only(1)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM tasks").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	newer, _ := f.submit(10) // in the log, behind what is read
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sqlite.Restore(t.Context(), file, f.path, true)
+	if skill.KindOf(err) != skill.Conflict || !strings.Contains(err.Error(), "another program has") {
+		t.Errorf("while it is read: %v", err)
+	}
+	if err := errors.Join(reader.Rollback(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	onlyFiles(t, dir, "crosswalk.db")
+	s := open(t, sqlite.Options{Path: f.path, Serve: true})
+	for _, task := range []string{old, newer} {
+		if _, err := s.Task(t.Context(), f.env, f.in, task); err != nil {
+			t.Errorf("after a restore that was refused: %v", err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Restore(t.Context(), file, f.path, true); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRestoreIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFilled(t, filepath.Join(t.TempDir(), "crosswalk.db"))
