@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/client"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
 // A call that is answered within 8 s of SIGTERM is written down and not repeated.
@@ -31,6 +32,37 @@ func TestSIGTERMChecksPoints(t *testing.T) {
 		writtenOnce(t, s, c, 10)
 		s.terminate()
 	})
+}
+
+// A server that is told to stop while its database does not answer, with calls under way, ends in time and with 0 all the same;
+// what it was about goes on elsewhere.
+func TestSIGTERMWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(p *pgtest.Proxy){
+		"half-open": func(p *pgtest.Proxy) { p.Hold(pgtest.Requests, pgtest.Answers) },
+		"away":      func(p *pgtest.Proxy) { p.Refuse(); p.Cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.Database(t)
+			p := pgtest.NewProxy(t, url)
+			s := newSiteOn(t, url, p.URL())
+			s.start()
+			c := s.client("latency=40s", "batch_limit=5")
+			accepted, err := c.UpsertSkills(t.Context(), items(5, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 20*time.Second, "the tool is called", func() bool { return s.calls() > 0 })
+			fault(p)
+			t.Logf("it took %v", s.terminate().Round(time.Millisecond))
+			p.Restore()
+			s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
+			s.start()
+			completed(t, c, accepted.TaskID)
+			s.terminate()
+		})
+	}
 }
 
 // writtenOnce wants the tool to have n skills, and to have been sent each once.

@@ -248,7 +248,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		func() { e.erases(background) },
 		func() { e.indexNames(background) },
 		func() {
-			listening = e.store.Work(background, store.Jobs{
+			// What it would wake begins nothing any more once ctx has ended, so it ends beside the last calls.
+			listening = e.store.Work(ctx, store.Jobs{
 				Wake:   func(id string) { e.wake(id, whenever, metrics.WokenByQueue) },
 				Retain: e.retain, RetainEvery: e.set.RetainEvery,
 			})

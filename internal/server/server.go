@@ -124,9 +124,12 @@ const (
 	// A connection of HTTP/2 may have so many requests under way, and so many bytes that nobody has read yet.
 	streams      = 64
 	streamMemory = 256 << 10
-	// stopTime is how long a server takes at most to end once it is told to, but for the log of interactions, which may take
-	// part of a second more: calls of tools get 8 s of it.
-	stopTime = 9 * time.Second
+	// stopTime is how long a server takes at most to end once it is told to. Calls of tools get 8 s of it (Settings.Grace), and
+	// what comes of them is written down before the last two parts: for the log of interactions, and for the database's connections.
+	stopTime    = 9300 * time.Millisecond
+	requestTime = 8 * time.Second
+	logTime     = 300 * time.Millisecond
+	closeTime   = 200 * time.Millisecond
 )
 
 // Start opens everything and listens; it answers once Run runs.
@@ -310,7 +313,8 @@ func (s *Server) serve(ctx context.Context) error {
 }
 
 // Run serves until ctx ends, then stops: no new connections or requests, calls of tools get Settings.Grace to be answered
-// and checkpointed, and it returns within 10 seconds.
+// and checkpointed, and it returns within 10 seconds. What is not done by then, for a database that does not answer, is left to
+// others as after a crash, and is no error.
 func (s *Server) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	engineContext, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
@@ -350,26 +354,61 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-serveErr:
 	}
 	s.ready.Store(false)
-	limit := time.Now().Add(stopTime)
+	told := time.Now()
+	limit := told.Add(stopTime)
 	stopEngine()
-	shutdown, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit.Add(-time.Second))
+	shutdown, cancel := context.WithDeadline(context.WithoutCancel(ctx), told.Add(requestTime))
 	defer cancel()
 	if s.http.Shutdown(shutdown) != nil {
 		_ = s.http.Close() // requests that do not end are cut
 	}
-	group.Wait()
-	select {
-	case <-engineDone:
+	late := s.config.Logger.With("after", stopTime)
+	if !by(limit.Add(-logTime-closeTime), ended(group.Wait)) {
+		late.Warn("requests, or what goes on beside them, did not end in time")
+	}
+	if by(limit.Add(-logTime-closeTime), engineDone) {
 		err = errors.Join(err, engineErr)
-	case <-time.After(time.Until(limit)):
-		err = errors.Join(err, errors.New("the engine did not stop in time"))
+	} else {
+		late.Warn("the engine did not stop in time: what it was about is taken up when its leases have run out")
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
 	stopLog()
-	<-logDone
-	return errors.Join(err, s.Store.Close())
+	if !by(limit.Add(-closeTime), logDone) {
+		late.Warn("the last interactions could not be written down in time")
+	}
+	var closed error
+	if !by(limit, ended(func() { closed = s.Store.Close() })) {
+		late.Warn("the database could not be closed in time")
+		return err
+	}
+	return errors.Join(err, closed)
+}
+
+// ended is closed when f has returned.
+func ended(f func()) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return done
+}
+
+// by waits for something until a moment at most, and reports whether it has come to pass.
+func by(limit time.Time, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	select {
+	case <-done:
+		return true
+	case <-time.After(time.Until(limit)):
+		return false
+	}
 }
 
 // reader answers polls from the engine, and all else from the store.
