@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -90,9 +91,10 @@ type overviewPage struct {
 	Waiting      []integrationRow
 	Skills       *store.CatalogueCount
 	Integrations int
+	Integration  string // the id of the first one
 	Keys         int
 	Health       store.Health
-	Version, URL string
+	Version      string
 	Empty        bool
 }
 
@@ -116,7 +118,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := overviewPage{Chart: drawing(hours, d.Now()), Integrations: len(states), Version: d.Version, URL: d.PublicURL}
+	page := overviewPage{Chart: drawing(hours, d.Now()), Integrations: len(states), Version: d.Version}
 	if page.Health, err = d.Store.Health(ctx); err != nil {
 		return err
 	}
@@ -126,6 +128,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for _, s := range states {
+		page.Integration = cmp.Or(page.Integration, s.ID)
 		row := d.integrationRow(s, sums[s.ID])
 		if a, needs := d.alarmOf(row, base(r)); needs {
 			page.Alarms = append(page.Alarms, a)

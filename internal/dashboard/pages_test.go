@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,60 @@ func TestEmptyPagesTeach(t *testing.T) {
 	b.get(s.at("/integrations")).want(http.StatusOK, in(".empty", "crosswalk integrations create"), link(".empty a", s.at("/integrations/new")))
 	b.get(s.at("/secrets")).want(http.StatusOK, in(".empty", "crosswalk keys create"), link(".empty a", s.at("/secrets/new")))
 	b.get(s.at("/audit")).want(http.StatusOK, in(".empty", "Nobody has changed anything yet"))
+}
+
+// Somebody with a browser and a key finds on an integration's page the line that sends skills to it, and it works as it stands.
+func TestSendFromAnIntegrationsPage(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	secret, _ := s.apiKey("nightly")
+	acme := s.connect("Acme GmbH", `{}`)
+	file := "crosswalk skills push skills.csv --wait --url " + s.srv.URL + " --api-key KEY --integration " + acme.ID
+	at := s.at("/integrations/" + acme.ID)
+	p := b.get(at).want(http.StatusOK, not("details #push"), in("main", "origin_id,name", "skill-1,TypeScript"), link("main section a", s.at("/secrets")))
+	if got := strings.ReplaceAll(p.text("pre:contains('skills push')"), `\ `, ""); got != file {
+		t.Errorf("the command is %q", got)
+	}
+	line := p.Find("#push").Text()
+	if p.Find("#push + .copy").AttrOr("data-copy", "") != line {
+		t.Error("the button copies something else")
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "KEY", secret, 1)).CombinedOutput()
+	var answer struct {
+		Data struct {
+			TaskID string `json:"task_id"`
+		} `json:"data"`
+	}
+	if bad := json.Unmarshal(out, &answer); err != nil || bad != nil || answer.Data.TaskID == "" {
+		t.Fatalf("%s\n%v: %s", line, err, out)
+	}
+	if head := s.ended(answer.Data.TaskID); head.IntegrationID != acme.ID || head.Counts.Written != 3 {
+		t.Errorf("the task: %+v", head)
+	}
+	b.get(at).want(http.StatusOK, in("details summary", "Send skills to it"), in("details #push", acme.ID))
+	if _, err := s.srv.Store.DeleteIntegration(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.get(at).want(http.StatusOK, not("#push"), not("main", "skills.csv"))
+
+	// Where nothing was sent yet, the commands name the server, and an integration if there is one.
+	other, err := s.srv.Store.CreateEnvironment(t.Context(), "staging")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"INTEGRATION", ""} {
+		if to == "" {
+			in, err := s.srv.Store.CreateIntegration(t.Context(), store.Integration{EnvironmentID: other.ID, Tool: "sandbox", Settings: []byte(`{}`), EndUser: store.EndUser{OrganisationName: "Globex"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			to = in.ID
+		}
+		for _, path := range []string{"/", "/tasks", "/skills"} {
+			b.get("/e/"+other.ID+path).want(http.StatusOK, in(".empty pre", "--url "+s.srv.URL, "--api-key KEY --integration "+to), in(".empty", "origin_id,name"), link(".empty a", "/e/"+other.ID+"/secrets"))
+		}
+	}
 }
 
 func TestKeys(t *testing.T) {
