@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,34 @@ func TestLogs(t *testing.T) {
 	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 1 to 2"), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
 		in("section", "2 B that are no text"))
 	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer"))
+}
+
+// The line that the empty page shows fills it, whether a tool is connected or not.
+func TestEmptyLogIsFilled(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	for _, connected := range []bool{false, true} {
+		e, err := s.srv.Store.CreateEnvironment(t.Context(), fmt.Sprint("staging ", connected))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.env = e
+		secret, _ := s.apiKey("nightly")
+		if connected {
+			s.connect("Acme GmbH", `{}`)
+		}
+		line := b.get(s.at("/logs")).want(http.StatusOK, in(".empty #refused"), link(".empty a", s.at("/secrets"))).Find("#refused").Text()
+		if out, err := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(line, "KEY", secret, 1)).CombinedOutput(); err != nil || !strings.Contains(string(out), "log_url") {
+			t.Fatalf("%s\n%v: %s", line, err, out)
+		}
+		for limit := time.Now().Add(10 * time.Second); b.get(s.at("/logs")).Find("tbody").Length() == 0; { // it is written beside the requests
+			if time.Now().After(limit) {
+				t.Fatal("the exchange is not logged")
+			}
+		}
+		b.get(s.at("/logs")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr .state.failed", "4"), in("tbody tr", "POST /v1/hris/skills/bulk"))
+	}
 }
 
 // An exchange that went well and in which the tool refused something is no failure of the exchange.
