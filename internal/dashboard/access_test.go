@@ -9,6 +9,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
 )
 
 func TestSetUpWorksOnce(t *testing.T) {
@@ -312,6 +313,63 @@ func TestViewerIsLedNowhereForbidden(t *testing.T) {
 		if !seen[s.at(path)] || !seen["/e/"+empty.ID+path] {
 			t.Errorf("no link leads to %s", path)
 		}
+	}
+}
+
+// What no database takes as a text is in none: there is nothing at such an address, and such a filter finds nothing or is passed over.
+func TestTextsThatNoDatabaseTakes(t *testing.T) {
+	t.Parallel()
+	for name, database := range map[string]func(*server.Config){
+		"SQLite":     func(*server.Config) {},
+		"PostgreSQL": func(c *server.Config) { c.Database = server.Database{URL: pgtest.Reused(t), Conns: 4} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, database)
+			b := s.user("ada", store.Owner)
+			acme := s.connect("Acme GmbH", `{}`)
+			for _, bad := range []string{"a%00", "a%FF"} {
+				for _, path := range []string{
+					"/tasks/" + bad, "/logs/" + bad, "/e/" + bad + "/", s.at("/tasks/" + bad), s.at("/tasks/" + bad + "/events"), s.at("/tasks/" + bad + "/items.csv"),
+					s.at("/integrations/" + bad), s.at("/secrets/" + bad), s.at("/logs/" + bad),
+				} {
+					b.get(path).want(http.StatusNotFound)
+				}
+				for path := range routes(s, bad, bad, bad, bad) {
+					if strings.Contains(path, bad) {
+						b.post(path, "name", "x", "role", "viewer", "password", password, "overlap", "24h").want(http.StatusNotFound)
+					}
+				}
+				all := ""
+				for _, name := range []string{"q", "state", "integration", "within", "sort", "before", "after", "origin_id", "task", "item", "way", "status", "of", "all", "next", "tool"} {
+					all += "&" + name + "=" + bad
+				}
+				for _, path := range []string{"/", "/tasks", "/tasks?sort=received", "/skills", "/integrations", "/integrations/new", "/logs", "/audit", "/secrets", "/settings"} {
+					if path, query, _ := strings.Cut(path, "?"); b.get(s.at(path)+"?"+query+all).status >= 500 {
+						t.Errorf("%s fails with a filter that is no text", path)
+					}
+				}
+				b.get(s.at("/audit?before=" + bad)).want(http.StatusOK)
+				b.get(s.at("/skills/one?integration=" + acme.ID + "&origin_id=" + bad)).want(http.StatusNotFound)
+				text, err := url.QueryUnescape(bad)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", text).want(http.StatusUnprocessableEntity)
+				b.post(s.at("/secrets/new"), "name", text, "read", "1").want(http.StatusUnprocessableEntity)
+				if p := s.visitor().post("/sign-in", "name", text, "password", password); p.status >= 500 {
+					t.Errorf("signing in with a name that is no text answers %d", p.status)
+				}
+				if p := b.post(s.at("/settings/users"), "name", text, "role", "viewer", "password", password); p.status >= 500 {
+					t.Errorf("a user whose name is no text is answered with %d", p.status)
+				}
+				for _, path := range []string{"/integrations/new", "/integrations/" + acme.ID + "/settings"} {
+					if p := b.post(s.at(path), "tool", "sandbox", "customer", "Acme GmbH", "email", text, "origin_id", text, "set.refuse_names", text, "set.api_key", text); p.status >= 500 {
+						t.Errorf("%s answers %d to settings that are no text", path, p.status)
+					}
+				}
+			}
+		})
 	}
 }
 

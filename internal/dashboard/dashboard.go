@@ -230,6 +230,10 @@ func (d *Dashboard) secure() bool { return strings.HasPrefix(d.PublicURL, "https
 func (d *Dashboard) wrap(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, mostForm)
+		if clean(r.URL.Path) != r.URL.Path { // no id, and no text for the databases
+			d.fail(w, r, notFound())
+			return
+		}
 		if !strings.HasSuffix(r.URL.Path, "/events") { // those are watched for minutes
 			ctx, cancel := context.WithTimeout(r.Context(), pageTime)
 			defer cancel()

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"slices"
@@ -233,6 +234,9 @@ func (d *Dashboard) showLog(w http.ResponseWriter, r *http.Request, one store.In
 // logAnywhere leads to an interaction whatever environment it is in: where log_url of an error points.
 func (d *Dashboard) logAnywhere(w http.ResponseWriter, r *http.Request) error {
 	one, err := d.Store.Interaction(r.Context(), "", r.PathValue("log"))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	if err != nil {
 		p := nowhere()
 		p.title, p.text = "This exchange is not in the log", "It is too old, or the server was too busy to keep it: the log is kept for some days, and nothing waits for it."

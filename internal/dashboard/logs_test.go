@@ -1,16 +1,20 @@
 package dashboard_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/crosswalk-hr/crosswalk/internal/dashboard"
+	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
@@ -81,6 +85,30 @@ func TestLogs(t *testing.T) {
 	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 1 to 2"), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
 		in("section", "2 B that are no text"))
 	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer"))
+}
+
+// away is a store whose log does not answer.
+type away struct{ dashboard.Store }
+
+func (away) Interaction(context.Context, string, string) (store.Interaction, error) {
+	return store.Interaction{}, context.DeadlineExceeded
+}
+
+// That an exchange is not in the log is said of those that are not, and not when nobody can know.
+func TestLogWithoutADatabase(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.addUser("ada", store.Viewer)
+	d := dashboard.New(dashboard.Config{Store: away{s.srv.Store}, Connectors: server.Connectors(nil)})
+	broken := httptest.NewServer(d)
+	defer broken.Close()
+	defer d.Close()
+	b := s.visitor()
+	b.base = broken.URL
+	b.post("/sign-in", "name", "ada", "password", password).want(http.StatusOK, in(".who", "ada"))
+	for _, path := range []string{"/logs/", s.at("/logs/")} {
+		b.get(path+skill.NewID(time.Now())).want(http.StatusServiceUnavailable, in("h1", "The database does not answer"))
+	}
 }
 
 // The line that the empty page shows fills it, whether a tool is connected or not.

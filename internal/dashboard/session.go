@@ -221,7 +221,7 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	const wrong = "No user has this name and this password. Check both; an owner can set a new password."
-	if len(name) > longestName || len(password) > longestPasswd {
+	if len(name) > longestName || clean(name) != name || len(password) > longestPasswd {
 		return refuse(http.StatusUnprocessableEntity, wrong)
 	}
 	addr := d.Clients.Client(r).Addr

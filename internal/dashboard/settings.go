@@ -343,7 +343,7 @@ func (d *Dashboard) signOutEverywhere(w http.ResponseWriter, r *http.Request) er
 const auditTogether = 50
 
 func (d *Dashboard) audit(w http.ResponseWriter, r *http.Request) error {
-	f := store.AuditFilter{Before: r.FormValue("before"), Limit: auditTogether + 1}
+	f := store.AuditFilter{Before: clean(r.FormValue("before")), Limit: auditTogether + 1}
 	if r.FormValue("of") == "here" {
 		f.EnvironmentID = env(r).ID
 	}
