@@ -190,6 +190,14 @@ func TestKeyboard(t *testing.T) {
 			return none, err
 		}
 	}
+	evaluates := func(what, want string) step {
+		return func(ctx context.Context, target *chromedp.Target) (none chromedp.Void, err error) {
+			if got, bad := chromedp.Evaluate[string](what)(ctx, target); bad != nil || got != want {
+				err = fmt.Errorf("%s is %q, want %q (%v)", what, got, want, bad)
+			}
+			return none, err
+		}
+	}
 	tab := chromedp.KeyEvent(kb.Tab)
 	enter := chromedp.KeyEvent(kb.Enter)
 	run(ctx, t,
@@ -197,6 +205,10 @@ func TestKeyboard(t *testing.T) {
 		tab, want("Skip to the content"), enter, chromedp.Navigate(s.srv.URL+s.at("/integrations")),
 		tab, tab, want("Crosswalk"), tab, want("Environment: default"), enter, chromedp.WaitVisible(chromedp.CSS("details.switch[open]")), tab, want("default"),
 		chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(chromedp.CSS("details.switch[open]")), want("Environment: default"), tab, want("Overview"), tab, want("Tasks"),
+		// A choice in a filter is made with the arrows, and counts when it is asked for.
+		chromedp.Navigate(s.srv.URL+s.at("/tasks?within=1h")), chromedp.Focus(chromedp.CSS("#state")), chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown), evaluates(`document.activeElement.value`, "going-on"),
+		evaluates(`location.search`, "?within=1h"), click("button", "Filter"), says(".said", "going on"),
+		chromedp.Navigate(s.srv.URL+s.at("/integrations")),
 		chromedp.KeyEvent("/"), want("q"), chromedp.KeyEvent(kb.Backspace), chromedp.KeyEvent("acme"), enter, says(".said", "With “acme”"), says("tbody", "Acme GmbH"),
 	)
 	var outline string

@@ -26,9 +26,16 @@
     setTimeout(() => { button.textContent = before; }, 1500);
   });
 
-  // A select in a filter needs no button.
-  document.addEventListener("change", (event) => {
-    if (event.target.matches(".filters select")) event.target.form.requestSubmit();
+  // A form that changes something is sent once, however often its button is clicked. After as long as a page may take, or when
+  // the page is come back to, it may be sent again.
+  let sent = new WeakSet();
+  addEventListener("pageshow", () => { sent = new WeakSet(); });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || event.submitter && event.submitter.dataset.into) return;
+    if (sent.has(form)) return event.preventDefault();
+    sent.add(form);
+    setTimeout(() => sent.delete(form), 30000);
   });
 
   // "/" leads to the search of a page.
