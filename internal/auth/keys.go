@@ -31,9 +31,14 @@ const (
 
 // NewKey returns a fresh API key, the start of it that may be shown, and the hash that is kept.
 func NewKey() (key, shown string, hash [32]byte) {
-	secret := make([]byte, keyBytes)
-	_, _ = rand.Read(secret) // never fails: it ends the process instead
-	key = keyPrefix + base58.Encode(secret)
+	var secret [keyBytes]byte
+	_, _ = rand.Read(secret[:]) // never fails: it ends the process instead
+	return KeyOf(secret)
+}
+
+// KeyOf is NewKey for a secret that the caller has: as hard to guess as random bytes, and always the same key.
+func KeyOf(secret [keyBytes]byte) (key, shown string, hash [32]byte) {
+	key = keyPrefix + base58.Encode(secret[:])
 	return key, key[:shownLength], sha256.Sum256([]byte(key))
 }
 

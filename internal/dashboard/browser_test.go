@@ -175,6 +175,47 @@ func TestWithoutAScript(t *testing.T) {
 	)
 }
 
+// What the script adds to forms: a test that leaves alone what was typed, and a form that is sent once.
+func TestFormsWithAScript(t *testing.T) {
+	s := open(t)
+	s.addUser("ada", store.Owner)
+	acme := s.connect("Acme GmbH", `{}`)
+	// sends counts how often a form would be sent if its button were clicked twice.
+	sends := chromedp.Evaluate[int](`(() => {
+		let n = 0;
+		const count = event => { if (!event.defaultPrevented) n++; event.preventDefault(); };
+		addEventListener("submit", count);
+		const button = document.querySelector("main form button.primary");
+		button.click(); button.click();
+		removeEventListener("submit", count);
+		return n;
+	})()`)
+	var typed string
+	var first, second, third, filters int
+	ctx := chromium(t)
+	run(ctx, t,
+		chromedp.Navigate(s.srv.URL+s.at("/integrations/"+acme.ID)),
+		chromedp.SendKeys(chromedp.CSS("#name"), "ada"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"), says("h1", "Acme GmbH"),
+		chromedp.SendKeys(chromedp.CSS("#set-api_key"), "wrong-key"), click("button", "Test the connection"), says("#trial .bad", "does not accept the credentials"),
+		chromedp.SetValue(chromedp.CSS("#set-api_key"), "good"), click("button", "Test the connection"), says("#trial .good", "It works"),
+		into(&typed, chromedp.Evaluate[string](`document.querySelector("#set-api_key").value`)),
+		into(&first, sends), into(&second, sends), into(new(bool), chromedp.Evaluate[bool](`dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`)), into(&third, sends),
+		chromedp.Navigate(s.srv.URL+s.at("/integrations")), into(&filters, chromedp.Evaluate[int](`(() => {
+			let n = 0;
+			addEventListener("submit", event => { if (!event.defaultPrevented) n++; event.preventDefault(); });
+			const button = document.querySelector(".filters button");
+			button.click(); button.click();
+			return n;
+		})()`)),
+	)
+	if typed != "good" {
+		t.Errorf("after a test the field says %q", typed)
+	}
+	if first != 1 || second != 0 || third != 1 || filters != 2 {
+		t.Errorf("clicked twice, a form was sent %d times, then %d times, then when its page was come back to %d times; a filter %d times", first, second, third, filters)
+	}
+}
+
 // The keyboard alone is enough, and one sees where one is.
 func TestKeyboard(t *testing.T) {
 	s := open(t)
@@ -192,8 +233,9 @@ func TestKeyboard(t *testing.T) {
 	}
 	evaluates := func(what, want string) step {
 		return func(ctx context.Context, target *chromedp.Target) (none chromedp.Void, err error) {
-			if got, bad := chromedp.Evaluate[string](what)(ctx, target); bad != nil || got != want {
-				err = fmt.Errorf("%s is %q, want %q (%v)", what, got, want, bad)
+			got, err := chromedp.Evaluate[string](what)(ctx, target)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s is %q, want %q", what, got, want)
 			}
 			return none, err
 		}

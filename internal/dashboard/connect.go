@@ -96,8 +96,9 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	if len(wrong)+len(page.Errors) > 0 {
 		return refuse()
 	}
+	seed, shown := d.formSeed(r)
 	in := store.Integration{
-		ID: skill.NewIntegrationID(tool.Slug, d.Now()), EnvironmentID: env(r).ID, Tool: tool.Slug,
+		ID: tool.Slug + ":" + skill.IDOf(shown, seed), EnvironmentID: env(r).ID, Tool: tool.Slug,
 		EndUser: store.EndUser{OrganisationName: page.Customer, CreatorEmail: page.Email, OriginID: page.OriginID}, Policy: policy,
 	}
 	if page.Error, err = d.fill(c, &in, values); err != nil {
@@ -112,11 +113,17 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 			return d.showConnect(w, r, http.StatusOK, page)
 		})
 	}
+	if done, err := d.integrationAgain(w, r, in.ID); done || err != nil {
+		return err
+	}
 	err = d.act(r, in.EnvironmentID, "integration.create", in.ID, tool.Label+" of "+page.Customer, func(ctx context.Context) error {
 		_, err := d.Store.CreateIntegration(ctx, in)
 		return err
 	})
-	if err != nil {
+	if err != nil { // unless the same form came first
+		if done, bad := d.integrationAgain(w, r, in.ID); done && bad == nil {
+			return nil
+		}
 		return err
 	}
 	d.notice(r, tool.Label+" of "+page.Customer+" is connected.")

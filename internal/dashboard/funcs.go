@@ -54,6 +54,7 @@ func (d *Dashboard) funcs() template.FuncMap {
 		"lower":    strings.ToLower,
 		"short":    func(text string) string { return shorten(text, 80) },
 		"first":    func(position int) int { return position + 1 },
+		"number":   d.formNumber,
 		"caps":     func(c connector.Capability) string { return c.Meaning() },
 	}
 }

@@ -123,13 +123,21 @@ func (d *Dashboard) createKey(w http.ResponseWriter, r *http.Request) error {
 	if len(form.Errors) > 0 {
 		return d.showKeyForm(w, r, http.StatusUnprocessableEntity, form)
 	}
-	secret, shown, hash := auth.NewKey()
+	seed, _ := d.formSeed(r)
+	secret, shown, hash := auth.KeyOf(seed)
+	noMore := func(context.Context) error { return nil }
+	if done, err := d.keyAgain(w, r, hash, secret, "", noMore); done || err != nil {
+		return err
+	}
 	key.Prefix = shown
 	err = d.act(r, key.EnvironmentID, "key.create", shown, "“"+key.Name+"”, may "+key.Scopes.String(), func(ctx context.Context) error {
 		key, err = d.Store.CreateKey(ctx, key, hash)
 		return err
 	})
-	if err != nil {
+	if err != nil { // unless the same form came first
+		if done, bad := d.keyAgain(w, r, hash, secret, "", noMore); done && bad == nil {
+			return nil
+		}
 		return err
 	}
 	return d.showKeyOnce(w, r, key, secret, "")
@@ -207,14 +215,22 @@ func (d *Dashboard) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if row := (keyRow{Key: old}); !row.Good() {
-		return d.showKey(w, r, http.StatusConflict, "This key is over already; make a new one.", "")
-	}
 	overlap, err := time.ParseDuration(r.PostFormValue("overlap"))
 	if err != nil || !slices.ContainsFunc(overlaps(), func(c choice) bool { return c.Value == r.PostFormValue("overlap") }) {
 		return d.showKey(w, r, http.StatusUnprocessableEntity, "Choose how long the old key stays good.", "")
 	}
-	secret, shown, hash := auth.NewKey()
+	expire := func(ctx context.Context) error {
+		_, err := d.Store.ExpireKey(ctx, old.EnvironmentID, old.ID, overlap)
+		return err
+	}
+	seed, _ := d.formSeed(r)
+	secret, shown, hash := auth.KeyOf(seed)
+	if done, err := d.keyAgain(w, r, hash, secret, old.Prefix, expire); done || err != nil {
+		return err
+	}
+	if row := (keyRow{Key: old}); !row.Good() {
+		return d.showKey(w, r, http.StatusConflict, "This key is over already; make a new one.", "")
+	}
 	key := store.Key{
 		EnvironmentID: old.EnvironmentID, Name: old.Name, Prefix: shown, Scopes: old.Scopes, Addresses: old.Addresses, CreatedBy: who(r).Name,
 	}
@@ -225,10 +241,12 @@ func (d *Dashboard) rotateKey(w http.ResponseWriter, r *http.Request) error {
 		if key, err = d.Store.CreateKey(ctx, key, hash); err != nil {
 			return err
 		}
-		_, err = d.Store.ExpireKey(ctx, old.EnvironmentID, old.ID, overlap)
-		return err
+		return expire(ctx)
 	})
-	if err != nil {
+	if err != nil { // unless the same form came first
+		if done, bad := d.keyAgain(w, r, hash, secret, old.Prefix, expire); done && bad == nil {
+			return nil
+		}
 		return err
 	}
 	return d.showKeyOnce(w, r, key, secret, old.Prefix)

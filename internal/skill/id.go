@@ -2,6 +2,7 @@ package skill
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -75,6 +76,20 @@ func TimeOf(id string) time.Time {
 		ms = ms*58 + int64(strings.IndexByte(alphabet, id[i]))
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+// IDOf is the identifier of a time and a seed: always the same one, and as hard to guess as the seed.
+func IDOf(at time.Time, seed [32]byte) string {
+	stamp := stampOf(at)
+	id := append(make([]byte, 0, IDLength), stamp[:]...)
+	for ; len(id) < IDLength; seed = sha256.Sum256(seed[:]) {
+		for _, b := range seed {
+			if v := b & 63; v < 58 && len(id) < IDLength {
+				id = append(id, alphabet[v])
+			}
+		}
+	}
+	return string(id)
 }
 
 // FirstID is where the identifiers made from that millisecond on begin: all earlier ones sort before it, and no other
