@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres"
@@ -270,7 +271,7 @@ func leftOut() map[string]string {
 	}
 }
 
-// Run moves. What it returns with an error is not moved, and the source is as it was.
+// Run moves. An error says whether everything is in PostgreSQL, which is not so as a rule: then the source is as it was.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(int, int) {}
@@ -303,11 +304,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("move: %w", err)
 	}
 	defer m.to.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what counts was committed
-	var done []Table
-	if err := pgx.BeginFunc(ctx, m.to, func(tx pgx.Tx) error {
-		done, err = m.copy(ctx, tx)
-		return err
-	}); err != nil {
+	done, err := m.transfer(ctx)
+	if err != nil {
 		return Result{}, fmt.Errorf("move: %w", err)
 	}
 	left, err := m.putAside(source)
@@ -332,10 +330,74 @@ func (t table) source() string {
 	return t.from
 }
 
+// transfer copies everything in one transaction.
+func (m *mover) transfer(ctx context.Context) (done []Table, err error) {
+	tx, err := m.to.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit it does nothing; without one the connection's end does it too
+	var number string
+	if err := tx.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&number); err != nil {
+		return nil, err
+	}
+	if done, err = m.copy(ctx, tx); err != nil {
+		return nil, err
+	}
+	err = tx.Commit(ctx)
+	if _, told := errors.AsType[*pgconn.PgError](err); err == nil || told || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return done, err
+	}
+	// No word from the database: it was committed or not, as a whole.
+	state, e := m.outcome(context.WithoutCancel(ctx), number)
+	switch {
+	case state == "committed":
+		return done, nil
+	case state == "aborted":
+		return nil, fmt.Errorf("nothing was moved, move again: the database did not commit: %w", err)
+	default:
+		return nil, fmt.Errorf("the database did not answer to the COMMIT, and could not be asked what became of it. Do not serve %s before that is known: "+
+			"move again. If the database is then not empty, everything is in it; else it is moved now: %w", m.From, errors.Join(err, e))
+	}
+}
+
+const (
+	// outcomeTime is how long PostgreSQL is asked what became of a transaction, outcomeEvery the time between two questions.
+	outcomeTime  = 15 * time.Second
+	outcomeEvery = 250 * time.Millisecond
+)
+
+// outcome asks on a new connection what became of a transaction: committed or aborted. One whose connection is gone is in
+// progress until the server notices.
+func (m *mover) outcome(ctx context.Context, number string) (state string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, outcomeTime)
+	defer cancel()
+	for {
+		if state, err = m.ask(ctx, number); err == nil && state != "in progress" {
+			return state, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", errors.Join(err, ctx.Err())
+		case <-time.After(outcomeEvery):
+		}
+	}
+}
+
+func (m *mover) ask(ctx context.Context, number string) (state string, err error) {
+	conn, err := pgx.Connect(ctx, m.To)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // it only read
+	err = conn.QueryRow(ctx, "SELECT coalesce(pg_xact_status($1::text::xid8), '')", number).Scan(&state)
+	return state, err
+}
+
 func (m *mover) copy(ctx context.Context, tx pgx.Tx) (done []Table, err error) {
 	var used int
 	if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM integrations) + (SELECT count(*) FROM api_keys) + (SELECT count(*) FROM results) +
-		(SELECT count(*) FROM environments WHERE name <> 'default')`).Scan(&used); err != nil {
+		(SELECT count(*) FROM users) + (SELECT count(*) FROM environments WHERE name <> 'default')`).Scan(&used); err != nil {
 		return nil, err
 	}
 	if used > 0 {

@@ -424,3 +424,79 @@ func TestEveryColumnIsThoughtOf(t *testing.T) {
 		t.Errorf("%d columns, %v", n, err)
 	}
 }
+
+// A COMMIT without an answer may have been carried out or not: the database is asked, and the source put aside in the first
+// case alone.
+func TestTheAnswerToTheCommitIsLost(t *testing.T) {
+	t.Parallel()
+	copied := func(statement string) bool { return strings.Contains(statement, "setval") }
+	for name, test := range map[string]struct {
+		arm   func(p *pgtest.Proxy)
+		moved bool
+		words string
+	}{
+		"its answer": {func(p *pgtest.Proxy) { p.CutCommitAnswer(copied) }, true, ""},
+		"itself":     {func(p *pgtest.Proxy) { p.CutCommit(copied) }, false, "nothing was moved"},
+		"and the database": {func(p *pgtest.Proxy) {
+			p.CutCommitAnswer(func(statement string) bool {
+				if copied(statement) {
+					p.Refuse()
+				}
+				return copied(statement)
+			})
+		}, false, "move again. If the database is then not empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := small(t)
+			p := pgtest.NewProxy(t, pgtest.Empty(t))
+			test.arm(p)
+			result, err := move.Run(t.Context(), move.Options{From: f, To: p.URL()})
+			if test.moved != (err == nil) || err != nil && !strings.Contains(err.Error(), test.words) {
+				t.Fatalf("error = %v, want %q in it", err, test.words)
+			}
+			if _, err := os.Stat(f); errors.Is(err, os.ErrNotExist) != test.moved {
+				t.Errorf("where it was: %v; moved: %v", err, test.moved)
+			}
+			if test.moved {
+				if _, err := os.Stat(result.Left); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			p.Restore()
+			_, err = move.Run(t.Context(), move.Options{From: f, To: p.URL()})
+			if there := skill.KindOf(err) == skill.Conflict; there != strings.Contains(test.words, "not empty") || !there && err != nil {
+				t.Errorf("once more: %v", err)
+			}
+		})
+	}
+}
+
+// small is an embedded database with one integration.
+func small(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "crosswalk.db")
+	s := must[*sqlite.Store](t)(sqlite.Open(t.Context(), sqlite.Options{Path: path, Serve: true}))
+	env := must[store.Environment](t)(s.Environment(t.Context(), store.DefaultEnvironment)).ID
+	must[store.Integration](t)(s.CreateIntegration(t.Context(), store.Integration{EnvironmentID: env, Tool: "sandbox", Settings: []byte("{}")}))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Whoever made the first owner of the target would stay one.
+func TestATargetWithAUserIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	target := pgtest.Open(t, url, time.Now)
+	must[store.User](t)(target.CreateUser(t.Context(), store.User{Name: "eve@example.com", Role: store.Owner}))
+	path := small(t)
+	if _, err := move.Run(t.Context(), move.Options{From: path, To: url}); skill.KindOf(err) != skill.Conflict {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}
