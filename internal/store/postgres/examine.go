@@ -3,6 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,7 +59,7 @@ func changes(ctx context.Context, pool *pgxpool.Pool) (made []int64, err error) 
 // Examine implements store.Upkeep.
 func (s *Store) Examine(ctx context.Context) ([]store.Finding, error) {
 	var all []store.Finding
-	for _, look := range []func(context.Context) ([]store.Finding, error){s.server, s.durability, s.daysToCome, s.vacuum} {
+	for _, look := range []func(context.Context) ([]store.Finding, error){s.server, s.limited, s.durability, s.daysToCome, s.vacuum} {
 		found, err := look(ctx)
 		if err != nil {
 			return nil, fault(fmt.Errorf("examine: %w", err))
@@ -64,6 +67,32 @@ func (s *Store) Examine(ctx context.Context) ([]store.Finding, error) {
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// limited looks, behind a pooler, whether the database itself gives sessions their limits. Without one each connection brings them;
+// through one they can only be set within transactions, and a single statement that was given up would go on without an end.
+func (s *Store) limited(ctx context.Context) ([]store.Finding, error) {
+	if !s.opts.Pooler {
+		return nil, nil
+	}
+	var missing, commands []string
+	for _, name := range slices.Sorted(maps.Keys(limits())) {
+		var set bool
+		var command string
+		if err := s.pool.QueryRow(ctx, `SELECT setting::bigint > 0, format('ALTER ROLE %I IN DATABASE %I SET %s = %L;', current_user, current_database(), name, $2::text)
+			FROM pg_settings WHERE name = $1`, name, fmt.Sprintf("%.0fs", limits()[name].Seconds())).Scan(&set, &command); err != nil {
+			return nil, err
+		}
+		if !set {
+			missing, commands = append(missing, name), append(commands, command)
+		}
+	}
+	f := store.Finding{Check: "limits", Found: "sessions behind the pooler have them"}
+	if len(missing) > 0 {
+		f.Grade, f.Found = store.Warning, "sessions behind the pooler have no "+strings.Join(missing, ", no ")
+		f.Do = "A statement that nobody waits for any more keeps one of the pooler's connections. Run, and let the pooler connect anew: " + strings.Join(commands, " ")
+	}
+	return []store.Finding{f}, nil
 }
 
 // server looks at the server's version and its connections.
