@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
+	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/dbq"
 )
 
 // Ended tasks, their tombstones and interactions lie in partitions by the time that their ids begin with. The default partition holds
@@ -182,7 +183,7 @@ func (s *Store) expire(ctx context.Context, keep time.Duration, limit int) (int,
 		if day.end.After(now.Add(-keep)) {
 			break
 		}
-		aged, err := s.aged(ctx, day.name, "completed_at", keep)
+		aged, err := aged(ctx, s.pool, day.name, "completed_at", keep)
 		if isGone(err) || err == nil && !aged {
 			continue
 		}
@@ -196,7 +197,7 @@ func (s *Store) expire(ctx context.Context, keep time.Duration, limit int) (int,
 		if n > 0 || err != nil {
 			return n, err
 		}
-		if err := s.drop(ctx, day.name); err != nil {
+		if err := s.drop(ctx, "results", day, "completed_at", keep); err != nil {
 			return 0, err
 		}
 	}
@@ -211,9 +212,9 @@ func isGone(err error) bool {
 }
 
 // aged reports whether everything in a partition is older than keep.
-func (s *Store) aged(ctx context.Context, partition, column string, keep time.Duration) (aged bool, err error) {
+func aged(ctx context.Context, on dbq.DBTX, partition, column string, keep time.Duration) (aged bool, err error) {
 	query := fmt.Sprintf("SELECT NOT EXISTS (SELECT 1 FROM %s WHERE %s >= clock() - $1::interval)", pgx.Identifier{partition}.Sanitize(), column)
-	err = s.pool.QueryRow(ctx, query, keep).Scan(&aged)
+	err = on.QueryRow(ctx, query, keep).Scan(&aged)
 	return aged, err
 }
 
@@ -234,25 +235,52 @@ func (s *Store) bury(ctx context.Context, day span, limit int) (n int, err error
 	return n, err
 }
 
-// drop removes a partition with all that is in it, unless somebody holds its table: then the next time.
-func (s *Store) drop(ctx context.Context, name string) error {
+// drop removes a partition with all that is in it, unless somebody holds its table: then the next time. What has come into it
+// since it was looked at, such as a task that took longer than tasks are kept, keeps it until it is old enough by the column, too; without
+// one, ids tell it all.
+func (s *Store) drop(ctx context.Context, table string, sp span, column string, keep time.Duration) error {
+	name := pgx.Identifier{sp.name}.Sanitize()
 	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		if _, err := tx.sql.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", aside.Milliseconds())); err != nil {
-			return err
+		for _, q := range []string{
+			fmt.Sprintf("SET LOCAL lock_timeout = %d", aside.Milliseconds()),
+			fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", int64(buryLock)),
+			// In the order in which whoever adds a row takes them. Dropping wants both.
+			fmt.Sprintf("LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE", table),
+			fmt.Sprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", name),
+		} {
+			if _, err := tx.sql.Exec(ctx, q); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.sql.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(buryLock)); err != nil {
-			return err
+		if column != "" {
+			if aged, err := aged(ctx, tx.sql, sp.name, column, keep); err != nil || !aged {
+				return err
+			}
 		}
-		_, err := tx.sql.Exec(ctx, "DROP TABLE IF EXISTS "+pgx.Identifier{name}.Sanitize())
+		if table == "results" {
+			if err := buryLate(ctx, tx, sp); err != nil {
+				return err
+			}
+		}
+		_, err := tx.sql.Exec(ctx, "DROP TABLE "+name)
 		return err
 	})
 	if isGone(err) {
 		return nil
 	}
 	if codeOf(err) == "55P03" {
-		s.log.Warn("a partition that has come of age could not be dropped yet, since its table is in use; it is tried again", "partition", name)
+		s.log.Warn("a partition that has come of age could not be dropped yet, since its table is in use; it is tried again", "partition", sp.name)
 		return nil
 	}
+	return err
+}
+
+// buryLate writes the tombstones of tasks that ended when bury had come past their ids, or was about to. It began with the lowest
+// id, right after all tasks of the day had looked old.
+func buryLate(ctx context.Context, tx *transaction, day span) error {
+	_, err := tx.sql.Exec(ctx, fmt.Sprintf(`INSERT INTO expired (id, integration, expired_at) SELECT id, integration, clock() FROM %s
+		WHERE completed_at >= (SELECT expired_at FROM expired WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 1) - interval '5 min'
+		ON CONFLICT DO NOTHING`, pgx.Identifier{day.name}.Sanitize()), day.lo, day.hi)
 	return err
 }
 
@@ -295,9 +323,9 @@ func (s *Store) Forget(ctx context.Context, keep time.Duration, limit int) (n in
 		if month.end.After(now.Add(-keep)) {
 			break
 		}
-		aged, err := s.aged(ctx, month.name, "expired_at", keep)
+		aged, err := aged(ctx, s.pool, month.name, "expired_at", keep)
 		if err == nil && aged {
-			err = s.drop(ctx, month.name)
+			err = s.drop(ctx, "expired", month, "expired_at", keep)
 		}
 		if err != nil && !isGone(err) {
 			return 0, fault(fmt.Errorf("forget tombstones: %w", err))

@@ -217,7 +217,7 @@ func (s *Store) removeInteractions(ctx context.Context, keep time.Duration, limi
 		if day.end.After(before) {
 			break
 		}
-		if err := s.drop(ctx, day.name); err != nil {
+		if err := s.drop(ctx, "interactions", day, "", keep); err != nil {
 			return 0, err
 		}
 	}

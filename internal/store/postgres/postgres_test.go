@@ -203,9 +203,18 @@ func TestEverySessionHasLimits(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	other := raw(t, address)
+	// As the sessions themselves have them.
+	for name, want := range map[string]string{"statement_timeout": "20s", "lock_timeout": "3s", "idle_in_transaction_session_timeout": "5s"} {
+		for _, pooler := range []bool{false, true} {
+			got, err := postgres.Setting(t.Context(), closing(t, postgres.Options{URL: address, Conns: 4, Pooler: pooler}), name)
+			if err != nil || got != want {
+				t.Errorf("%s, pooler %v: %q, %v; want %q", name, pooler, got, err, want)
+			}
+		}
+	}
 	// Somebody holds the row that a submission needs: it gives up in good time, says so, and nothing of it stays.
 	env, in := integration(t, s)
-	other := raw(t, address)
 	exec(t, other, "BEGIN; SELECT 1 FROM drains FOR UPDATE")
 	began := time.Now()
 	_, err := submit(t.Context(), s, env, in, 1)
@@ -218,6 +227,47 @@ func TestEverySessionHasLimits(t *testing.T) {
 	exec(t, other, "ROLLBACK")
 	if n := number(t, other, "SELECT count(*) FROM tasks"); n != 0 {
 		t.Errorf("%d tasks are there", n)
+	}
+}
+
+// Behind a pooler single statements have the limits that the database gives them. doctor tells when it gives none.
+func TestLimitsBehindAPooler(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	look := func() (f store.Finding) {
+		t.Helper()
+		found, err := closing(t, postgres.Options{URL: address, Conns: 4, Pooler: true}).Examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if f.Check == "limits" {
+				return f
+			}
+		}
+		t.Fatal("nothing is said of limits")
+		return f
+	}
+	conn := raw(t, address)
+	var database string
+	if err := conn.QueryRow(t.Context(), "SELECT current_database()").Scan(&database); err != nil {
+		t.Fatal(err)
+	}
+	name := pgx.Identifier{database}.Sanitize()
+	// Whatever the server that the tests run on has.
+	exec(t, conn, "ALTER DATABASE "+name+" SET statement_timeout = 0; ALTER DATABASE "+name+" SET lock_timeout = '3s'; ALTER DATABASE "+name+" SET idle_in_transaction_session_timeout = 0")
+	f := look()
+	for _, want := range []string{`SET idle_in_transaction_session_timeout = '5s';`, `IN DATABASE ` + database + ` SET statement_timeout = '20s';`} {
+		if f.Grade != store.Warning || !strings.Contains(f.Do, want) {
+			t.Errorf("%+v, want %q in it", f, want)
+		}
+	}
+	if strings.Contains(f.Do, "lock_timeout") {
+		t.Errorf("%+v: that one is set", f)
+	}
+	exec(t, conn, "ALTER DATABASE "+name+" SET statement_timeout = '20s'; ALTER DATABASE "+name+" SET idle_in_transaction_session_timeout = '5s'")
+	if f := look(); f.Grade != store.Fine {
+		t.Errorf("%+v", f)
 	}
 }
 
@@ -527,6 +577,82 @@ func TestTasksSinceATimeReadNoOthers(t *testing.T) {
 }
 
 // Ended tasks lie in the partition of their day. A day that has come of age is dropped whole, and its tasks leave tombstones.
+// A task may end while its day is dropped, if it took longer than tasks are kept: it stays, and gets its tombstone later.
+func TestATaskThatEndsWhileItsDayIsDropped(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	task, err := submit(t.Context(), s, env, id, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drain(t.Context(), s, id, "me"); err != nil {
+		t.Fatal(err)
+	}
+	conn, other := raw(t, address), raw(t, address)
+	day := time.Now().UTC().AddDate(0, 0, -40).Truncate(24 * time.Hour)
+	name := "results_" + day.Format("20060102")
+	exec(t, conn, fmt.Sprintf("CREATE TABLE %s PARTITION OF results FOR VALUES FROM ('%s') TO ('%s')",
+		name, skill.FirstTaskID(day), skill.FirstTaskID(day.AddDate(0, 0, 1))))
+	ended := func(on *pgx.Conn, at time.Time, ago string) (made string) {
+		made = skill.NewTaskID(at)
+		exec(t, on, `INSERT INTO results SELECT $1, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at - interval '40 d',
+			clock() - $3::interval, document, blocks FROM results WHERE id = $2`, made, task.ID, ago)
+		return made
+	}
+	old := []string{ended(conn, day.Add(time.Hour), "40 d"), ended(conn, day.Add(3*time.Hour), "40 d")}
+	exec(t, other, "BEGIN")
+	late := ended(other, day.Add(2*time.Hour), "0 d")
+	const keep = 30 * 24 * time.Hour
+	ctx, stop := context.WithCancel(t.Context())
+	expired := make(chan error, 1)
+	go func() { // again and again, as a server does
+		for ctx.Err() == nil {
+			if _, err := s.Expire(t.Context(), keep, 10); err != nil {
+				expired <- err
+				return
+			}
+		}
+		expired <- nil
+	}()
+	waits := func() bool {
+		return number(t, conn, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IN ('results'::regclass, to_regclass($1))", name) > 0
+	}
+	for until := time.Now().Add(30 * time.Second); !waits(); {
+		if time.Now().After(until) {
+			t.Fatal("nobody is about to drop the day")
+		}
+	}
+	exec(t, other, "COMMIT")
+	stop()
+	if err := <-expired; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Expire(t.Context(), keep, 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Task(t.Context(), env, id, late); err != nil {
+		t.Errorf("a task that has just ended: %v", err)
+	}
+	if _, err := s.Expire(t.Context(), time.Millisecond, 10); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, conn, "SELECT count(*) FROM pg_class WHERE relname = $1", name); n != 0 {
+		t.Error("the day is still there")
+	}
+	for _, task := range append(old, late) {
+		if _, err := s.Task(t.Context(), env, id, task); !isExpired(err) {
+			t.Errorf("once all are old: %v", err)
+		}
+	}
+}
+
+func isExpired(err error) bool {
+	_, ok := errors.AsType[*store.ExpiredError](err)
+	return ok
+}
+
 func TestDaysAreDroppedWhole(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Database(t)
