@@ -23,6 +23,7 @@ KILLS     = 500
 PAUSES    = 20
 OUTAGES   = 20
 HISTORIES = 80
+TIMES     = 20
 FUZZTIME  = 3m
 BENCH     =
 
@@ -85,6 +86,7 @@ soak: needs ## kill real servers 500 times, and run long random histories (some 
 	$(GO) test -count=1 -timeout=0 -run='TestSIGKILL|TestPausedAtAnyMoment' ./e2e -kills=$(KILLS) -pauses=$(PAUSES)
 	$(GO) test -count=1 -timeout=0 -run=TestFair ./e2e -full
 	$(GO) test -count=1 -timeout=0 -run='TestPostgreSQLRestarts|TestTheNetwork' ./e2e -outages=$(OUTAGES)
+	$(GO) test -count=$(TIMES) -timeout=0 -run='TestSIGTERM|TestTheAnswerToCOMMITIsLost|TestImagesOfSQLite|TestCrowd|TestNuisances|TheDiskOf' ./e2e
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser of what comes from outside, three minutes each

@@ -21,7 +21,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
-// images is how often TestImagesOfSQLite takes one; make soak asks for more.
+// images is how often TestImagesOfSQLite takes one; make soak runs it again and again.
 const images = 12
 
 // answered is what a server has said 200 to.
