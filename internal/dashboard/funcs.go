@@ -55,6 +55,7 @@ func (d *Dashboard) funcs() template.FuncMap {
 		"short":    func(text string) string { return shorten(text, 80) },
 		"first":    func(position int) int { return position + 1 },
 		"number":   d.formNumber,
+		"many":     func(list []store.IntegrationState) bool { return len(list) > mostChoices },
 		"caps":     func(c connector.Capability) string { return c.Meaning() },
 	}
 }

@@ -99,8 +99,12 @@ func answers() []choice {
 
 func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
+	integration, err := d.chosen(r)
+	if err != nil {
+		return err
+	}
 	f := logFilter{
-		Integration: clean(r.FormValue("integration")), Task: clean(r.FormValue("task")), Item: r.FormValue("item"), Way: r.FormValue("way"),
+		Integration: integration, Task: clean(r.FormValue("task")), Item: r.FormValue("item"), Way: r.FormValue("way"),
 		Status: r.FormValue("status"), Within: r.FormValue("within"), Sort: r.FormValue("sort"), After: r.FormValue("after"),
 	}
 	if skill.IsID(f.Task) { // the id of an interaction
@@ -144,7 +148,7 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 	if page.Looked = list.Looked; list.More {
 		page.Next = logCursor(list.Next)
 	}
-	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
+	if page.Integrations, err = d.choices(ctx, env(r).ID); err != nil {
 		return err
 	}
 	v := d.view(r, "Logs")

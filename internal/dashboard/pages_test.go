@@ -374,6 +374,37 @@ func TestFormsSentTwice(t *testing.T) {
 	}
 }
 
+// With more integrations than a list may have, the filters take any of them: by its id, or by the customer's name.
+func TestFilterOfManyIntegrations(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	for n := range 199 {
+		s.connect(fmt.Sprintf("Customer %03d", n), `{}`)
+	}
+	last := s.connect("Zenith AG", `{}`)
+	pages := []string{"/tasks", "/skills", "/logs"}
+	s.ended(s.push(last, items("Go")...))
+	if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{
+		{ID: skill.NewID(time.Now()), EnvironmentID: s.env.ID, IntegrationID: last.ID, Outbound: true, Method: "POST", URL: "/skills", Status: 200},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range pages {
+		b.get(s.at(path)).want(http.StatusOK, count("select#integration option", 201), not("datalist"))
+	}
+	s.connect("Zenith AG, Bern", `{}`)
+	s.connect("Acme GmbH", `{}`)
+	for _, path := range pages {
+		b.get(s.at(path)).want(http.StatusOK, not("select#integration"), count("input#integration[list=integrations]", 1), count("datalist#integrations option", 201))
+		for _, typed := range []string{last.ID, " zenith ag "} {
+			b.get(s.at(path)+"?"+values("integration", typed).Encode()).want(http.StatusOK, count("tbody tr", 1), count(`#integration[value="`+last.ID+`"]`, 1))
+		}
+		b.get(s.at(path+"?integration=bern")).want(http.StatusOK, not("tbody tr"))
+		b.get(s.at(path+"?integration=customer")).want(http.StatusOK, not("tbody tr"), count("#integration[value=customer]", 1)) // of many
+	}
+}
+
 func values(pairs ...string) url.Values {
 	v := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {

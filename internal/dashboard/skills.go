@@ -73,13 +73,16 @@ func skillOrders() map[string]store.SkillOrder {
 
 func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
+	integration, err := d.chosen(r)
+	if err != nil {
+		return err
+	}
 	f := skillFilter{
-		Q: clean(r.FormValue("q")), OriginID: clean(r.FormValue("origin_id")), Integration: clean(r.FormValue("integration")), State: r.FormValue("state"),
+		Q: clean(r.FormValue("q")), OriginID: clean(r.FormValue("origin_id")), Integration: integration, State: r.FormValue("state"),
 		Sort: r.FormValue("sort"), After: r.FormValue("after"),
 	}
 	page := skillsPage{Filter: f, States: skillStates(), First: f.After == ""}
-	var err error
-	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
+	if page.Integrations, err = d.choices(ctx, env(r).ID); err != nil {
 		return err
 	}
 	search := store.NewSearch(f.Q)

@@ -79,22 +79,25 @@ func times() []choice {
 
 func (d *Dashboard) tasks(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
+	integration, err := d.chosen(r)
+	if err != nil {
+		return err
+	}
 	f := taskFilter{
-		State: r.FormValue("state"), Integration: strings.TrimSpace(r.FormValue("integration")), Within: r.FormValue("within"),
+		State: r.FormValue("state"), Integration: integration, Within: r.FormValue("within"),
 		Q: clean(r.FormValue("q")), Sort: r.FormValue("sort"), Before: r.FormValue("before"), After: r.FormValue("after"),
 	}
 	if skill.IsTaskID(f.Q) {
 		return redirect(w, r, base(r)+"/tasks/"+f.Q)
 	}
-	ask := store.TaskFilter{EnvironmentID: env(r).ID, IntegrationID: clean(f.Integration), Before: clean(f.Before), OldestFirst: f.Sort == oldestFirst, After: clean(f.After), Limit: tasksTogether + 1, State: map[string]store.TaskState{
+	ask := store.TaskFilter{EnvironmentID: env(r).ID, IntegrationID: f.Integration, Before: clean(f.Before), OldestFirst: f.Sort == oldestFirst, After: clean(f.After), Limit: tasksTogether + 1, State: map[string]store.TaskState{
 		"failures": store.WithFailures, "going-on": store.GoingOn, "completed": store.Done, "failed": store.AllFailed,
 	}[f.State]}
 	if within, err := time.ParseDuration(f.Within); err == nil && within > 0 {
 		ask.From = skill.FirstTaskID(d.Now().Add(-within))
 	}
 	page := tasksPage{Filter: f, First: f.Before == "" && f.After == "", States: taskStates(), Times: times()}
-	var err error
-	if page.Integrations, err = d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: env(r).ID, Limit: mostChoices}); err != nil {
+	if page.Integrations, err = d.choices(ctx, env(r).ID); err != nil {
 		return err
 	}
 	if f.Q != "" {
@@ -113,8 +116,33 @@ func (d *Dashboard) tasks(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mostChoices is how many integrations a field offers; of more, the id is typed.
+// mostChoices is how many integrations a filter offers as a list; with more, it is a field to type into.
 const mostChoices = 200
+
+// choices are the integrations that a filter offers: one more than a list may have, if there are more.
+func (d *Dashboard) choices(ctx context.Context, environmentID string) ([]store.IntegrationState, error) {
+	return d.Store.IntegrationStates(ctx, store.IntegrationFilter{EnvironmentID: environmentID, Limit: mostChoices + 1})
+}
+
+// chosen is the id of the integration that a filter names: by its id or, where it is typed, by a customer that can be no other.
+// A text that names none is returned as it is, and nothing is found with it.
+func (d *Dashboard) chosen(r *http.Request) (string, error) {
+	text := clean(r.FormValue("integration"))
+	if text == "" || skill.IsIntegrationID(text) {
+		return text, nil
+	}
+	list, err := d.Store.IntegrationStates(r.Context(), store.IntegrationFilter{EnvironmentID: env(r).ID, Text: text, Limit: mostChoices})
+	if err != nil {
+		return "", err
+	}
+	if exact := slices.DeleteFunc(slices.Clone(list), func(s store.IntegrationState) bool { return !strings.EqualFold(s.EndUser.OrganisationName, text) }); len(exact) > 0 {
+		list = exact
+	}
+	if len(list) == 1 {
+		return list[0].ID, nil
+	}
+	return text, nil
+}
 
 // clean is a text as the databases take it.
 func clean(text string) string {
