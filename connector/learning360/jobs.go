@@ -99,7 +99,7 @@ func (s *session) Start(ctx context.Context, skills []connector.Skill) (started 
 	if err != nil {
 		return started, err
 	}
-	if answer.Status != http.StatusAccepted {
+	if !answer.OK() {
 		return started, problem(answer)
 	}
 	id, err := s.operationAt(answer.Header.Get("Location"))
@@ -323,6 +323,9 @@ func (s *session) Recover(ctx context.Context, skills []connector.Skill, ago tim
 		var ops []operation
 		if err := answer.JSON(&ops); err != nil {
 			return "", err
+		}
+		if ops == nil { // which is not to say that there is none
+			return "", &connector.Error{Kind: connector.Unexpected, Message: "360Learning's answer does not say which operations there are", Exchange: answer.Exchange()}
 		}
 		for _, op := range ops {
 			if op.Type == string(r.kind) && objectID.MatchString(op.ID) && !op.CreatedAt.Before(date.Add(-ago)) && len(r.ids) < mostIDs {

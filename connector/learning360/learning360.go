@@ -20,6 +20,10 @@
 //   - For how long results are kept: an operation or results that are not there any more tell nothing.
 //   - The order of the list of operations: all its pages are read, up to five.
 //   - Whether the list of skills shows archived ones: handled both ways.
+//   - What an upsert without any skill is answered with, by which the permission to write is asked: it may be refused, or taken as
+//     an operation that has nothing to do. Either says that the credentials may write.
+//   - Whether a bulk request is ever taken with another status than 202: a receipt is whatever names an operation, and of a
+//     success that names none nobody knows what becomes of the skills.
 package learning360
 
 import (
@@ -181,8 +185,18 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	if err := answer.JSON(&skills); err != nil {
 		return connector.Page{}, err
 	}
+	// What the list does not hold counts as deleted, so an answer must say which skills there are.
+	unexpected := func(message string) (connector.Page, error) {
+		return connector.Page{}, &connector.Error{Kind: connector.Unexpected, Message: message, Exchange: answer.Exchange()}
+	}
+	if skills == nil {
+		return unexpected("360Learning's answer does not say which skills there are")
+	}
 	page := connector.Page{Records: make([]connector.Record, len(skills))}
 	for i, sk := range skills {
+		if sk.ID == "" {
+			return unexpected("360Learning shows a skill without an id")
+		}
 		page.Records[i] = connector.Record{
 			RemoteID: sk.ID, OriginID: sk.ExternalID, Name: sk.Name, Active: sk.Status != "archived", UpdatedAt: sk.UpdatedAt.Time,
 		}
@@ -190,8 +204,8 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	if page.Next, err = s.next(answer); err != nil {
 		return connector.Page{}, err
 	}
-	if page.Next == cursor { // or it would never end
-		page.Next = ""
+	if cursor != "" && page.Next == cursor {
+		return unexpected("360Learning's list does not go on: after a page it names the same page again")
 	}
 	return page, nil
 }

@@ -207,7 +207,10 @@ func TestErrors(t *testing.T) {
 		{503, `{"error":{"code":"bulkAPIDisabled","message":"later"}}`, connector.Away, "bulkAPIDisabled: later"},
 		{500, `{}`, connector.Ambiguous, ""},
 		{418, `{"error":{"other":1}}`, connector.Unexpected, ""},
-		{200, `[]`, connector.Unexpected, ""},
+		{302, `{"error":"elsewhere"}`, connector.Unexpected, "elsewhere"},
+		// Of what may have been taken nobody says that it was not.
+		{200, `[]`, connector.Ambiguous, "did not say where to ask"},
+		{204, ``, connector.Ambiguous, "did not say where to ask"},
 	} {
 		t.Run(fmt.Sprint(test.status, test.body), func(t *testing.T) {
 			t.Parallel()
@@ -298,6 +301,26 @@ func TestNoAddress(t *testing.T) {
 			t.Errorf("%q: Start = %v", location, err)
 		}
 	}
+}
+
+// A success of another status than the documented one is a job all the same, if it says which.
+func TestStartedWithAnotherStatus(t *testing.T) {
+	in(t, func(t *testing.T) {
+		c := learning360test.New(t)
+		s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPut {
+				c.ServeHTTP(w, r)
+				return
+			}
+			recorded := httptest.NewRecorder()
+			c.ServeHTTP(recorded, r)
+			w.Header().Set("Location", recorded.Header().Get("Location"))
+			w.WriteHeader(http.StatusCreated)
+		}), "refuse")
+		if r := write(t, s, skills("a"))["id/a"]; r.Err != nil || len(c.Records()) != 1 {
+			t.Errorf("%+v; the company has %+v", r, c.Records())
+		}
+	})
 }
 
 // What becomes of skills whose operation does not end well.
@@ -434,26 +457,63 @@ func TestTooLarge(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*learning360test.Company){
-		"may not write":  func(c *learning360test.Company) { c.MayWrite = false },
-		"may not read":   func(c *learning360test.Company) { c.MayRead = false },
-		"may not ask":    func(c *learning360test.Company) { c.MayAsk = false },
-		"has no skills":  func(c *learning360test.Company) { c.NoSkills = true },
-		"has too many":   func(c *learning360test.Company) { c.AtOnce = 0 },
-		"may do all":     func(*learning360test.Company) {},
-		"says it in one": func(c *learning360test.Company) { c.PlainErrors, c.MayWrite = true, false },
+		"may not write":    func(c *learning360test.Company) { c.MayWrite = false },
+		"may not read":     func(c *learning360test.Company) { c.MayRead = false },
+		"may not ask":      func(c *learning360test.Company) { c.MayAsk = false },
+		"has no skills":    func(c *learning360test.Company) { c.NoSkills = true },
+		"has too many":     func(c *learning360test.Company) { c.AtOnce = 0 },
+		"may do all":       func(*learning360test.Company) {},
+		"asks for nothing": func(c *learning360test.Company) { c.TakesNothing = true },
+		"says it in one":   func(c *learning360test.Company) { c.PlainErrors, c.MayWrite = true, false },
 	} {
 		c := learning360test.New(t)
 		change(c)
 		s, _ := open(t, c, c, "refuse")
 		err := s.(connector.Checker).Check(t.Context())
-		good := name == "may do all" || name == "has too many"
+		good := name == "may do all" || name == "has too many" || name == "asks for nothing"
 		e, _ := errors.AsType[*connector.Error](err)
 		if good != (err == nil) || err != nil && e.Kind != connector.Permission {
 			t.Errorf("who %s: %v", name, err)
 		}
-		if c.Operations() > 0 {
+		if c.Operations() > 0 && !c.TakesNothing {
 			t.Errorf("who %s: %d operations", name, c.Operations())
 		}
+	}
+}
+
+// answering is a company that answers a request for skills in one way.
+func answering(c *learning360test.Company, link, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		if strings.HasSuffix(r.URL.Path, "/token") {
+			c.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Link", link)
+		fmt.Fprint(w, body)
+	})
+}
+
+func isUnexpected(err error) bool {
+	e := connector.AsError(err)
+	return e != nil && e.Kind == connector.Unexpected
+}
+
+// An answer that does not say which skills there are is none that says that there are none.
+func TestAnswersWithoutSkills(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`null`, `[{}]`, `[null]`, `[{"externalId":"id/a","name":"a"}]`} {
+		c := learning360test.New(t)
+		s, _ := open(t, c, answering(c, "", body), "refuse")
+		if page, err := s.(connector.Lister).List(t.Context(), ""); !isUnexpected(err) {
+			t.Errorf("%s: List = %+v, %v", body, page, err)
+		}
+	}
+	c := learning360test.New(t)
+	s, _ := open(t, c, answering(c, "", `null`), "refuse")
+	if receipt, err := s.Recover(t.Context(), skills("a"), time.Minute); !isUnexpected(err) {
+		t.Errorf("null: Recover = %q, %v", receipt, err)
 	}
 }
 
@@ -461,17 +521,12 @@ func TestCheck(t *testing.T) {
 func TestListOddities(t *testing.T) {
 	t.Parallel()
 	c := learning360test.New(t)
-	s, d := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/token") {
-			c.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Link", `</api/v2/skills?next=1>; rel="next"`)
-		fmt.Fprint(w, `[]`)
-	}), "refuse")
+	s, d := open(t, c, answering(c, `</api/v2/skills?next=1>; rel="next"`, `[]`), "refuse")
 	lister := s.(connector.Lister)
-	if page, err := lister.List(t.Context(), "/api/v2/skills?next=1"); err != nil || page.Next != "" {
+	if page, err := lister.List(t.Context(), ""); err != nil || page.Next != "/api/v2/skills?next=1" {
+		t.Errorf("a page and the next: %+v, %v", page, err)
+	}
+	if page, err := lister.List(t.Context(), "/api/v2/skills?next=1"); !isUnexpected(err) {
 		t.Errorf("a page that names itself as the next: %+v, %v", page, err)
 	}
 	d.requests = nil

@@ -39,6 +39,8 @@ type Company struct {
 	// Refuse is a name that an operation refuses; RefuseBatch makes it refuse the whole request.
 	Refuse      string
 	RefuseBatch bool
+	// TakesNothing: a request without any skill is taken, as an operation.
+	TakesNothing bool
 	// Archives: a deletion archives.
 	Archives bool
 	// HidesArchived: the list does not show archived skills.
@@ -479,7 +481,7 @@ func (c *Company) running() int {
 }
 
 func (c *Company) begin(w http.ResponseWriter, r *http.Request, kind string, input []upsert) {
-	if len(input) == 0 {
+	if len(input) == 0 && !c.TakesNothing {
 		c.fail(w, http.StatusBadRequest, "invalidInput", "input must contain at least 1 element")
 		return
 	}
