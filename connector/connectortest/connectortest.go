@@ -123,6 +123,7 @@ func Run(t *testing.T, h Harness) {
 		{"what may not be sent any more is not sent", mayNotSend, false},
 		{"check", check, false},
 		{"list", list, false},
+		{"answers to a list that say nothing", emptyList, false},
 		{"find", find, false},
 		{"10,000 skills", tenThousand, false},
 		{"a job", job, false},

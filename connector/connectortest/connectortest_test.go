@@ -58,7 +58,7 @@ func (x *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /skills":
 		from, _ := strconv.Atoi(r.URL.Query().Get("from"))
 		to := min(from+500, len(x.skills))
-		x.say(w, map[string]any{"skills": x.skills[from:to], "more": to < len(x.skills)})
+		x.say(w, map[string]any{"skills": append([]toySkill{}, x.skills[from:to]...), "more": to < len(x.skills)})
 	case "POST /find":
 		var names struct{ External, Adopt []string }
 		connectortest.Decode(x.t, r, &names)
@@ -151,7 +151,8 @@ func (c toyConnector) Describe() connector.Description {
 		Limits:       connector.Limits{Batch: 20, Concurrency: 2, Calls: 60, Per: time.Minute},
 		Capabilities: connector.Capabilities(),
 	}
-	if c.wrong == "describes what it is not" {
+	switch c.wrong {
+	case "describes what it is not":
 		d.Capabilities = d.Capabilities[1:]
 	}
 	return d
@@ -288,6 +289,10 @@ func (s *toySession) List(ctx context.Context, cursor string) (connector.Page, e
 	if err := s.send(ctx, "GET", "/skills?from="+strconv.Itoa(from), nil, &answer); err != nil {
 		return connector.Page{}, err
 	}
+	nameless := slices.ContainsFunc(answer.Skills, func(sk toySkill) bool { return sk.ID == "" })
+	if (answer.Skills == nil || nameless) && s.wrong != "takes nothing for an empty list" {
+		return connector.Page{}, connector.Errorf(connector.Unexpected, "the answer does not say which skills there are")
+	}
 	page := connector.Page{Records: toyRecords(answer.Skills)}
 	if answer.More && s.wrong != "lists the first page" {
 		page.Next = strconv.Itoa(from + len(answer.Skills))
@@ -372,6 +377,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"finds every account good":                   "check",
 		"lists the first page":                       "list",
 		"finds nothing":                              "find",
+		"takes nothing for an empty list":            "answers_to_a_list_that_say_nothing",
 	})
 	caught(t, "TestJobToy", map[string]string{
 		"knows its own jobs only":                         "a_job",

@@ -60,30 +60,18 @@ func faults() []fault {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
-	body := func(change func(*http.Response, []byte)) func(*wire, *http.Request, *http.Response) (*http.Response, error) {
-		return func(_ *wire, _ *http.Request, answer *http.Response) (*http.Response, error) {
-			whole, err := io.ReadAll(answer.Body)
-			if err != nil {
-				return nil, err
-			}
-			answer.ContentLength = -1
-			answer.Header.Del("Content-Length")
-			change(answer, whole)
-			return answer, nil
-		}
-	}
 	return []fault{
 		{name: "refused connection", refused: true, kind: new(connector.Away)},
 		{name: "cut before the tool has the request", answer: broken},
 		{name: "cut after it was carried out", carried: true, answer: broken},
-		{name: "half an answer", carried: true, answer: body(func(a *http.Response, whole []byte) {
+		{name: "half an answer", carried: true, answer: changed(func(a *http.Response, whole []byte) {
 			a.Body = io.NopCloser(io.MultiReader(strings.NewReader(string(whole[:len(whole)/2])), breaking{}))
 		})},
-		{name: "another content type", carried: true, answer: body(func(a *http.Response, _ []byte) {
+		{name: "another content type", carried: true, answer: changed(func(a *http.Response, _ []byte) {
 			a.Header.Set("Content-Type", "text/html; charset=utf-8")
 			a.Body = io.NopCloser(strings.NewReader("<!doctype html><title>Please sign in</title>"))
 		})},
-		{name: "malformed", carried: true, answer: body(func(a *http.Response, whole []byte) {
+		{name: "malformed", carried: true, answer: changed(func(a *http.Response, whole []byte) {
 			a.Body = io.NopCloser(strings.NewReader(string(whole[:len(whole)/2]) + `{<"`))
 		})},
 		{name: "huge", carried: true, answer: func(w *wire, _ *http.Request, a *http.Response) (*http.Response, error) {
@@ -111,6 +99,20 @@ func faults() []fault {
 		{name: "given up after it was carried out", cancels: true, carried: true, answer: silent},
 		{name: "SIGKILL before the tool has the request", kills: true, answer: broken},
 		{name: "SIGKILL after it was carried out", kills: true, carried: true, answer: broken},
+	}
+}
+
+// changed answers with what the tool has answered, otherwise.
+func changed(change func(its *http.Response, body []byte)) func(*wire, *http.Request, *http.Response) (*http.Response, error) {
+	return func(_ *wire, _ *http.Request, its *http.Response) (*http.Response, error) {
+		whole, err := io.ReadAll(its.Body)
+		if err != nil {
+			return nil, err
+		}
+		its.ContentLength = -1
+		its.Header.Del("Content-Length")
+		change(its, whole)
+		return its, nil
 	}
 }
 

@@ -1,8 +1,14 @@
 package connectortest
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"encoding/xml"
 	"fmt"
+	"io"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +107,131 @@ func list(t *testing.T, h Harness) {
 		_, err := s.(connector.Lister).List(ctx, "")
 		return err
 	}, map[Situation]connector.Kind{Credentials: connector.Credentials, Away: connector.Away})
+}
+
+// emptyList lets each answer that a list is made of say nothing, as that of another program in the tool's place would. What a
+// list does not hold counts as deleted: it must be the same or none, but never a shorter one. Nor may it be said of good credentials
+// that they are not.
+func emptyList(t *testing.T, h Harness) {
+	h.need(t, connector.CanList)
+	if !h.HTTP {
+		h.skip(t, "it does not speak HTTP")
+	}
+	account, s := h.account(t, Normal)
+	all := skills("a", "b", "retired")
+	account.writeAll(t, s, all)
+	if h.Connector.Describe().Can(connector.CanDeactivate) {
+		all[2].Active = false
+		account.writeAll(t, s, all[2:])
+	}
+	account.wire.set(nil)
+	want, err := account.open(t).(connector.Lister).List(t.Context(), "")
+	if err != nil || len(want.Records) == 0 {
+		t.Fatalf("List = %+v, %v", want, err)
+	}
+	sortRecords(want.Records)
+	for at := range account.wire.count() {
+		for how := 0; ; how++ {
+			said, some := "", false
+			account.wire.set(func(n int, _ bool) *fault {
+				if n != at+1 {
+					return nil
+				}
+				return &fault{carried: true, answer: changed(func(a *http.Response, whole []byte) {
+					if forms := nothings(whole); how < len(forms) {
+						said, some = forms[how], true
+						whole = []byte(said)
+					}
+					a.Body = io.NopCloser(bytes.NewReader(whole))
+				})}
+			})
+			got, err := account.open(t).(connector.Lister).List(t.Context(), "")
+			if !some {
+				break
+			}
+			sortRecords(got.Records)
+			if e := connector.AsError(err); e != nil && (e.Kind == connector.Credentials || e.Kind == connector.Permission) {
+				t.Errorf("request %d is answered with %s, and List = %v", at+1, said, err)
+			} else if diff := cmp.Diff(want, got); err == nil && diff != "" {
+				t.Errorf("request %d is answered with %s, and List has no error (-want +got):\n%s", at+1, said, diff)
+			}
+		}
+	}
+}
+
+// nothings are answers of the kind of a given one that say nothing: a JSON null, an object without fields or without its lists, a list of
+// objects without fields; an XML document without what is in it at some depth. A list without anything in it is none of them: it says that there is nothing.
+func nothings(answer []byte) []string {
+	var forms []string
+	if v := any(nil); json.Unmarshal(answer, &v) == nil {
+		forms = []string{"null", "{}"}
+		alike := []any{bared(v, false)}
+		if object, ok := v.(map[string]any); ok {
+			without := maps.Clone(object)
+			for name, value := range object {
+				if _, ok := value.([]any); ok {
+					without[name] = nil
+				}
+			}
+			alike = append(alike, without)
+		}
+		for _, v := range alike {
+			if form, err := json.Marshal(v); err == nil {
+				forms = append(forms, string(form))
+			}
+		}
+	} else {
+		for depth := 1; depth < 10; depth++ {
+			forms = append(forms, shallow(answer, depth))
+		}
+	}
+	return slices.DeleteFunc(forms, func(form string) bool { return form == strings.TrimSpace(string(answer)) })
+}
+
+// bared takes the fields from the objects of lists.
+func bared(v any, listed bool) any {
+	switch v := v.(type) {
+	case map[string]any:
+		fields := map[string]any{}
+		for name, value := range v {
+			if !listed {
+				fields[name] = bared(value, false)
+			}
+		}
+		return fields
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = bared(v[i], true)
+		}
+		return list
+	default:
+		return v
+	}
+}
+
+// shallow takes from an XML document what lies deeper.
+func shallow(document []byte, most int) string {
+	var kept strings.Builder
+	decoder, depth := xml.NewDecoder(bytes.NewReader(document)), 0
+	for {
+		from := decoder.InputOffset()
+		token, err := decoder.RawToken()
+		if err != nil {
+			return kept.String()
+		}
+		keeps := depth < most
+		switch token.(type) {
+		case xml.StartElement:
+			depth++
+		case xml.EndElement:
+			keeps = depth <= most
+			depth--
+		}
+		if keeps {
+			kept.Write(document[from:decoder.InputOffset()])
+		}
+	}
 }
 
 func find(t *testing.T, h Harness) {

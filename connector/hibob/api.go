@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ type filter struct {
 
 func equals(field string, values ...string) filter { return filter{field, "equals", values} }
 
-// found is the answer of a search.
+// found is the answer of a search. Items is nil where it holds none of that name, which is not the same as an empty list.
 type found struct {
 	Items    []values `json:"items"`
 	Metadata struct {
@@ -165,15 +166,30 @@ func (s *session) search(ctx context.Context, skills []connector.Skill) (map[str
 
 const mostPages = 3
 
-// page is one request of a search.
+// page is one request of a search. What a list does not hold counts as deleted, so an answer must say which skills there are.
 func (s *session) page(ctx context.Context, body searchBody) (found, error) {
 	var answer found
 	response, err := s.send(ctx, searching, body, false)
 	if err != nil {
 		return answer, err
 	}
-	err = response.JSON(&answer)
-	return answer, err
+	if err := response.JSON(&answer); err != nil {
+		return answer, err
+	}
+	unexpected := func(format string, args ...any) error {
+		e := connector.Errorf(connector.Unexpected, format, args...)
+		e.Exchange = response.Exchange()
+		return e
+	}
+	switch {
+	case answer.Items == nil:
+		return answer, unexpected("Bob's answer to a search does not say which skills there are")
+	case slices.ContainsFunc(answer.Items, func(v values) bool { return v.text(fieldID) == "" }):
+		return answer, unexpected("Bob shows a skill without an id")
+	case body.Cursor != "" && answer.Metadata.NextCursor == body.Cursor:
+		return answer, unexpected("Bob's list does not go on: after a page it names the same page again")
+	}
+	return answer, nil
 }
 
 // record reads a skill. Its origin id is its external id, if the source is ours.

@@ -152,9 +152,6 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 		return connector.Page{}, err
 	}
 	page := connector.Page{Next: answer.Metadata.NextCursor}
-	if page.Next == cursor { // or it would never end
-		page.Next = ""
-	}
 	for _, item := range answer.Items {
 		page.Records = append(page.Records, s.record(item))
 	}

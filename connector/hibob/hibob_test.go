@@ -278,21 +278,51 @@ func TestAnswersOfItems(t *testing.T) {
 	}
 }
 
-// A search that knows no filter shows all skills, page after page.
+// answering is a Bob that gives one answer to everything.
+func answering(status int, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	})
+}
+
+// A search that knows no filter shows all skills, page after page; a list that names a page as the one behind itself has no end.
 func TestSearchWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	c := hibobtest.New(t)
-	s, d := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"items":[{"/skill/id":"1","/skill/name":"a","/skill/source":"another","/skill/externalId":"id/a"}],"response_metadata":{"next_cursor":"x"}}`)
-	}))
+	s, d := open(t, c, answering(http.StatusOK, `{"items":[{"/skill/id":"1","/skill/name":"a","/skill/source":"another","/skill/externalId":"id/a"}],"response_metadata":{"next_cursor":"x"}}`))
 	if _, err := s.Write(t.Context(), skills("a")); connector.AsError(err).Kind != connector.Unexpected || len(d.requests) > 3 {
 		t.Errorf("Write = %v after %v", err, d.requests)
 	}
-	page, err := s.(connector.Lister).List(t.Context(), "x")
-	want := connector.Page{Records: []connector.Record{{RemoteID: "1", Name: "a", Active: true}}}
+	lister := s.(connector.Lister)
+	want := connector.Page{Records: []connector.Record{{RemoteID: "1", Name: "a", Active: true}}, Next: "x"}
+	page, err := lister.List(t.Context(), "")
 	if diff := cmp.Diff(want, page); err != nil || diff != "" {
 		t.Errorf("List: %v (-want +got):\n%s", err, diff)
+	}
+	if page, err = lister.List(t.Context(), "x"); connector.AsError(err) == nil || connector.AsError(err).Kind != connector.Unexpected {
+		t.Errorf("the page that names itself as the next: %+v, %v", page, err)
+	}
+}
+
+// An answer that does not say which skills there are is none that says that there are none.
+func TestAnswersWithoutSkills(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{}`, `null`, `{"items":null}`, `{"results":[]}`, `{"items":[{}]}`, `{"items":[null]}`, `{"items":[{"/skill/id":null,"/skill/name":"a"}]}`} {
+		c := hibobtest.New(t)
+		s, d := open(t, c, answering(http.StatusOK, body))
+		_, listed := s.(connector.Lister).List(t.Context(), "")
+		_, found := s.(connector.Finder).Find(t.Context(), skills("a"))
+		results, written := s.Write(t.Context(), skills("a"))
+		for call, err := range map[string]error{"List": listed, "Find": found, "Write": written} {
+			if e := connector.AsError(err); e == nil || e.Kind != connector.Unexpected {
+				t.Errorf("%s: %s = %v", body, call, err)
+			}
+		}
+		if len(results) != 0 || len(d.requests) != 3 {
+			t.Errorf("%s: %+v after %v", body, results, d.requests)
+		}
 	}
 }
 

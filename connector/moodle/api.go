@@ -249,6 +249,8 @@ func (s *session) findFramework(ctx context.Context) (*framework, error) {
 		return nil, err
 	case x != nil:
 		return nil, s.failure(x, fmt.Sprintf("The competency frameworks in the context %d (context_id) cannot be listed", s.set.Context))
+	case all == nil, slices.ContainsFunc(all, func(f framework) bool { return f.ID == 0 }):
+		return nil, connector.Errorf(connector.Unexpected, "Moodle's answer does not say which competency frameworks there are")
 	}
 	// The query finds it in names too, and in parts of ID numbers.
 	at := slices.IndexFunc(all, func(f framework) bool { return f.IDNumber == s.set.Framework })
@@ -351,6 +353,9 @@ func (s *session) query(ctx context.Context, framework int64, skip, limit int, f
 		return nil, connector.Errorf(connector.Away, "The competency framework %q is gone", s.set.Framework)
 	case x != nil:
 		return nil, s.failure(x, "The competencies cannot be listed")
+	case found == nil, slices.ContainsFunc(found, func(c competency) bool { return c.ID == 0 }):
+		// What a list does not hold counts as deleted, so an answer must say which there are.
+		return nil, connector.Errorf(connector.Unexpected, "Moodle's answer does not say which competencies there are")
 	}
 	return found, nil
 }

@@ -46,8 +46,13 @@ func (s *session) search(ctx context.Context, limit int, conditions ...[]any) ([
 		c.options["limit"] = limit
 	}
 	var records []record
-	err := s.call(ctx, c, &records)
-	return records, err
+	if err := s.call(ctx, c, &records); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(records, func(r record) bool { return r.ID <= 0 }) {
+		return nil, withoutID()
+	}
+	return records, nil
 }
 
 // read reads the skills of these ids that exist.
@@ -74,6 +79,9 @@ func (s *session) firstExternalIDs(ctx context.Context, model string, ids []int6
 	var answer map[string]text
 	if err := s.call(ctx, call{model: model, method: "get_external_id", ids: ids}, &answer); err != nil {
 		return nil, err
+	}
+	if len(answer) < len(ids) { // it tells of each, if only that it has none
+		return nil, connector.Errorf(connector.Unexpected, "Odoo tells the external ids of %d records out of %d", len(answer), len(ids))
 	}
 	external := make(map[int64]string, len(answer))
 	for key, name := range answer {
@@ -147,6 +155,9 @@ func (s *session) externalRows(ctx context.Context, conditions ...[]any) ([]exte
 		s.denied = true
 		s.mu.Unlock()
 		return nil, false, nil
+	}
+	if slices.ContainsFunc(rows, func(r externalRow) bool { return r.ID <= 0 }) {
+		return nil, false, withoutID()
 	}
 	return rows, err == nil, err
 }
@@ -376,14 +387,19 @@ func (s *session) typesNamed(ctx context.Context, how call, name string) (all, n
 	}
 	how.model, how.method, how.args = modelType, "search_read", []argument{{"domain", [][]any{}}}
 	how.options = map[string]any{"fields": []string{"name"}, "order": "id"}
-	err = s.call(ctx, how, &found)
+	if err = s.call(ctx, how, &found); err != nil {
+		return nil, nil, err
+	}
 	for _, t := range found {
+		if t.ID <= 0 {
+			return nil, nil, withoutID()
+		}
 		all = append(all, t.ID)
 		if string(t.Name) == name {
 			named = append(named, t.ID)
 		}
 	}
-	return all, named, err
+	return all, named, nil
 }
 
 // typesTranslated are the ids of the skill types of a name in the language that the user has in Odoo.

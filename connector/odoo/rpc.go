@@ -88,6 +88,9 @@ func (s *session) call(ctx context.Context, c call, into any) error {
 	if err := answer.JSON(into); err != nil {
 		return err
 	}
+	if isNothing(answer.Body) {
+		return nothing(c.changes, answer)
+	}
 	s.mu.Lock()
 	s.speaks, s.answered = json2, true
 	s.mu.Unlock()
@@ -240,6 +243,9 @@ func (s *session) rpc(ctx context.Context, service, method string, args []any, c
 	if len(body.Result) == 0 {
 		return unreadable(changes, errors.New("neither a result nor an error"))
 	}
+	if isNothing(body.Result) {
+		return nothing(changes, answer)
+	}
 	if err := json.Unmarshal(body.Result, into); err != nil {
 		return unreadable(changes, err)
 	}
@@ -253,6 +259,23 @@ func unreadable(changes bool, err error) *connector.Error {
 		kind = connector.Ambiguous
 	}
 	return &connector.Error{Kind: kind, Message: "Odoo's answer cannot be read", Err: err}
+}
+
+// isNothing reports whether a result is none. No method that is called has none: to read it as one that finds nothing would be to take
+// skills that are there for deleted.
+func isNothing(result []byte) bool { return bytes.Equal(bytes.TrimSpace(result), []byte("null")) }
+
+func nothing(changes bool, answer *rest.Answer) *connector.Error {
+	kind := connector.Unexpected
+	if changes {
+		kind = connector.Ambiguous
+	}
+	return &connector.Error{Kind: kind, Message: "Odoo's answer says nothing", Exchange: answer.Exchange()}
+}
+
+// withoutID is the error of a record that is shown without an id.
+func withoutID() *connector.Error {
+	return connector.Errorf(connector.Unexpected, "Odoo shows a record without an id")
 }
 
 // fault is an exception in Odoo, as both ways tell it. What it did until then was rolled back.

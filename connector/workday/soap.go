@@ -145,9 +145,10 @@ type answered struct {
 
 type skillsAnswer struct {
 	Moment  string `xml:"Response_Filter>As_Of_Entry_DateTime"`
-	Results *struct {
+	Results struct {
 		Pages  string `xml:"Total_Pages"`
 		OnPage string `xml:"Page_Results"`
+		Number string `xml:"Page"`
 	} `xml:"Response_Results"`
 	Data struct {
 		Skills []foundSkill `xml:",any"` // whatever they are called
@@ -166,18 +167,17 @@ func (a *skillsAnswer) moment() string {
 // skill that is missing in a list counts as deleted, so a list must not be shorter than it is for want of understanding.
 func (a *skillsAnswer) whole(number int) (more bool, err error) {
 	shown := len(a.Data.Skills)
-	if a.Results == nil {
-		if shown == 0 {
-			return false, connector.Errorf(connector.Unexpected, "Workday's answer says neither which skills there are nor how many")
-		}
-		return shown >= pageSize, nil
-	}
-	if told, err := strconv.ParseFloat(a.Results.OnPage, 64); err == nil && told != float64(shown) {
-		return false, connector.Errorf(connector.Unexpected, "Workday says that page %d holds %s skills, and shows %d", number, a.Results.OnPage, shown)
-	}
-	pages, err := strconv.ParseFloat(a.Results.Pages, 64)
+	onPage, noneOnPage := strconv.ParseFloat(a.Results.OnPage, 64)
+	pages, noPages := strconv.ParseFloat(a.Results.Pages, 64)
+	is, noNumber := strconv.ParseFloat(a.Results.Number, 64)
 	switch {
-	case err != nil:
+	case shown == 0 && noneOnPage != nil && noPages != nil:
+		return false, connector.Errorf(connector.Unexpected, "Workday's answer says neither which skills there are nor how many")
+	case noneOnPage == nil && onPage != float64(shown):
+		return false, connector.Errorf(connector.Unexpected, "Workday says that page %d holds %s skills, and shows %d", number, a.Results.OnPage, shown)
+	case noNumber == nil && shown > 0 && is != float64(number):
+		return false, connector.Errorf(connector.Unexpected, "Workday was asked for page %d, and shows page %s", number, a.Results.Number)
+	case noPages != nil:
 		return shown >= pageSize, nil //nolint:nilerr // it does not say
 	case float64(number) >= pages:
 		return false, nil

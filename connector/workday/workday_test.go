@@ -726,6 +726,8 @@ func TestListOfAnotherForm(t *testing.T) {
 		"fewer than it says":     {results("2", "1") + data(skill), "holds 2 skills, and shows 1", "", 0},
 		"a page that is missing": {results("0", "3"), "page 1 of 3 holds 0 skills", "", 0},
 		"without an id":          {results("1", "1") + data(`<wd:Skill><wd:Name>a</wd:Name></wd:Skill>`), "without an id or a name", "", 0},
+		"nothing told":           {results("", "") + data(""), "neither which skills", "", 0},
+		"another page":           {`<wd:Response_Results><wd:Total_Pages>3</wd:Total_Pages><wd:Page>2</wd:Page></wd:Response_Results>` + data(skill), "asked for page 1, and shows page 2", "", 0},
 		"without a name":         {results("1", "1") + data(strings.ReplaceAll(skill, "Name", "Title")), "without an id or a name", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
