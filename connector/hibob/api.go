@@ -203,26 +203,39 @@ func (s *session) record(item values) connector.Record {
 	return r
 }
 
-// send makes a request, if Bob takes any at its endpoint now, and returns the answer if it is one of success.
-func (s *session) send(ctx context.Context, e endpoint, body any, changes bool) (*rest.Answer, error) {
-	key := e.method + " " + e.path
+// ready is an error while Bob takes no more requests at an endpoint.
+func (s *session) ready(e endpoint) error {
 	s.mu.Lock()
-	left := time.Until(s.until[key])
+	left := time.Until(s.until[e])
 	s.mu.Unlock()
 	if left > 0 {
-		return nil, &connector.Error{Kind: connector.Throttled, Message: "Bob takes no more requests for now", RetryAfter: left}
+		return &connector.Error{Kind: connector.Throttled, Message: "Bob takes no more requests for now", RetryAfter: left}
 	}
-	answer, err := s.api.Send(ctx, rest.Request{Method: e.method, Path: e.path, Body: body, Changes: changes})
+	return nil
+}
+
+// send makes a request, if Bob takes any at its endpoint now, and returns the answer if it is one of success.
+func (s *session) send(ctx context.Context, at endpoint, body any, changes bool) (*rest.Answer, error) {
+	if err := s.ready(at); err != nil {
+		return nil, err
+	}
+	answer, err := s.api.Send(ctx, rest.Request{Method: at.method, Path: at.path, Body: body, Changes: changes})
 	if err != nil {
 		return nil, err
 	}
 	if wait := answer.RetryAfter(); wait > 0 {
 		s.mu.Lock()
-		s.until[key] = time.Now().Add(wait)
+		s.until[at] = time.Now().Add(wait)
 		s.mu.Unlock()
 	}
-	if !answer.OK() {
-		return nil, answer.Problem(answer.Said())
+	if answer.OK() {
+		return answer, nil
 	}
-	return answer, nil
+	e := answer.Problem(answer.Said())
+	// A search holds nothing but ids: that Bob refuses it is no skill's fault, so none is looked for as the one to blame. But one that
+	// is too large may be taken in halves.
+	if !changes && e.Kind == connector.Refused && answer.Status != http.StatusRequestEntityTooLarge {
+		e.Kind = connector.Unexpected
+	}
+	return nil, e
 }

@@ -104,7 +104,7 @@ func (h hibob) Open(account connector.Account) (connector.Session, error) {
 	authorization := signer.Header.Get("Authorization")
 	return &session{
 		set:   set,
-		until: map[string]time.Time{},
+		until: map[endpoint]time.Time{},
 		api: &rest.API{
 			HTTP: account.HTTP, Base: set.Address, Header: http.Header{"Accept": {"application/json"}},
 			Sign: func(_ context.Context, r *http.Request) error {
@@ -122,7 +122,7 @@ type session struct {
 
 	mu sync.Mutex
 	// until is, by endpoint, when Bob takes requests again.
-	until map[string]time.Time
+	until map[endpoint]time.Time
 }
 
 // Besides writing, the session can do this.

@@ -326,6 +326,22 @@ func TestAnswersWithoutSkills(t *testing.T) {
 	}
 }
 
+// That Bob refuses a search is the fault of none of the skills: only a search that is too large may be tried with fewer.
+func TestRefusedSearch(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]connector.Kind{
+		http.StatusBadRequest: connector.Unexpected, http.StatusConflict: connector.Unexpected, http.StatusUnprocessableEntity: connector.Unexpected,
+		http.StatusRequestEntityTooLarge: connector.Refused,
+	} {
+		c := hibobtest.New(t)
+		s, d := open(t, c, answering(status, `{"error":"no such operator"}`))
+		results, err := s.Write(t.Context(), skills("a", "b"))
+		if e := connector.AsError(err); e == nil || e.Kind != want || e.Message != "no such operator" || len(results) != 0 || len(d.requests) != 1 {
+			t.Errorf("%d: Write = %+v, %v, want the kind %s", status, results, err, want)
+		}
+	}
+}
+
 // The words of a refusal are Bob's own.
 func TestWords(t *testing.T) {
 	t.Parallel()
