@@ -1,8 +1,8 @@
 // Package hibob is the connector to HiBob: skills of the company's skills catalogue, through Bob's public Skills API.
 //
 // Bob identifies a skill that came through the API by a source and an external id. There is no upsert: a batch is searched,
-// then the missing skills are created, the changed ones patched and the inactive ones archived, each with one request of
-// up to 100 skills. The answers are HTTP 200 whatever became of the skills; each has its own result, told by its place.
+// then the inactive skills are archived, the changed ones patched and the missing ones created, each with one request of
+// up to 100 skills, so that a name is given up before another skill takes it. The answers are HTTP 200 whatever became of the skills; each has its own result, told by its place.
 // Skills that were made in Bob's pages cannot be seen or changed through the API, but their names are taken.
 //
 // What the public documentation leaves open, and what is done about it:
@@ -16,6 +16,11 @@
 //   - Whether a search shows archived skills: handled both ways.
 //   - Whether an archived skill can be brought back: it is patched to "active" and looked at again. If it is still
 //     archived, the skill is refused as Unsupported.
+//   - Whether a name that one skill of a request gives up is free for another of it: they are sent in that order, and what is
+//     refused is taken when it comes again. Of names that go round in a circle one or all are refused.
+//   - Whether the name of an archived skill is free: it is archived before another may take its name.
+//   - Which status a skill gets that is created without one, and whether it must have one: none is sent, for the words for a
+//     status are not known. One that comes out as archived or inactive is patched when the skill is written again.
 //   - How many requests a minute each endpoint takes: a setting, and the headers of the answers are heeded.
 package hibob
 

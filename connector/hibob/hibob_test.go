@@ -91,7 +91,7 @@ func TestRequests(t *testing.T) {
 	d.requests = nil
 	list[1].Name, list[2].Active = "changed, indeed", false
 	write(t, s, append(list, skills("new")...))
-	if diff := cmp.Diff([]string{"POST /skills/search", "POST /skills", "PATCH /skills", "PATCH /skills/archive"}, d.requests); diff != "" {
+	if diff := cmp.Diff([]string{"POST /skills/search", "PATCH /skills/archive", "PATCH /skills", "POST /skills"}, d.requests); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	d.requests = nil
@@ -226,6 +226,58 @@ func TestNoRequestsLeft(t *testing.T) {
 	})
 }
 
+// A skill that was archived is not touched while there is no search left to see what becomes of it.
+func TestNoSearchLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := hibobtest.New(t)
+		c.PerMinute, c.Archived = 3, hibobtest.Revives
+		s, d := open(t, c, c)
+		list := skills("COBOL")
+		write(t, s, list)
+		list[0].Active = false
+		write(t, s, list)
+		list[0].Active = true
+		d.requests = nil
+		results, err := s.Write(t.Context(), list) // the third search, and there are no more
+		e := connector.AsError(err)
+		if e == nil || e.Kind != connector.Throttled || e.RetryAfter <= 0 || e.RetryAfter > time.Minute || len(results) != 0 || len(d.requests) != 1 || c.Records()[0].Active {
+			t.Fatalf("Write = %+v, %v, after %v", results, err, d.requests)
+		}
+		time.Sleep(e.RetryAfter)
+		if r := write(t, s, list)["id/COBOL"]; r.Err != nil || !c.Records()[0].Active {
+			t.Errorf("after %v: %+v", e.RetryAfter, r)
+		}
+	})
+}
+
+// The search that should tell whether a skill is back is one too many, which nobody could know: it is told how long to wait.
+func TestSecondSearchIsThrottled(t *testing.T) {
+	t.Parallel()
+	c := hibobtest.New(t)
+	c.Archived = hibobtest.Revives
+	searches := 0
+	s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/search") {
+			if searches++; searches == 4 {
+				w.Header().Set("Retry-After", "17")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+		}
+		c.ServeHTTP(w, r)
+	}))
+	list := skills("COBOL")
+	write(t, s, list)
+	list[0].Active = false
+	write(t, s, list)
+	list[0].Active = true
+	results, err := s.Write(t.Context(), list)
+	if e := connector.AsError(err); e == nil || e.Kind != connector.Ambiguous || e.RetryAfter != 17*time.Second || len(results) != 0 {
+		t.Errorf("Write = %+v, %v", results, err)
+	}
+}
+
 // What items say by their status, and answers that leave something open.
 func TestAnswersOfItems(t *testing.T) {
 	t.Parallel()
@@ -339,6 +391,71 @@ func TestRefusedSearch(t *testing.T) {
 		if e := connector.AsError(err); e == nil || e.Kind != want || e.Message != "no such operator" || len(results) != 0 || len(d.requests) != 1 {
 			t.Errorf("%d: Write = %+v, %v, want the kind %s", status, results, err, want)
 		}
+	}
+}
+
+// Names that skills of one call give up are free for others of it, in whatever order they come.
+func TestNamesThatAreGivenUp(t *testing.T) {
+	t.Parallel()
+	const taken = "A skill with this name already exists"
+	for name, test := range map[string]struct {
+		was, becomes []string // the names of skills 0, 1, 2 …; empty: it is retired, or not there yet
+		keeps        bool     // Bob keeps the names of archived skills
+		refused      []int
+		requests     int
+	}{
+		"to a new skill":                 {was: []string{"Go"}, becomes: []string{"Golang", "Go"}, requests: 3},
+		"to a new skill, which is first": {was: []string{"", "Go"}, becomes: []string{"Go", "Golang"}, requests: 3},
+		"to another":                     {was: []string{"Go", "Rust"}, becomes: []string{"Rust", "Zig"}, requests: 2},
+		"one after another":              {was: []string{"a", "b", "c", "d"}, becomes: []string{"b", "c", "d", "e", "a"}, requests: 3},
+		"by a retired skill":             {was: []string{"Go"}, becomes: []string{"", "Go"}, requests: 3},
+		"but not by an archived one":     {was: []string{"Go"}, becomes: []string{"", "Go"}, keeps: true, refused: []int{1}, requests: 4},
+		"two are exchanged":              {was: []string{"Go", "Rust", "c"}, becomes: []string{"Rust", "Go", "d"}, refused: []int{0, 1}, requests: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := hibobtest.New(t)
+			c.FreesNames = !test.keeps
+			s, d := open(t, c, c)
+			var first, second []connector.Skill
+			for i, name := range test.was {
+				if name != "" {
+					first = append(first, connector.Skill{OriginID: fmt.Sprint(i), Name: name, Active: true})
+				}
+			}
+			for i, name := range test.becomes {
+				second = append(second, connector.Skill{OriginID: fmt.Sprint(i), Name: name, Active: name != ""})
+			}
+			write(t, s, first)
+			for range 2 { // and what was refused is refused again, with nothing half done
+				d.requests = nil
+				results := write(t, s, second)
+				for i, sk := range second {
+					r := results[sk.OriginID]
+					if slices.Contains(test.refused, i) {
+						if r.Err == nil || r.Err.Kind != connector.Refused || r.Err.Message != taken {
+							t.Errorf("%d: %+v", i, r)
+						}
+					} else if r.Err != nil {
+						t.Errorf("%d: %v", i, r.Err)
+					}
+				}
+				if test.requests > 0 && len(d.requests) != test.requests {
+					t.Errorf("requests %v, want %d", d.requests, test.requests)
+				}
+				test.requests = 0
+				for _, r := range c.Records() {
+					i := int(r.OriginID[0] - '0')
+					want := test.becomes[i]
+					if slices.Contains(test.refused, i) || want == "" {
+						want = test.was[i]
+					}
+					if r.Name != want || r.Active != (test.becomes[i] != "") {
+						t.Errorf("%d: Bob holds %+v, want %q", i, r, want)
+					}
+				}
+			}
+		})
 	}
 }
 

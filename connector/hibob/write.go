@@ -2,6 +2,7 @@ package hibob
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -18,7 +19,7 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 	}
 	w := &work{s: s, held: held, results: make([]connector.Result, 0, len(skills))}
 	w.sort(skills)
-	for _, step := range []func(context.Context) error{w.create, w.patch, w.confirm, w.archive} {
+	for _, step := range []func(context.Context) error{w.archive, w.rename, w.create, w.patch, w.confirm} {
 		if err := step(ctx); err != nil {
 			return w.results, err
 		}
@@ -33,7 +34,8 @@ type work struct {
 	held    map[string]connector.Record // what the search has shown
 	results []connector.Result
 
-	creates, patches, confirms, archives []item
+	// In the order in which they are sent: no two skills of Bob's have one name, so those that give theirs up come first.
+	archives, renames, creates, patches, confirms []item
 }
 
 // item is a skill on its way.
@@ -59,13 +61,43 @@ func (w *work) sort(skills []connector.Skill) {
 			w.done(i)
 		case !shown:
 			w.creates = append(w.creates, i)
-		case !r.Active || r.Name != sk.Name:
-			i.revive = !r.Active
+		case !r.Active:
+			i.revive = true
 			w.patches = append(w.patches, i)
+		case r.Name != sk.Name:
+			w.renames = append(w.renames, i)
 		default:
 			w.done(i)
 		}
 	}
+	if len(w.creates) == 0 { // then one request does for both
+		w.renames, w.patches = nil, append(w.renames, w.patches...)
+	}
+	w.renames, w.patches = w.inTurn(w.renames), w.inTurn(w.patches)
+}
+
+// inTurn sorts items so that a name is given up before another takes it. Of names that go round in a circle Bob refuses one or all.
+func (w *work) inTurn(items []item) []item {
+	gives := make(map[string]int, len(items)) // by the name that an item has until now
+	for at, i := range items {
+		gives[w.held[i.OriginID].Name] = at
+	}
+	sorted, seen := make([]item, 0, len(items)), make([]bool, len(items))
+	var add func(at int)
+	add = func(at int) {
+		if seen[at] {
+			return
+		}
+		seen[at] = true
+		if before, ok := gives[items[at].Name]; ok {
+			add(before)
+		}
+		sorted = append(sorted, items[at])
+	}
+	for at := range items {
+		add(at)
+	}
+	return sorted
 }
 
 func (w *work) done(i item) { w.result(i, nil) }
@@ -129,8 +161,20 @@ func (w *work) create(ctx context.Context) error {
 	return err
 }
 
+func (w *work) rename(ctx context.Context) error { return w.update(ctx, w.renames) }
+
+// patch changes the skills that are archived, or may be. When it cannot be looked afterwards what has become of them, it does not.
 func (w *work) patch(ctx context.Context) error {
-	return w.change(ctx, update, w.patches, func(i item) fieldValues {
+	if slices.ContainsFunc(w.patches, func(i item) bool { return i.refused != nil || i.revive }) {
+		if err := w.s.ready(searching); err != nil {
+			return err
+		}
+	}
+	return w.update(ctx, w.patches)
+}
+
+func (w *work) update(ctx context.Context, items []item) error {
+	return w.change(ctx, update, items, func(i item) fieldValues {
 		values := w.locator(i)
 		values[fieldName] = i.Name
 		if i.revive {

@@ -41,6 +41,8 @@ type Company struct {
 	PlainErrors bool
 	// NumericIDs: ids are numbers.
 	NumericIDs bool
+	// FreesNames: another skill may have the name of one that is archived.
+	FreesNames bool
 	// Lag is how many searches a new skill stays unseen.
 	Lag int
 
@@ -444,13 +446,17 @@ func (c *Company) update(item map[string]string) (*Skill, *refusal) {
 	case renames && c.names[name] != nil && c.names[name] != s:
 		return nil, &refusal{http.StatusConflict, "A skill with this name already exists"}
 	}
-	if renames {
+	if c.names[s.Name] == s {
 		delete(c.names, s.Name)
+	}
+	if renames {
 		s.Name = name
-		c.names[name] = s
 	}
 	if state == "active" && c.Archived == Revives {
 		s.Archived = false
+	}
+	if !s.Archived || !c.FreesNames {
+		c.names[s.Name] = s
 	}
 	return s, nil
 }
@@ -464,5 +470,8 @@ func (c *Company) archive(item map[string]string) (*Skill, *refusal) {
 		return nil, &refusal{http.StatusBadRequest, "The skill is archived already"}
 	}
 	s.Archived = true
+	if c.FreesNames {
+		delete(c.names, s.Name)
+	}
 	return s, nil
 }
