@@ -82,6 +82,9 @@ type Harness struct {
 	// Fewest is with how many requests so many new skills can be written at the very least, as the tool's limits are. Over
 	// HTTP alone.
 	Fewest func(skills int) int
+	// FewestTime is in how much time that can be done at the very least, as the tool's limits are and not what the connector declares. For
+	// a tool that has a rate.
+	FewestTime func(skills int) time.Duration
 	// Refuses: the tool never takes this skill, for the characters in its name. Nil: it takes all.
 	Refuses func(connector.Skill) bool
 	// Page is the file of the connector's page, docs/connectors/<slug>.md.

@@ -154,6 +154,8 @@ func (c toyConnector) Describe() connector.Description {
 	switch c.wrong {
 	case "describes what it is not":
 		d.Capabilities = d.Capabilities[1:]
+	case "takes its time":
+		d.Limits.Calls /= 2
 	}
 	return d
 }
@@ -332,6 +334,8 @@ func TestToy(t *testing.T) {
 		Connector: toyConnector{os.Getenv(wrongVariable)},
 		HTTP:      true,
 		Fewest:    func(skills int) int { return (skills + 19) / 20 },
+		// A request a second.
+		FewestTime: func(skills int) time.Duration { return time.Duration((skills+19)/20) * time.Second },
 		NewAccount: func(t *testing.T, s connectortest.Situation) (connectortest.Account, bool) {
 			x := &toy{t: t, at: map[string]int{}, token: "s3cret/of+the toy"}
 			switch s {
@@ -377,6 +381,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"finds every account good":                   "check",
 		"lists the first page":                       "list",
 		"finds nothing":                              "find",
+		"takes its time":                             "10,000_skills",
 		"takes nothing for an empty list":            "answers_to_a_list_that_say_nothing",
 	})
 	caught(t, "TestJobToy", map[string]string{

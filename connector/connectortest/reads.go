@@ -295,7 +295,8 @@ const (
 )
 
 // tenThousand new skills, then the same again, at the rate that is declared and no faster: the tool, which keeps to its
-// limits, never has to throttle, no more requests are made than it takes, and no more time is spent than the rate asks for.
+// limits, never has to throttle, no more requests are made than it takes, and no more time is spent than the declared rate asks for,
+// nor, on new skills, than the tool's own limits do.
 func tenThousand(t *testing.T, h Harness) {
 	if h.Fewest == nil {
 		h.skip(t, "there is no count of requests")
@@ -336,6 +337,16 @@ func tenThousand(t *testing.T, h Harness) {
 			least = time.Duration(calls) * limits.Per / time.Duration(limits.Calls)
 			if took*100 > least*spare {
 				t.Errorf("%s: it took %v; at the declared rate %v would do", name, took, least)
+			}
+		}
+		if name == "new skills" {
+			switch {
+			case h.FewestTime != nil:
+				if least = h.FewestTime(many); took*100 > least*spare {
+					t.Errorf("%s: it took %v; within the tool's limits %v would do", name, took, least)
+				}
+			case limits.Calls > 0:
+				t.Error("a rate is declared, and the harness does not say in what time the tool's limits let so many skills be written")
 			}
 		}
 		t.Logf("%s: %d calls, %d requests (at least %d), %v (at least %v)", name, calls, requests, fewest, took, least)

@@ -42,10 +42,10 @@ const Slug = "hibob"
 const (
 	// batch is the most items of a request.
 	batch = 100
-	// searches is how often a call may have to search: once before and, where it is not clear what became of a skill, after.
-	searches = 2
 	// requests a minute, unless the setting says otherwise: the least that Bob documents for any of its searches.
 	requests = 50
+	// leastRequests: a call may have to make two of one endpoint.
+	leastRequests = 2
 )
 
 // New returns the connector.
@@ -87,9 +87,10 @@ func (hibob) Describe() connector.Description {
 	}
 }
 
-// limits counts calls of Write: none makes more than two requests of the same endpoint.
+// limits counts calls of Write. As a rule each makes one request of an endpoint, and Bob counts those of each endpoint for itself. One
+// that has to make a second one, to see what became of archived skills, waits where none is left.
 func limits(requestsPerMinute int) connector.Limits {
-	return connector.Limits{Batch: batch, Concurrency: 1, Calls: requestsPerMinute / searches, Per: time.Minute}
+	return connector.Limits{Batch: batch, Concurrency: 1, Calls: requestsPerMinute, Per: time.Minute}
 }
 
 // Open implements connector.Connector.
@@ -99,7 +100,7 @@ func (h hibob) Open(account connector.Account) (connector.Session, error) {
 		return nil, err
 	}
 	switch {
-	case set.Requests < searches:
+	case set.Requests < leastRequests:
 		return nil, errors.New("hibob settings: requests_per_minute must be at least 2")
 	case strings.TrimSpace(set.Source) == "":
 		return nil, errors.New("hibob settings: source must not be empty")

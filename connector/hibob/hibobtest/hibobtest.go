@@ -116,6 +116,8 @@ func Harness(change func(*Company)) connectortest.Harness {
 		HTTP:      true,
 		// A search and a creation for each hundred.
 		Fewest: func(skills int) int { return 2 * ((skills + 99) / 100) },
+		// Each endpoint takes fifty requests a minute.
+		FewestTime: func(skills int) time.Duration { return time.Duration((skills+99)/100) * time.Minute / 50 },
 		NewAccount: func(t *testing.T, s connectortest.Situation) (connectortest.Account, bool) {
 			c := New(t)
 			change(c)

@@ -141,6 +141,8 @@ func Harness(change func(*Tenant)) connectortest.Harness {
 		HTTP:      true,
 		// Workday writes one skill a request.
 		Fewest: func(skills int) int { return skills },
+		// At ten requests a second.
+		FewestTime: func(skills int) time.Duration { return time.Duration(skills) * time.Second / 10 },
 		NewAccount: func(t *testing.T, s connectortest.Situation) (connectortest.Account, bool) {
 			c := New(t)
 			change(c)
