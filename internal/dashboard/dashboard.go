@@ -60,11 +60,13 @@ type Config struct {
 	PublicURL string
 	Clients   clientaddr.Resolver
 	OpenID    *OpenID // nil: people sign in with passwords alone
-	// TaskTimeout, KeepTasks, KeepTombstones and Version are shown on the settings page.
-	TaskTimeout, KeepTasks, KeepTombstones time.Duration
-	Version                                string
-	Logger                                 *slog.Logger
-	Now                                    func() time.Time // time.Now if nil
+	// TaskTimeout, KeepTasks, KeepTombstones, KeepLogs, LogMode and Version are shown on the settings page.
+	TaskTimeout, KeepTasks, KeepTombstones, KeepLogs time.Duration
+	// LogMode is which requests and answers are logged: all, errors or off.
+	LogMode string
+	Version string
+	Logger  *slog.Logger
+	Now     func() time.Time // time.Now if nil
 }
 
 // Dashboard is the handler of its Paths.

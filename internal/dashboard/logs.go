@@ -137,7 +137,8 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 		Next         string
 		First        bool
 		Looked       int // it ended after that many, and there are more
-	}{Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.After == ""}
+		Off          bool
+	}{Off: d.LogMode == "off", Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.After == ""}
 	list, err := d.Store.Interactions(ctx, q)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/interactions"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -31,7 +32,7 @@ func TestEmptyPagesTeach(t *testing.T) {
 	b.get(s.at("/skills")).want(http.StatusOK, in(".empty", "our id of it"), not("table"))
 	b.get(s.at("/integrations")).want(http.StatusOK, in(".empty", "crosswalk integrations create"), link(".empty a", s.at("/integrations/new")))
 	b.get(s.at("/secrets")).want(http.StatusOK, in(".empty", "crosswalk keys create"), link(".empty a", s.at("/secrets/new")))
-	b.get(s.at("/audit")).want(http.StatusOK, in(".empty", "Nobody has changed anything yet"))
+	b.get(s.at("/audit?of=here")).want(http.StatusOK, in(".empty", "Nobody has changed anything yet"))
 }
 
 // Somebody with a browser and a key finds on an integration's page the line that sends skills to it, and it works as it stands.
@@ -141,7 +142,7 @@ func TestKeys(t *testing.T) {
 	b.get(at).want(http.StatusOK, in("dl", "Revoked"), not("main form"))
 	b.post(at+"/rotate", "overlap", "24h").want(http.StatusConflict, in(".wrong", "over already"))
 	b.get(s.at("/secrets")).want(http.StatusOK, in("details", "1 key that is over"), not(".notice"))
-	b.get(s.at("/audit")).want(http.StatusOK, count("tbody tr", 3), in("tbody tr:first-child", "revoked an API key"))
+	b.get(s.at("/audit?of=here")).want(http.StatusOK, count("tbody tr", 3), in("tbody tr:first-child", "revoked an API key"))
 }
 
 func TestIntegrationsSorted(t *testing.T) {
@@ -872,4 +873,44 @@ func TestWhatASyncSaw(t *testing.T) {
 	member.get(at).want(http.StatusOK, not(`form[action$="/sync"]`))
 	member.post(at+"/sync").want(http.StatusConflict, in("main", "switched off"))
 	s.user("owner", store.Owner).get(s.at("/audit")).want(http.StatusOK, in("tbody", "asked for a sync: Sandbox of Acme GmbH"))
+}
+
+// What is logged and how long it is kept stands on the settings, and where nothing is, the log says so.
+func TestLogSettings(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[interactions.Mode]string{
+		"": "are logged, and kept 3 days", interactions.Errors: "are logged where something failed, and kept 3 days", interactions.Off: "are not logged",
+	} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			s := open(t, func(c *server.Config) { c.Interactions, c.Engine.KeepLogs = mode, 72*time.Hour })
+			b := s.user("ada", store.Viewer)
+			b.get(s.at("/settings")).want(http.StatusOK, in("#server dl", want))
+			if mode == interactions.Off {
+				b.get(s.at("/logs")).want(http.StatusOK, in(".empty", "Nothing is logged here", "serve --log-interactions"), not(".empty", "yet"))
+			} else {
+				b.get(s.at("/logs")).want(http.StatusOK, in(".empty", "Nothing is logged yet"))
+			}
+		})
+	}
+}
+
+func TestManyReasons(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	b := s.user("ada", store.Viewer)
+	scripts, list := map[string][]string{}, []skill.Item{}
+	for n := range 15 {
+		id := fmt.Sprint("skill-", n)
+		scripts[id] = []string{fmt.Sprint("refuse: reason ", n)}
+		list = append(list, skill.Item{OriginID: id, Name: id, Status: skill.Active})
+	}
+	settings, err := json.Marshal(map[string]any{"scripts": scripts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "/tasks/" + s.push(s.connect("Acme GmbH", string(settings)), list...)
+	s.ended(strings.TrimPrefix(at, "/tasks/"))
+	p := b.get(s.at(at)).want(http.StatusOK, count(".groups tbody tr", 12), in("#why", "And 3 other reasons"), link("#why p a", "?reasons=all#why"))
+	b.get(s.at(at)+strings.TrimSuffix(p.Find("#why p a").AttrOr("href", ""), "#why")).want(http.StatusOK, count(".groups tbody tr", 15), in(".groups", "reason 14"), not("#why", "other reason"))
 }

@@ -18,6 +18,8 @@ type settingsPage struct {
 	MasterKey                     string // empty: none is noted
 	KeyHere                       bool   // this process has it
 	Tasks, Tombstones, Audit, Run time.Duration
+	Logs                          time.Duration
+	LogMode                       string
 	Version, PublicURL            string
 	Tools                         int
 	// What went wrong with which form, and what was typed there.
@@ -52,6 +54,7 @@ func (d *Dashboard) showSettings(w http.ResponseWriter, r *http.Request, status 
 	}
 	p.MasterKey, p.KeyHere = noted.ID, d.Keyring != nil
 	p.Tasks, p.Tombstones, p.Audit, p.Run = d.KeepTasks, d.KeepTombstones, keepAudit, d.TaskTimeout
+	p.Logs, p.LogMode = d.KeepLogs, d.LogMode
 	p.Version, p.PublicURL, p.Tools = d.Version, d.PublicURL, len(d.Connectors.All())
 	v := d.view(r, "Settings")
 	v.Nav, v.Data = "settings", p

@@ -185,7 +185,7 @@ type taskPage struct {
 	Progress    progress
 	Failure     *skill.Failure
 	Groups      []group
-	MoreGroups  int
+	MoreGroups  int // that are not shown
 	Lines       []item
 	Matching    int
 	Filter      itemFilter
@@ -237,13 +237,13 @@ func (d *Dashboard) task(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	const mostGroups = 12
+	const mostGroups = 12                          // unless all are asked for
 	after, _ := strconv.Atoi(r.FormValue("after")) // the first page, if it is no number
 	page := taskPage{
 		TaskHead: head, State: taskState(head), Failure: t.Failure, Groups: t.Groups, Outcomes: outcomes(),
 		Filter: itemFilter{Outcome: r.FormValue("outcome"), Q: clean(r.FormValue("q")), Why: r.FormValue("why"), After: max(0, after)},
 	}
-	if n := len(page.Groups); n > mostGroups {
+	if n := len(page.Groups); n > mostGroups && r.FormValue("reasons") != "all" {
 		page.Groups, page.MoreGroups = page.Groups[:mostGroups], n-mostGroups
 	}
 	q := strings.ToLower(page.Filter.Q)

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,6 +238,7 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 		s.pages = dashboard.New(dashboard.Config{
 			Store: s.Store, Engine: s.engine, Connectors: connectors, Account: account, Keyring: keys, PublicURL: s.URL, Clients: clients, OpenID: provider,
 			TaskTimeout: c.Engine.TaskTimeout, KeepTasks: c.Engine.KeepTasks, KeepTombstones: c.Engine.KeepTombstones, Version: c.Version, Logger: c.Logger,
+			KeepLogs: c.Engine.KeepLogs, LogMode: string(cmp.Or(c.Interactions, interactions.All)),
 		})
 		for _, pattern := range dashboard.Paths() {
 			s.api.Handle(pattern, s.pages)
