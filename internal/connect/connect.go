@@ -35,7 +35,6 @@ type Store interface {
 	store.Links
 	Environment(ctx context.Context, nameOrID string) (store.Environment, error)
 	Integration(ctx context.Context, environmentID, id string) (store.Integration, error)
-	Record(ctx context.Context, entry store.AuditEntry) (store.AuditEntry, error)
 }
 
 // Config is what the page is made of.
@@ -44,8 +43,9 @@ type Config struct {
 	Connectors *connector.Registry
 	// Keyring seals credentials; without one those who need it are told that it cannot be done now.
 	Keyring *account.Keyring
-	// HTTP makes the client through which a tool is asked; secrets are taken out of what is recorded of it.
-	HTTP func(secrets []string) *http.Client
+	// HTTP makes the client through which a tool is asked, for an integration of an environment, or for one that is not made yet:
+	// then without its id. Secrets are taken out of what is recorded of it.
+	HTTP func(environmentID, integrationID string, secrets []string) *http.Client
 	// PublicURL is where browsers reach this server, without a slash at its end.
 	PublicURL string
 	Clients   clientaddr.Resolver
@@ -497,7 +497,9 @@ func (p *Pages) submit(w http.ResponseWriter, r *http.Request, v *visit) error {
 	token, _ := auth.HashToken(connect)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), storeTime)
 	defer cancel()
-	_, err = p.Store.UseLink(ctx, v.hash, store.LinkUse{Token: token, TokenFor: tokenTime, Integration: *made})
+	_, err = p.Store.UseLink(ctx, v.hash, store.LinkUse{
+		Token: token, TokenFor: tokenTime, Integration: *made, Entry: entryOf(from, v, c.Describe(), made.ID),
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		// The same form, sent twice, may have come first.
 		if v.link, err = p.Store.Link(ctx, v.hash); errors.Is(err, store.ErrNotFound) {
@@ -510,24 +512,26 @@ func (p *Pages) submit(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	p.record(ctx, from, v, c.Describe(), made.ID)
+	p.Logger.Info("a customer has connected", "integration", made.ID, "environment", v.link.EnvironmentID, "purpose", v.link.Purpose.Action())
 	return p.finish(w, r, v, c.Describe(), connect)
 }
 
-// record notes in the audit log that a customer has connected. It is done already: a log that cannot be written ends nothing.
-func (p *Pages) record(ctx context.Context, from netip.Addr, v *visit, d connector.Description, id string) {
+// entryOf is what the audit log keeps of a customer who connects.
+func entryOf(from netip.Addr, v *visit, d connector.Description, id string) store.AuditEntry {
 	entry := store.AuditEntry{
 		EnvironmentID: v.link.EnvironmentID, UserName: "the customer, by a link", Target: id,
 		Action: map[store.Purpose]string{
 			store.Connect: "integration.create", store.Relink: "integration.settings", store.Setup: "integration.settings",
 		}[v.link.Purpose],
-		Detail: d.Label + " of " + v.link.EndUser.OrganisationName + ", by a link for " + v.link.EndUser.CreatorEmail,
+		Detail: d.Label + " of " + v.link.EndUser.OrganisationName + ", by a link",
+	}
+	if v.link.EndUser.CreatorEmail != "" {
+		entry.Detail += " for " + v.link.EndUser.CreatorEmail
 	}
 	if from.IsValid() {
 		entry.Address = from.String()
 	}
-	_, err := p.Store.Record(ctx, entry)
-	p.Logger.Info("a customer has connected", "integration", id, "environment", v.link.EnvironmentID, "action", entry.Action, "audit_error", err)
+	return entry
 }
 
 // again answers a form of a used link: the one that it was used by ends where it ended.
@@ -576,7 +580,7 @@ func (p *Pages) fill(
 		p.Logger.Error("credentials of a customer cannot be stored without a master key", "variable", auth.MasterKeyVariable)
 		return again(http.StatusServiceUnavailable, formPage{Problem: problem{Text: t.fill(t.NoPlace, v.brand)}})
 	}
-	session, err := c.Open(connector.Account{ID: in.ID, Settings: settings, HTTP: p.HTTP(secrets)})
+	session, err := c.Open(connector.Account{ID: in.ID, Settings: settings, HTTP: p.HTTP(v.link.EnvironmentID, v.link.IntegrationID, secrets)})
 	if err != nil {
 		name, said := refused(err, d)
 		if slices.ContainsFunc(list, func(f connector.Field) bool { return f.Name == name }) {

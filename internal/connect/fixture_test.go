@@ -155,7 +155,7 @@ func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	f.config = connect.Config{
 		Store: f.store, Keyring: f.ring, PublicURL: "https://skills.example.com", Logger: slog.New(slog.NewTextHandler(f.log, nil)), Now: f.clock.Now,
 		Connectors: connector.NewRegistry(sandbox.New(f.store.Sandbox()), hibob.New(), moodle.New(), odoo.New(), f.odd),
-		HTTP:       func([]string) *http.Client { return company.Client() },
+		HTTP:       func(string, string, []string) *http.Client { return company.Client() },
 	}
 	for _, c := range change {
 		c(f)

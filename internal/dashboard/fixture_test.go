@@ -117,6 +117,21 @@ func (s *site) addUser(name string, role store.Role) store.User {
 	return u
 }
 
+// audited is the audit log but for sign-ins, newest first.
+func (s *site) audited() (entries []store.AuditEntry) {
+	s.t.Helper()
+	all, err := s.srv.Store.AuditLog(s.t.Context(), store.AuditFilter{Limit: 1000})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Action != "user.sign-in" {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
 // at is an address within the environment.
 func (s *site) at(path string) string { return "/e/" + s.env.ID + path }
 

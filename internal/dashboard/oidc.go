@@ -306,12 +306,7 @@ func (d *Dashboard) endOpenID(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.refused(w, r, next, err)
 	}
-	if _, err := d.Store.Record(r.Context(), store.AuditEntry{
-		UserID: user.ID, UserName: user.Name, Address: d.from(r), Action: "user.sign-in", Target: user.ID, Detail: "through " + d.OpenID.Name,
-	}); err != nil {
-		return err
-	}
-	if err := d.begin(r, user); err != nil {
+	if err := d.signedInBy(r, user, "through "+d.OpenID.Name); err != nil {
 		return err
 	}
 	return redirect(w, r, local(f.Next))

@@ -250,10 +250,20 @@ func (d *Dashboard) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := d.Store.ForgetAttempts(ctx, names[0]); err != nil {
 		return err
 	}
-	if err := d.begin(r, user); err != nil {
+	if err := d.signedInBy(r, user, "with a password"); err != nil {
 		return err
 	}
 	return redirect(w, r, local(r.PostFormValue("next")))
+}
+
+// signedInBy begins a session, once it is on disk that somebody signed in and how.
+func (d *Dashboard) signedInBy(r *http.Request, user store.User, how string) error {
+	if _, err := d.Store.Record(r.Context(), store.AuditEntry{
+		UserID: user.ID, UserName: user.Name, Address: d.from(r), Action: "user.sign-in", Target: user.ID, Detail: how,
+	}); err != nil {
+		return err
+	}
+	return d.begin(r, user)
 }
 
 // normalName is how a name is kept and looked up.

@@ -38,12 +38,17 @@ func accounts(connectors *connector.Registry, keys *account.Keyring, network *ou
 		if c, ok := connectors.Find(in.Tool); ok {
 			secrets = account.Secrets(c.Describe(), values)
 		}
-		client := outgoing.Client{Secrets: secrets}
-		if log != nil {
-			client.Recorder = recorder{log, in.EnvironmentID, in.ID}
-		}
+		client := outgoing.Client{Secrets: secrets, Recorder: recorderOf(log, in.EnvironmentID, in.ID)}
 		return connector.Account{ID: in.ID, Settings: settings, HTTP: network.Client(client)}, nil
 	}
+}
+
+// recorderOf logs the exchanges of an integration, or with nobody's yet; nil where nothing is logged.
+func recorderOf(log *interactions.Log, environmentID, integrationID string) outgoing.Recorder {
+	if log == nil {
+		return nil
+	}
+	return recorder{log, environmentID, integrationID}
 }
 
 // recorder logs the exchanges of an integration.

@@ -228,7 +228,9 @@ func Start(ctx context.Context, c Config) (_ *Server, err error) {
 	if c.Role != Worker {
 		page := connect.New(connect.Config{
 			Store: s.Store, Connectors: connectors, Keyring: keys, PublicURL: s.URL, Clients: clients, Logger: c.Logger,
-			HTTP: func(secrets []string) *http.Client { return network.Client(outgoing.Client{Secrets: secrets}) },
+			HTTP: func(environmentID, integrationID string, secrets []string) *http.Client {
+				return network.Client(outgoing.Client{Secrets: secrets, Recorder: recorderOf(s.log, environmentID, integrationID)})
+			},
 		})
 		for pattern, h := range page.Routes() {
 			s.api.Handle(pattern, h)

@@ -84,6 +84,8 @@ type LinkUse struct {
 	TokenFor time.Duration
 	// Integration is the one to be made. Of one that is there only Settings and Credentials are taken.
 	Integration Integration
+	// Entry is for the audit log: it is kept if, and only if, the link is used. None is kept without an Action.
+	Entry AuditEntry
 }
 
 // ConnectSettings are what an environment wants of its page.

@@ -396,22 +396,28 @@ func (s *Store) ForgetAttempts(ctx context.Context, subject string) error {
 
 // Record implements store.Recorder.
 func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
-	err := s.change(ctx, func(ctx context.Context, tx *transaction) error {
-		id, err := newID(ctx, tx)
-		if err != nil {
-			return err
-		}
-		at, err := tx.InsertAudit(ctx, dbq.InsertAuditParams{
-			ID: id, EnvironmentID: e.EnvironmentID, UserID: e.UserID, UserName: e.UserName, Address: e.Address,
-			Action: e.Action, Target: e.Target, Detail: e.Detail,
-		})
-		e.ID, e.At = id, at.UTC()
+	err := s.change(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		e, err = tx.record(ctx, e)
 		return err
 	})
 	if err != nil {
 		return store.AuditEntry{}, fmt.Errorf("record %s: %w", e.Action, err)
 	}
 	return e, nil
+}
+
+// record keeps an entry of the audit log.
+func (tx *transaction) record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
+	id, err := newID(ctx, tx)
+	if err != nil {
+		return e, err
+	}
+	at, err := tx.InsertAudit(ctx, dbq.InsertAuditParams{
+		ID: id, EnvironmentID: e.EnvironmentID, UserID: e.UserID, UserName: e.UserName, Address: e.Address,
+		Action: e.Action, Target: e.Target, Detail: e.Detail,
+	})
+	e.ID, e.At = id, at.UTC()
+	return e, err
 }
 
 // RecordFailed implements store.Recorder.

@@ -413,17 +413,23 @@ func (s *Store) ForgetAttempts(ctx context.Context, subject string) error {
 
 // Record implements store.Recorder.
 func (s *Store) Record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
-	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		e.ID, e.At = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
-		return tx.InsertAudit(ctx, dbq.InsertAuditParams{
-			ID: e.ID, EnvironmentID: e.EnvironmentID, At: tx.now, UserID: e.UserID, UserName: e.UserName, Address: e.Address,
-			Action: e.Action, Target: e.Target, Detail: e.Detail,
-		})
+	err := s.writer.do(ctx, func(ctx context.Context, tx *transaction) (err error) {
+		e, err = tx.record(ctx, e)
+		return err
 	})
 	if err != nil {
 		return store.AuditEntry{}, fmt.Errorf("record %s: %w", e.Action, err)
 	}
 	return e, nil
+}
+
+// record keeps an entry of the audit log.
+func (tx *transaction) record(ctx context.Context, e store.AuditEntry) (store.AuditEntry, error) {
+	e.ID, e.At = skill.NewID(fromMillis(tx.now)), fromMillis(tx.now)
+	return e, tx.InsertAudit(ctx, dbq.InsertAuditParams{
+		ID: e.ID, EnvironmentID: e.EnvironmentID, At: tx.now, UserID: e.UserID, UserName: e.UserName, Address: e.Address,
+		Action: e.Action, Target: e.Target, Detail: e.Detail,
+	})
 }
 
 // RecordFailed implements store.Recorder.

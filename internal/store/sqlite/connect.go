@@ -98,6 +98,11 @@ func (s *Store) UseLink(ctx context.Context, hash [32]byte, use store.LinkUse) (
 		if err != nil {
 			return absent(err)
 		}
+		if use.Entry.Action != "" {
+			if _, err := tx.record(ctx, use.Entry); err != nil {
+				return err
+			}
+		}
 		if store.Purpose(link.Purpose) == store.Connect {
 			in.EnvironmentID = link.EnvironmentID
 			out, err = tx.addIntegration(ctx, in)

@@ -47,7 +47,10 @@ func (f *fixture) link(t *testing.T, l store.Link, hash byte) store.Link {
 }
 
 func (f *fixture) use(in store.Integration, token byte) store.LinkUse {
-	return store.LinkUse{Token: [32]byte{token}, TokenFor: 24 * time.Hour, Integration: in}
+	return store.LinkUse{
+		Token: [32]byte{token}, TokenFor: 24 * time.Hour, Integration: in,
+		Entry: store.AuditEntry{EnvironmentID: f.env, UserName: "the customer", Action: "integration.create", Target: in.ID},
+	}
 }
 
 func links(t *testing.T, f *fixture) {
@@ -82,6 +85,11 @@ func links(t *testing.T, f *fixture) {
 	}
 	_, err = f.UseLink(ctx, [32]byte{1}, f.use(store.Integration{ID: "sandbox:" + id(2), Tool: "sandbox", Settings: []byte(`{}`)}, 8))
 	wantError(t, err, store.ErrNotFound)
+	// What the audit log has of it came with it.
+	if entries, err := f.AuditLog(ctx, store.AuditFilter{EnvironmentID: f.env, Limit: 10}); err != nil || len(entries) != 1 || entries[0].Target != in.ID || entries[0].UserName != "the customer" ||
+		entries[0].ID == "" || !entries[0].At.Equal(f.clock.Now()) {
+		t.Errorf("the audit log: %+v, %v", entries, err)
+	}
 	if _, err := f.Integration(ctx, "", "sandbox:"+id(2)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the second use left an integration: %v", err)
 	}
@@ -174,6 +182,10 @@ func relinks(t *testing.T, f *fixture) {
 	}
 	_, err = f.IntegrationByToken(ctx, f.env, [32]byte{11})
 	wantError(t, err, store.ErrNotFound)
+	// The audit log has what was done, and nothing of what was not.
+	if entries, err := f.AuditLog(ctx, store.AuditFilter{EnvironmentID: f.env, Limit: 10}); err != nil || len(entries) != 2 || entries[0].Target != in.ID || entries[1].Target != in.ID {
+		t.Errorf("the audit log: %+v, %v", entries, err)
+	}
 }
 
 func linkTries(t *testing.T, f *fixture) {
