@@ -39,11 +39,11 @@ func lineOf(i store.Interaction) logLine {
 	return logLine{i, markOf(kind, word)}
 }
 
-type logFilter struct{ Integration, Task, Item, Way, Status, Within, Sort, After string }
+type logFilter struct{ Q, Integration, Task, Item, Way, Status, Within, Sort, After string }
 
 // Filtered reports whether the list is limited at all.
 func (f logFilter) Filtered() bool {
-	return f.Integration != "" || f.Task != "" || f.Way != "" || f.Status != "" || f.Within != ""
+	return f.Q != "" || f.Integration != "" || f.Task != "" || f.Way != "" || f.Status != "" || f.Within != ""
 }
 
 // The values of sort. Without one, the newest ones come first.
@@ -107,11 +107,16 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 		Integration: integration, Task: clean(r.FormValue("task")), Item: r.FormValue("item"), Way: r.FormValue("way"),
 		Status: r.FormValue("status"), Within: r.FormValue("within"), Sort: r.FormValue("sort"), After: r.FormValue("after"),
 	}
-	if skill.IsID(f.Task) { // the id of an interaction
-		return redirect(w, r, base(r)+"/logs/"+f.Task)
+	switch q := clean(r.FormValue("q")); { // one field for all of them
+	case skill.IsID(q):
+		return redirect(w, r, base(r)+"/logs/"+q)
+	case skill.IsTaskID(q):
+		f.Task = q
+	default:
+		f.Q = q
 	}
 	q := store.InteractionQuery{
-		EnvironmentID: env(r).ID, IntegrationID: f.Integration, TaskID: f.Task, Inbound: f.Way == "in", Outbound: f.Way == "out",
+		EnvironmentID: env(r).ID, IntegrationID: f.Integration, TaskID: f.Task, URL: f.Q, Inbound: f.Way == "in", Outbound: f.Way == "out",
 		Failed: f.Status == "failed", After: logCursorOf(f.After), Limit: logsTogether,
 	}
 	if q.Order = f.Order().by; q.Order == store.NewestFirst {

@@ -60,7 +60,9 @@ func TestLogs(t *testing.T) {
 	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr", "400", "to us", "/v1/hris/skills/bulk"), link("tbody a", s.at("/logs/"+id)))
 	b.get(s.at("/logs?status=failed&way=in&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 1))
 	b.get(s.at("/logs?way=out")).want(http.StatusOK, in("main", "Nothing matches"))
-	if p := b.get(s.at("/logs?task=" + id)); p.path != s.at("/logs/"+id) {
+	b.get(s.at("/logs?q=hris/skills")).want(http.StatusOK, count("tbody tr", 1), count("#q[value='hris/skills']", 1), link(".said a", s.at("/logs")))
+	b.get(s.at("/logs?q=HRIS/skills")).want(http.StatusOK, in("main", "Nothing matches"), not("tbody"))
+	if p := b.get(s.at("/logs?q=" + id)); p.path != s.at("/logs/"+id) {
 		t.Errorf("an id leads to %s", p.path)
 	}
 	other, err := s.srv.Store.CreateEnvironment(t.Context(), "staging")
@@ -74,17 +76,25 @@ func TestLogs(t *testing.T) {
 
 	// From a failed item to the exchange with the tool.
 	at := time.Now()
-	exchange := skill.NewID(at)
+	exchange, task := skill.NewID(at), skill.NewTaskID(at)
 	if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{{
-		ID: exchange, Outbound: true, EnvironmentID: s.env.ID, IntegrationID: acme.ID, TaskID: skill.NewTaskID(at), Items: store.Range{Start: 0, Stop: 2},
+		ID: exchange, Outbound: true, EnvironmentID: s.env.ID, IntegrationID: acme.ID, TaskID: task, Items: store.Range{Start: 100, Stop: 102},
 		Method: "PUT", URL: "https://tool.example/<b>skills</b>", Took: time.Second, Failed: true,
 		Exchange: store.Exchange{Error: "the connection broke", RequestHeader: http.Header{"X-Evil": {"<img src=x onerror=alert(1)>"}}, RequestBody: []byte("{\"a\":1}"), AnswerBody: []byte{0xff, 0}},
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 1 to 2"), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
+	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 101 to 102"), link("dl a", s.at("/tasks/"+task+"?after=100#items")), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
 		in("section", "2 B that are no text"))
-	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer"))
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer", "task "+task),
+		link("tbody a", s.at("/tasks/"+task)), link("tbody a", s.at("/tasks/"+task+"?after=100#items")))
+	// From an item to its exchanges, and by the task's id from the field of the search.
+	b.get(s.at("/logs?task="+task+"&item=102")).want(http.StatusOK, count("tbody tr", 1), in(".said", "About item 102"), count("#q[value="+task+"]", 1), count("input[name=item][value='102']", 1))
+	b.get(s.at("/logs?q="+task+"&item=101")).want(http.StatusOK, count("tbody tr", 1), in(".said", "About item 101"))
+	b.get(s.at("/logs?q="+task+"&item=103")).want(http.StatusOK, not("tbody"))
+	pushed := s.push(acme, items("Go", "Rust")...)
+	s.ended(pushed)
+	b.get(s.at("/tasks/"+pushed)).want(http.StatusOK, link("#items tbody tr:nth-child(2) a", s.at("/logs?item=2&task="+pushed)))
 }
 
 // away is a store whose log does not answer.

@@ -494,6 +494,15 @@ func TestATask(t *testing.T) {
 	// The catalogue.
 	p = b.get(s.at("/skills")).want(http.StatusOK, count("tbody tr", 100), in("tbody tr:first-child", "Skill 1", "id-001", "In step", "Acme GmbH"))
 	b.get(p.Find("a[rel=next]").AttrOr("href", "")).want(http.StatusOK, count("tbody tr", 100), in("tbody tr:first-child", "id-101"))
+	known, err := s.srv.Store.FindSkill(t.Context(), s.env.ID, acme.ID, "id-001")
+	if err != nil || known.WrittenBy == "" {
+		t.Fatalf("%+v, %v", known, err)
+	}
+	p.want(http.StatusOK, in("tbody tr:first-child", "our id "+known.ID), link("tbody tr:first-child a.id", s.at("/tasks/"+known.WrittenBy)))
+	if found := b.get(s.at("/skills?q="+known.ID)).want(http.StatusOK, in("h1", "Skill 1")); !strings.HasPrefix(found.path, s.at("/skills/one?")) {
+		t.Errorf("our id leads to %s", found.path)
+	}
+	b.get(s.at("/skills?q="+skill.NewID(time.Now()))).want(http.StatusOK, in("main", "No skill matches"))
 	b.get(s.at("/skills?q=welding")).want(http.StatusOK, count("tbody tr", 3))
 	b.get(s.at("/skills?origin_id=id-02&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 10))
 	b.get(s.at("/skills?state=refused")).want(http.StatusOK, in("main", "No skill matches"))

@@ -3,8 +3,10 @@ package dashboard
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -80,6 +82,14 @@ func (d *Dashboard) skills(w http.ResponseWriter, r *http.Request) error {
 	f := skillFilter{
 		Q: clean(r.FormValue("q")), OriginID: clean(r.FormValue("origin_id")), Integration: integration, State: r.FormValue("state"),
 		Sort: r.FormValue("sort"), After: r.FormValue("after"),
+	}
+	if skill.IsID(f.Q) {
+		in, origin, err := d.Store.SkillByID(ctx, env(r).ID, f.Q)
+		if err == nil {
+			return redirect(w, r, base(r)+"/skills/one?"+url.Values{"integration": {in}, "origin_id": {origin}}.Encode())
+		} else if !errors.Is(err, store.ErrNotFound) { // a name may look like an id
+			return err
+		}
 	}
 	page := skillsPage{Filter: f, States: skillStates(), First: f.After == ""}
 	if page.Integrations, err = d.choices(ctx, env(r).ID); err != nil {

@@ -84,6 +84,8 @@ type InteractionQuery struct {
 	// Status is an HTTP status, or its first digit.
 	Status int
 	Failed bool
+	// URL is a part of it, letter by letter. No index knows it.
+	URL string
 	// From and Until bound when it began: not before From, before Until. To the millisecond.
 	From, Until time.Time
 	Order       InteractionOrder
@@ -144,7 +146,7 @@ func (q InteractionQuery) path() LogPath {
 // passes reports whether some of a path may not be what the query asks for.
 func (q InteractionQuery) passes(path LogPath) bool {
 	switch {
-	case q.Position != nil, q.Inbound != q.Outbound, q.Status != 0, q.Failed && path != FailedLog:
+	case q.Position != nil, q.URL != "", q.Inbound != q.Outbound, q.Status != 0, q.Failed && path != FailedLog:
 		return true
 	case path == TaskLog:
 		return q.IntegrationID != "" || q.EnvironmentID != ""

@@ -118,7 +118,7 @@ type ListedSkill struct {
 	Known         bool // what the tool holds is known, and as it was asked for
 	Unsure        bool
 	WrittenAt     time.Time // zero: never
-	WrittenBy     string    // the task, where it is known
+	WrittenBy     string    // the task, where it is known: not by every store
 	ErrorCode     skill.Code
 	ErrorMessage  string
 	ErrorAt       time.Time // zero: the last attempt did not fail
@@ -215,6 +215,8 @@ type Pages interface {
 	ListSkills(ctx context.Context, f SkillFilter) (SkillList, error)
 	// FindSkill finds one skill of that environment.
 	FindSkill(ctx context.Context, environmentID, integrationID, originID string) (ListedSkill, error)
+	// SkillByID tells which skill of that environment has that id.
+	SkillByID(ctx context.Context, environmentID, id string) (integrationID, originID string, err error)
 	// CountCatalogue counts by integration. It reads the whole catalogue: seconds, for millions of skills.
 	CountCatalogue(ctx context.Context, environmentID string) (map[string]CatalogueCount, error)
 

@@ -135,6 +135,9 @@ func (fi logFinder) Along(ctx context.Context, path store.LogPath, q store.Inter
 	if q.Position != nil {
 		add("start <= ? AND stop > ?", *q.Position, *q.Position)
 	}
+	if q.URL != "" {
+		add("strpos(url, ?) > 0", q.URL)
+	}
 	if q.Inbound != q.Outbound {
 		add("outbound = ?", q.Outbound)
 	}

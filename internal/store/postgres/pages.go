@@ -277,6 +277,15 @@ func skillRow(r dbq.SkillRowRow) store.ListedSkill {
 	return s
 }
 
+// SkillByID implements store.Pages.
+func (s *Store) SkillByID(ctx context.Context, environmentID, id string) (integrationID, originID string, err error) {
+	row, err := s.queries.SkillByID(ctx, dbq.SkillByIDParams{Environment: environmentID, ID: id})
+	if err != nil {
+		return "", "", fmt.Errorf("skill %q: %w", id, missing(err))
+	}
+	return row.IntegrationID, row.OriginID, nil
+}
+
 // FindSkill implements store.Pages.
 func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, originID string) (store.ListedSkill, error) {
 	row, err := s.queries.SkillRow(ctx, dbq.SkillRowParams{Environment: environmentID, Integration: integrationID, OriginID: originID})

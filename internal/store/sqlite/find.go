@@ -207,14 +207,16 @@ func scanUnsearched(rows *sql.Rows) (n store.Unsearched, err error) {
 }
 
 const listedColumns = `s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, s.hash IS NOT NULL, s.unsure, s.written_at, s.error_code,
-	s.error_message, s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id, i.tool, i.name`
+	s.error_message, s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id, i.tool, i.name,
+	coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '')`
 
 // Listed implements store.SkillFinder.
 func (fi finder) Listed(ctx context.Context, at []store.SkillCursor) ([]store.ListedSkill, error) {
 	return gather(ctx, fi.read, func(rows *sql.Rows) (store.ListedSkill, error) {
 		var r dbq.SkillRowRow
 		err := rows.Scan(&r.Integration, &r.OriginID, &r.ID, &r.RemoteID, &r.Name, &r.Status, &r.Known, &r.Unsure, &r.WrittenAt, &r.ErrorCode,
-			&r.ErrorMessage, &r.ErrorAt, &r.Noted, &r.NotedAt, &r.NotedName, &r.NotedStatus, &r.IntegrationID, &r.Tool, &r.Customer)
+			&r.ErrorMessage, &r.ErrorAt, &r.Noted, &r.NotedAt, &r.NotedName, &r.NotedStatus, &r.IntegrationID, &r.Tool, &r.Customer,
+			&r.WrittenBy)
 		return skillRow(r), err
 	}, `SELECT `+listedColumns+` FROM `+placed+` CROSS JOIN integrations i ON i.seq = s.integration`, places(at))
 }

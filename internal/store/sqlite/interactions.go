@@ -137,6 +137,9 @@ func (fi logFinder) Along(ctx context.Context, path store.LogPath, q store.Inter
 	if q.Position != nil {
 		w.add("start <= ? AND stop > ?", *q.Position, *q.Position)
 	}
+	if q.URL != "" {
+		w.add("instr(url, ?) > 0", q.URL)
+	}
 	if q.Inbound != q.Outbound {
 		w.add("outbound = ?", q.Outbound)
 	}

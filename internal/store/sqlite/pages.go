@@ -205,6 +205,15 @@ func (s *Store) taskOutcomes(ctx context.Context, head store.TaskHead) (c store.
 	return c, err
 }
 
+// SkillByID implements store.Pages.
+func (s *Store) SkillByID(ctx context.Context, environmentID, id string) (integrationID, originID string, err error) {
+	row, err := s.queries.SkillByID(ctx, dbq.SkillByIDParams{Environment: environmentID, ID: id})
+	if err != nil {
+		return "", "", fmt.Errorf("skill %q: %w", id, missing(err))
+	}
+	return row.IntegrationID, row.OriginID, nil
+}
+
 // FindSkill implements store.Pages.
 func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, originID string) (store.ListedSkill, error) {
 	row, err := s.queries.SkillRow(ctx, dbq.SkillRowParams{Environment: environmentID, Integration: integrationID, OriginID: originID})

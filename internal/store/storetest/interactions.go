@@ -81,7 +81,7 @@ func interactionsListed(t *testing.T, f *fixture) {
 		{Status: 401, Failed: true},
 	} {
 		i.Took = time.Duration([]int{3, 1, 3, 5, 1, 2, 3, 0}[n]) * time.Millisecond // some took as long as others
-		i.ID, i.Method, i.URL = skill.NewID(start.Add(time.Duration(n)*time.Second)), "POST", fmt.Sprintf("/%d", n)
+		i.ID, i.Method, i.URL = skill.NewID(start.Add(time.Duration(n)*time.Second)), "POST", fmt.Sprintf("/A_%d%%", n)
 		list, all[i.ID] = append(list, i), i
 	}
 	if err := f.AppendInteractions(t.Context(), list); err != nil {
@@ -109,6 +109,10 @@ func interactionsListed(t *testing.T, f *fixture) {
 		{"failed of an integration", store.InteractionQuery{EnvironmentID: f.env, IntegrationID: "hibob:1", Failed: true}, []int{2}},
 		{"a status", store.InteractionQuery{Status: 404}, []int{4}},
 		{"a class", store.InteractionQuery{Status: 4}, []int{7, 4, 2}},
+		{"a part of the address", store.InteractionQuery{EnvironmentID: f.env, URL: "A_3%"}, []int{3}},
+		{"a part of another one's address", store.InteractionQuery{EnvironmentID: f.env, URL: "A_6"}, nil},
+		{"letter by letter", store.InteractionQuery{EnvironmentID: f.env, URL: "a_3"}, nil},
+		{"no pattern", store.InteractionQuery{EnvironmentID: f.env, IntegrationID: "hibob:1", URL: "A%"}, nil},
 		{"from", store.InteractionQuery{From: start.Add(5 * time.Second)}, []int{7, 6, 5}},
 		{"until", store.InteractionQuery{Until: start.Add(2 * time.Second)}, []int{1, 0}},
 		{"a span", store.InteractionQuery{EnvironmentID: f.env, From: start.Add(time.Second), Until: start.Add(4 * time.Second)}, []int{3, 2, 1}},

@@ -399,6 +399,13 @@ func catalogueListed(t *testing.T, f *fixture) {
 	if err != nil || !got.Known || got.Unsure || got.WrittenAt.IsZero() || got.RemoteID != "remote-Rust" || got.Name != "Rust" {
 		t.Errorf("a written skill: %+v, %v", got, err)
 	}
+	if in, origin, err := f.SkillByID(t.Context(), f.env, id(5)); err != nil || in != a.ID || origin != "id-Welding" {
+		t.Errorf("by its id: %s %s, %v", in, origin, err)
+	}
+	_, _, err = f.SkillByID(t.Context(), f.env, id(999_999))
+	wantError(t, err, store.ErrNotFound)
+	_, _, err = f.SkillByID(t.Context(), strange.EnvironmentID, id(5))
+	wantError(t, err, store.ErrNotFound)
 	_, err = f.FindSkill(t.Context(), f.env, strange.ID, "id-Go")
 	wantError(t, err, store.ErrNotFound)
 	_, err = f.FindSkill(t.Context(), f.env, a.ID, "id-none")

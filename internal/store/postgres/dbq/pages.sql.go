@@ -310,6 +310,29 @@ func (q *Queries) OutcomesOf(ctx context.Context, tasks []int64) ([]TaskOutcome,
 	return items, nil
 }
 
+const skillByID = `-- name: SkillByID :one
+SELECT i.id AS integration_id, s.origin_id FROM integrations i CROSS JOIN LATERAL (
+  SELECT s.origin_id FROM skills s WHERE s.integration + 0 = i.seq AND s.id = $1 OFFSET 0
+) s WHERE i.environment_id = $2
+`
+
+type SkillByIDParams struct {
+	ID          string
+	Environment string
+}
+
+type SkillByIDRow struct {
+	IntegrationID string
+	OriginID      string
+}
+
+func (q *Queries) SkillByID(ctx context.Context, arg SkillByIDParams) (SkillByIDRow, error) {
+	row := q.db.QueryRow(ctx, skillByID, arg.ID, arg.Environment)
+	var i SkillByIDRow
+	err := row.Scan(&i.IntegrationID, &i.OriginID)
+	return i, err
+}
+
 const skillRow = `-- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
   s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer

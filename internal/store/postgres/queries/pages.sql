@@ -71,6 +71,11 @@ SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::b
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = @environment AND i.id = @integration AND s.origin_id = @origin_id;
 
+-- name: SkillByID :one
+SELECT i.id AS integration_id, s.origin_id FROM integrations i CROSS JOIN LATERAL (
+  SELECT s.origin_id FROM skills s WHERE s.integration + 0 = i.seq AND s.id = @id OFFSET 0
+) s WHERE i.environment_id = @environment;
+
 -- name: CountCatalogue :many
 SELECT i.id AS integration_id, count(*) AS total, count(s.hash) AS in_step, count(s.error_at) AS refused, count(*) FILTER (WHERE s.unsure) AS unsure
 FROM skills s JOIN integrations i ON i.seq = s.integration

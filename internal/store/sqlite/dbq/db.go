@@ -561,6 +561,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setupLinkGoodStmt, err = db.PrepareContext(ctx, setupLinkGood); err != nil {
 		return nil, fmt.Errorf("error preparing query SetupLinkGood: %w", err)
 	}
+	if q.skillByIDStmt, err = db.PrepareContext(ctx, skillByID); err != nil {
+		return nil, fmt.Errorf("error preparing query SkillByID: %w", err)
+	}
 	if q.skillCountStmt, err = db.PrepareContext(ctx, skillCount); err != nil {
 		return nil, fmt.Errorf("error preparing query SkillCount: %w", err)
 	}
@@ -1539,6 +1542,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setupLinkGoodStmt: %w", cerr)
 		}
 	}
+	if q.skillByIDStmt != nil {
+		if cerr := q.skillByIDStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing skillByIDStmt: %w", cerr)
+		}
+	}
 	if q.skillCountStmt != nil {
 		if cerr := q.skillCountStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing skillCountStmt: %w", cerr)
@@ -1887,6 +1895,7 @@ type Queries struct {
 	setUserPasswordStmt        *sql.Stmt
 	setUserRoleStmt            *sql.Stmt
 	setupLinkGoodStmt          *sql.Stmt
+	skillByIDStmt              *sql.Stmt
 	skillCountStmt             *sql.Stmt
 	skillRowStmt               *sql.Stmt
 	startSyncStmt              *sql.Stmt
@@ -2098,6 +2107,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setUserPasswordStmt:        q.setUserPasswordStmt,
 		setUserRoleStmt:            q.setUserRoleStmt,
 		setupLinkGoodStmt:          q.setupLinkGoodStmt,
+		skillByIDStmt:              q.skillByIDStmt,
 		skillCountStmt:             q.skillCountStmt,
 		skillRowStmt:               q.skillRowStmt,
 		startSyncStmt:              q.startSyncStmt,

@@ -238,6 +238,28 @@ func (q *Queries) IntegrationStates(ctx context.Context, refs interface{}) ([]In
 	return items, nil
 }
 
+const skillByID = `-- name: SkillByID :one
+SELECT i.id AS integration_id, s.origin_id FROM integrations i CROSS JOIN skills s ON s.integration = i.seq AND s.id = ?1
+WHERE i.environment_id = ?2
+`
+
+type SkillByIDParams struct {
+	ID          string
+	Environment string
+}
+
+type SkillByIDRow struct {
+	IntegrationID string
+	OriginID      string
+}
+
+func (q *Queries) SkillByID(ctx context.Context, arg SkillByIDParams) (SkillByIDRow, error) {
+	row := q.queryRow(ctx, q.skillByIDStmt, skillByID, arg.ID, arg.Environment)
+	var i SkillByIDRow
+	err := row.Scan(&i.IntegrationID, &i.OriginID)
+	return i, err
+}
+
 const skillRow = `-- name: SkillRow :one
 SELECT s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, CAST(s.hash IS NOT NULL AS INTEGER) AS known, s.unsure, s.written_at, s.error_code, s.error_message,
   s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.id AS integration_id, i.tool, i.name AS customer, CAST(coalesce((SELECT t.id FROM tasks t WHERE t.seq = s.written_by), '') AS TEXT) AS written_by

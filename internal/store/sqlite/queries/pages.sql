@@ -52,6 +52,10 @@ SELECT s.integration, s.origin_id, s.id, s.remote_id, s.name, s.status, CAST(s.h
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = sqlc.arg(environment) AND i.id = sqlc.arg(integration) AND s.origin_id = sqlc.arg(origin_id);
 
+-- name: SkillByID :one
+SELECT i.id AS integration_id, s.origin_id FROM integrations i CROSS JOIN skills s ON s.integration = i.seq AND s.id = sqlc.arg(id)
+WHERE i.environment_id = sqlc.arg(environment);
+
 -- name: CountCatalogue :many
 SELECT i.id AS integration_id, count(*) AS total, count(CASE WHEN s.hash IS NOT NULL THEN 1 END) AS in_step, count(s.error_at) AS refused,
   count(CASE WHEN s.unsure = 1 THEN 1 END) AS unsure
