@@ -26,13 +26,31 @@ type bar struct {
 	Label                       string
 }
 
+// tasksEnded are tasks by how they ended.
+type tasksEnded struct{ All, PartlyFailed, AllFailed int }
+
+// Good is how many had no failure.
+func (t tasksEnded) Good() int { return t.All - t.PartlyFailed - t.AllFailed }
+
+func (t tasksEnded) with(h store.ActivityHour) tasksEnded {
+	return tasksEnded{t.All + h.Tasks, t.PartlyFailed + h.PartlyFailed, t.AllFailed + h.AllFailed}
+}
+
+// hourRow is an hour of all integrations.
+type hourRow struct {
+	Hour   time.Time
+	Tasks  tasksEnded
+	Counts skill.Counts
+}
+
 type chart struct {
 	Bars    []bar
 	Most    int
 	Sum     skill.Counts
+	Tasks   tasksEnded
 	Begins  string
 	Ends    string
-	Hours   []store.ActivityHour // with something in them, for those who read a table
+	Hours   []hourRow // with something in them, for those who read a table
 	HasData bool
 }
 
@@ -47,12 +65,13 @@ func drawing(hours []store.ActivityHour, now time.Time) chart {
 	last := now.UTC().Truncate(time.Hour)
 	first := last.Add(-(chartHours - 1) * time.Hour)
 	byHour := make([]skill.Counts, chartHours)
-	tasks := make([]int, chartHours)
+	tasks := make([]tasksEnded, chartHours)
 	var c chart
 	for _, h := range hours {
 		if at := int(h.Hour.Sub(first) / time.Hour); at >= 0 && at < chartHours {
 			byHour[at] = byHour[at].Plus(h.Counts)
-			tasks[at] += h.Tasks
+			tasks[at] = tasks[at].with(h)
+			c.Tasks = c.Tasks.with(h)
 			c.Sum = c.Sum.Plus(h.Counts)
 		}
 	}
@@ -77,7 +96,7 @@ func drawing(hours []store.ActivityHour, now time.Time) chart {
 		b.FailedY = max(0, b.OKY-b.Failed)
 		c.Bars = append(c.Bars, b)
 		if n.Total() > 0 {
-			c.Hours = append(c.Hours, store.ActivityHour{Hour: hour, Counts: n, Tasks: tasks[i]})
+			c.Hours = append(c.Hours, hourRow{Hour: hour, Counts: n, Tasks: tasks[i]})
 		}
 	}
 	c.Begins, c.Ends = first.Format("2 Jan, 15:04"), last.Add(time.Hour).Format("15:04 UTC")
@@ -87,6 +106,7 @@ func drawing(hours []store.ActivityHour, now time.Time) chart {
 type overviewPage struct {
 	Alarms       []alarm
 	MoreAlarms   int
+	Cut          bool // there may be more integrations, and nobody looked at those
 	Chart        chart
 	Waiting      []integrationRow
 	Skills       *store.CatalogueCount
@@ -127,6 +147,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request) error {
 			page.Keys++
 		}
 	}
+	page.Cut = len(states) == mostLooked
 	for _, s := range states {
 		page.Integration = cmp.Or(page.Integration, s.ID)
 		row := d.integrationRow(s, sums[s.ID])

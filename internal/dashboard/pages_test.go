@@ -487,7 +487,8 @@ func TestATask(t *testing.T) {
 	}
 	b.get(s.at("/tasks?q=id-017")).want(http.StatusOK, count("tbody tr", 2), in("main", "253 items of the newest 2 tasks"))
 	b.get(s.at("/tasks?q=id-018")).want(http.StatusOK, count("tbody tr", 1))
-	b.get(s.at("/")).want(http.StatusOK, count(".chart .in-step", 1), in(".legend", "250 written", "3 failed"), in(".numbers dd", "250"), not(".empty"))
+	b.get(s.at("/")).want(http.StatusOK, count(".chart .in-step", 1), in(".legend", "250 written", "3 failed"),
+		in("#tasks-ended", "2 tasks ended", "1 without failures", "1 with failures", "0 of which nothing succeeded"), not("main", "more integrations than"), in(".numbers dd", "250"), not(".empty"))
 	b.get(s.at("/integrations")).want(http.StatusOK, in("tbody tr", "Acme GmbH", "Active", "1.2 %"))
 	b.get(s.at("/integrations/"+acme.ID)).want(http.StatusOK, in("dl", "2 tasks", "250 written", "250, 250 in step"), count("tbody tr", 2))
 
@@ -537,7 +538,8 @@ func TestATaskThatFailed(t *testing.T) {
 	s.ended(id)
 	b.get(s.at("/tasks/"+id)).want(http.StatusOK, in("#progress", "■", "Failed", "2 failed"), in(".groups", "INTEGRATION.AUTHENTICATION_INVALID"), count("#items tbody tr", 2),
 		in("#items tbody tr", "Go", "not written"))
-	b.get(s.at("/")).want(http.StatusOK, in(".alarms", "Credentials refused", "Sandbox of Acme GmbH refused the credentials"), in(".alarms blockquote"))
+	b.get(s.at("/")).want(http.StatusOK, in(".alarms", "Credentials refused", "Sandbox of Acme GmbH refused the credentials"), in(".alarms blockquote"),
+		in("#tasks-ended", "1 task ended", "0 without failures", "0 with failures", "1 of which nothing succeeded"))
 	b.get(s.at("/integrations/"+acme.ID)).want(http.StatusOK, in(".wrong", "Sandbox refused the credentials"), in("dl", "Credentials refused"))
 	b.get(s.at("/tasks?state=failed")).want(http.StatusOK, count("tbody tr", 1))
 	// It waits, switched off.
@@ -922,4 +924,14 @@ func TestManyReasons(t *testing.T) {
 	s.ended(strings.TrimPrefix(at, "/tasks/"))
 	p := b.get(s.at(at)).want(http.StatusOK, count(".groups tbody tr", 12), in("#why", "And 3 other reasons"), link("#why p a", "?reasons=all#why"))
 	b.get(s.at(at)+strings.TrimSuffix(p.Find("#why p a").AttrOr("href", ""), "#why")).want(http.StatusOK, count(".groups tbody tr", 15), in(".groups", "reason 14"), not("#why", "other reason"))
+}
+
+// What nobody looked at is not passed over in silence.
+func TestOverviewOfMany(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for range 2000 {
+		s.connect("Acme GmbH", `{}`)
+	}
+	s.user("ada", store.Viewer).get(s.at("/")).want(http.StatusOK, in(".said", "of the 2,000 that were connected first"), in(".numbers", "2,000 or more"))
 }

@@ -153,6 +153,8 @@ type ActivityHour struct {
 	IntegrationID string
 	Hour          time.Time
 	Tasks         int
+	PartlyFailed  int // of the tasks: some of its items failed, and some are in the tool
+	AllFailed     int // likewise: nothing of it is in the tool
 	Counts        skill.Counts
 	SucceededAt   time.Time // when the last task ended of which something is in the tool; zero: none
 }

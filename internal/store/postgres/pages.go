@@ -326,7 +326,7 @@ func (s *Store) Activity(ctx context.Context, environmentID string, within time.
 	}
 	return collect(rows, func(r dbq.ActivityRow) store.ActivityHour {
 		return store.ActivityHour{
-			IntegrationID: r.IntegrationID, Hour: r.Hour.UTC(), Tasks: int(r.Tasks),
+			IntegrationID: r.IntegrationID, Hour: r.Hour.UTC(), Tasks: int(r.Tasks), PartlyFailed: int(r.PartlyFailed), AllFailed: int(r.AllFailed),
 			Counts:      skill.Counts{Written: int(r.Written), Unchanged: int(r.Unchanged), Failed: int(r.Failed)},
 			SucceededAt: never(r.SucceededAt),
 		}

@@ -246,7 +246,7 @@ func (s *Store) Activity(ctx context.Context, environmentID string, within time.
 	}
 	return collect(rows, func(r dbq.ActivityRow) store.ActivityHour {
 		h := store.ActivityHour{
-			IntegrationID: r.IntegrationID, Hour: fromMillis(r.Hour), Tasks: int(r.Tasks),
+			IntegrationID: r.IntegrationID, Hour: fromMillis(r.Hour), Tasks: int(r.Tasks), PartlyFailed: int(r.PartlyFailed), AllFailed: int(r.AllFailed),
 			Counts: skill.Counts{Written: int(r.Written), Unchanged: int(r.Unchanged), Failed: int(r.Failed)},
 		}
 		if r.SucceededAt > 0 {

@@ -453,8 +453,8 @@ func activity(t *testing.T, f *fixture) {
 	f.accept(t, a, items("y")...)
 
 	want := []store.ActivityHour{
-		{IntegrationID: a.ID, Hour: first, Tasks: 3, Counts: skill.Counts{Written: 1, Unchanged: 2, Failed: 13}, SucceededAt: at},
-		{IntegrationID: b.ID, Hour: first, Tasks: 1, Counts: skill.Counts{Failed: 20}},
+		{IntegrationID: a.ID, Hour: first, Tasks: 3, PartlyFailed: 1, AllFailed: 1, Counts: skill.Counts{Written: 1, Unchanged: 2, Failed: 13}, SucceededAt: at},
+		{IntegrationID: b.ID, Hour: first, Tasks: 1, AllFailed: 1, Counts: skill.Counts{Failed: 20}},
 		{IntegrationID: b.ID, Hour: second, Tasks: 1, Counts: skill.Counts{Written: 4}, SucceededAt: later},
 	}
 	got, err := f.Activity(t.Context(), f.env, 24*time.Hour)

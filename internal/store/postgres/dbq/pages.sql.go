@@ -11,7 +11,9 @@ import (
 )
 
 const activity = `-- name: Activity :many
-SELECT i.id AS integration_id, date_trunc('hour', t.completed_at, 'UTC')::timestamptz AS hour, count(*) AS tasks, sum(t.written)::bigint AS written,
+SELECT i.id AS integration_id, date_trunc('hour', t.completed_at, 'UTC')::timestamptz AS hour, count(*) AS tasks,
+  count(*) FILTER (WHERE t.failed > 0 AND t.written + t.unchanged > 0) AS partly_failed,
+  count(*) FILTER (WHERE t.failed > 0 AND t.written + t.unchanged = 0) AS all_failed, sum(t.written)::bigint AS written,
   sum(t.unchanged)::bigint AS unchanged, sum(t.failed)::bigint AS failed,
   coalesce(max(t.completed_at) FILTER (WHERE t.written + t.unchanged > 0), 'epoch')::timestamptz AS succeeded_at
 FROM integrations i JOIN results t ON t.integration = i.seq
@@ -29,6 +31,8 @@ type ActivityRow struct {
 	IntegrationID string
 	Hour          time.Time
 	Tasks         int64
+	PartlyFailed  int64
+	AllFailed     int64
 	Written       int64
 	Unchanged     int64
 	Failed        int64
@@ -49,6 +53,8 @@ func (q *Queries) Activity(ctx context.Context, arg ActivityParams) ([]ActivityR
 			&i.IntegrationID,
 			&i.Hour,
 			&i.Tasks,
+			&i.PartlyFailed,
+			&i.AllFailed,
 			&i.Written,
 			&i.Unchanged,
 			&i.Failed,

@@ -40,7 +40,9 @@ SELECT task, start, block FROM task_outcomes WHERE task = ANY (@tasks::bigint[])
 
 -- name: Activity :many
 -- A task ends within a time that its id does not know: so the ids begin somewhat earlier.
-SELECT i.id AS integration_id, date_trunc('hour', t.completed_at, 'UTC')::timestamptz AS hour, count(*) AS tasks, sum(t.written)::bigint AS written,
+SELECT i.id AS integration_id, date_trunc('hour', t.completed_at, 'UTC')::timestamptz AS hour, count(*) AS tasks,
+  count(*) FILTER (WHERE t.failed > 0 AND t.written + t.unchanged > 0) AS partly_failed,
+  count(*) FILTER (WHERE t.failed > 0 AND t.written + t.unchanged = 0) AS all_failed, sum(t.written)::bigint AS written,
   sum(t.unchanged)::bigint AS unchanged, sum(t.failed)::bigint AS failed,
   coalesce(max(t.completed_at) FILTER (WHERE t.written + t.unchanged > 0), 'epoch')::timestamptz AS succeeded_at
 FROM integrations i JOIN results t ON t.integration = i.seq

@@ -11,9 +11,11 @@ import (
 )
 
 const activity = `-- name: Activity :many
-SELECT i.id AS integration_id, a.hour, a.tasks, a.written, a.unchanged, a.failed, a.succeeded_at
+SELECT i.id AS integration_id, a.hour, a.tasks, a.partly_failed, a.all_failed, a.written, a.unchanged, a.failed, a.succeeded_at
 FROM (
   SELECT t.integration, CAST(t.completed_at / 3600000 * 3600000 AS INTEGER) AS hour, count(*) AS tasks,
+    count(CASE WHEN t.failed > 0 AND t.written + t.unchanged > 0 THEN 1 END) AS partly_failed,
+    count(CASE WHEN t.failed > 0 AND t.written + t.unchanged = 0 THEN 1 END) AS all_failed,
     CAST(sum(t.written) AS INTEGER) AS written, CAST(sum(t.unchanged) AS INTEGER) AS unchanged, CAST(sum(t.failed) AS INTEGER) AS failed,
     CAST(max(CASE WHEN t.written + t.unchanged > 0 THEN t.completed_at ELSE 0 END) AS INTEGER) AS succeeded_at
   FROM tasks t INDEXED BY tasks_ended WHERE t.status <> 0 AND t.completed_at >= ?1 GROUP BY t.integration, hour
@@ -30,6 +32,8 @@ type ActivityRow struct {
 	IntegrationID string
 	Hour          int64
 	Tasks         int64
+	PartlyFailed  int64
+	AllFailed     int64
 	Written       int64
 	Unchanged     int64
 	Failed        int64
@@ -50,6 +54,8 @@ func (q *Queries) Activity(ctx context.Context, arg ActivityParams) ([]ActivityR
 			&i.IntegrationID,
 			&i.Hour,
 			&i.Tasks,
+			&i.PartlyFailed,
+			&i.AllFailed,
 			&i.Written,
 			&i.Unchanged,
 			&i.Failed,

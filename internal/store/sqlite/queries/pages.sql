@@ -19,9 +19,11 @@ SELECT start, block FROM task_items WHERE task = sqlc.arg(task) ORDER BY start;
 
 -- name: Activity :many
 -- Summed up before it is joined: a busy day has a hundred thousand tasks, and few integrations.
-SELECT i.id AS integration_id, a.hour, a.tasks, a.written, a.unchanged, a.failed, a.succeeded_at
+SELECT i.id AS integration_id, a.hour, a.tasks, a.partly_failed, a.all_failed, a.written, a.unchanged, a.failed, a.succeeded_at
 FROM (
   SELECT t.integration, CAST(t.completed_at / 3600000 * 3600000 AS INTEGER) AS hour, count(*) AS tasks,
+    count(CASE WHEN t.failed > 0 AND t.written + t.unchanged > 0 THEN 1 END) AS partly_failed,
+    count(CASE WHEN t.failed > 0 AND t.written + t.unchanged = 0 THEN 1 END) AS all_failed,
     CAST(sum(t.written) AS INTEGER) AS written, CAST(sum(t.unchanged) AS INTEGER) AS unchanged, CAST(sum(t.failed) AS INTEGER) AS failed,
     CAST(max(CASE WHEN t.written + t.unchanged > 0 THEN t.completed_at ELSE 0 END) AS INTEGER) AS succeeded_at
   FROM tasks t INDEXED BY tasks_ended WHERE t.status <> 0 AND t.completed_at >= sqlc.arg(since) GROUP BY t.integration, hour
