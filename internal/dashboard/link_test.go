@@ -36,7 +36,7 @@ func TestLinks(t *testing.T) {
 	s := open(t)
 	b := s.user("mo", store.Member)
 	b.get(s.at("/integrations")).want(http.StatusOK, link(".actions a", s.at("/integrations/link")), link(".empty a", s.at("/integrations/link")))
-	b.get(s.at("/integrations/link")).want(http.StatusOK, in("form label", "Customer", "E-mail", "Tool", "Language", "good for"),
+	b.get(s.at("/integrations/link")).want(http.StatusOK, in("form label", "Customer", "E-mail", "Tool", "Language", "can be used for"),
 		in("#tool option[selected]", "The customer chooses", "HRIS"), count("#tool option[value=sandbox]", 1), in("#good option[selected]", "A year"), in("#language option[selected]", "English"))
 	b.post(s.at("/integrations/link"), "customer", " ", "email", "nobody", "tool", "none", "origin_id", strings.Repeat("x", 201), "language", "de", "good", "EMBEDDED").want(http.StatusUnprocessableEntity,
 		in("#customer-error", "Give it a name"), in("#email-error", "anna@acme.example"), in("#tool-error", "Choose one"), in("#origin-error", "too long"),
