@@ -32,6 +32,11 @@ type Skill struct {
 	// Adopt: if the tool holds no record of this skill, one of the same name that belongs to no other skill is taken over
 	// instead of a second one made. For tools that cannot do it, it says nothing.
 	Adopt bool
+	// Taken: the record of that RemoteID was not made by Write. People made it in the tool, and since then it is to be managed
+	// under OriginID, which the tool does not know yet. That very record is meant: it is changed, and gets OriginID as its
+	// external id; or the skill is refused as Unsupported, with what people can do instead. It never becomes a second one,
+	// and is not said to be retired while its record is active.
+	Taken bool
 }
 
 // Result is the tool's answer for one skill.

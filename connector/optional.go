@@ -66,11 +66,13 @@ const (
 	CanReactivate Capability = "reactivate"
 	// CanAdopt: Skill.Adopt is heeded.
 	CanAdopt Capability = "adopt"
+	// CanTake: Skill.Taken is heeded. Otherwise such a skill is refused as Unsupported.
+	CanTake Capability = "take"
 )
 
 // Capabilities are all there are.
 func Capabilities() []Capability {
-	return []Capability{CanCheck, CanList, CanFind, CanDeactivate, CanReactivate, CanAdopt}
+	return []Capability{CanCheck, CanList, CanFind, CanDeactivate, CanReactivate, CanAdopt, CanTake}
 }
 
 // Meaning says in a few words what a connector can do that has the capability.
@@ -88,6 +90,8 @@ func (c Capability) Meaning() string {
 		return "makes retired skills active again"
 	case CanAdopt:
 		return "takes over skills of the same name"
+	case CanTake:
+		return "changes single skills that people made in the tool"
 	default:
 		return string(c)
 	}

@@ -112,6 +112,7 @@ func Run(t *testing.T, h Harness) {
 		{"two skills of one name", sameName, false},
 		{"a name that a skill made by hand bears", takenName, false},
 		{"adopt", adopt, false},
+		{"a skill made by hand that is to be managed", takenByID, false},
 		{"a refused skill does not sink the others", refusedOne, false},
 		{"refused credentials", failingAs(Credentials, connector.Credentials), false},
 		{"missing permission", failingAs(Permission, connector.Permission), false},

@@ -43,6 +43,7 @@ type toySkill struct {
 type toyItem struct {
 	External, Name string
 	Active, Adopt  bool
+	Taken          string // the id of the skill that it is, whoever made that
 }
 
 type toyResult struct{ External, ID, Error string }
@@ -82,7 +83,11 @@ func (x *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				results = append(results, toyResult{External: i.External, Error: "no such word"})
 				continue
 			}
-			results = append(results, toyResult{External: i.External, ID: x.write(i)})
+			if id := x.write(i); id != "" {
+				results = append(results, toyResult{External: i.External, ID: id})
+			} else {
+				results = append(results, toyResult{External: i.External, Error: anothers})
+			}
 		}
 		x.say(w, results)
 	default:
@@ -96,10 +101,19 @@ func (x *toy) say(w http.ResponseWriter, v any) {
 	}
 }
 
+const anothers = "it is another's"
+
+// write returns the id, empty for a skill that is another's.
 func (x *toy) write(i toyItem) string {
 	at, known := x.at[i.External]
 	if !known {
 		at = -1
+		if i.Taken != "" {
+			at = slices.IndexFunc(x.skills, func(s toySkill) bool { return s.ID == i.Taken })
+			if at >= 0 && x.skills[at].External != "" {
+				return ""
+			}
+		}
 		if i.Adopt {
 			at = slices.IndexFunc(x.skills, func(s toySkill) bool { return s.External == "" && s.Name == i.Name })
 		}
@@ -229,7 +243,10 @@ func (s *toySession) send(ctx context.Context, method, path string, body, into a
 func (s *toySession) Write(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
 	items := make([]toyItem, len(skills))
 	for i, sk := range skills {
-		items[i] = toyItem{sk.OriginID, sk.Name, sk.Active, sk.Adopt && s.wrong != "does not adopt"}
+		items[i] = toyItem{sk.OriginID, sk.Name, sk.Active, sk.Adopt && s.wrong != "does not adopt", ""}
+		if sk.Taken && s.wrong != "makes twins of what people made" {
+			items[i].Taken = sk.RemoteID
+		}
 		switch s.wrong {
 		case "makes twins":
 			items[i].External += strings.Repeat(" ", len(sk.RemoteID))
@@ -263,6 +280,9 @@ func (s *toySession) Write(ctx context.Context, skills []connector.Skill) ([]con
 		result := connector.Result{OriginID: r.External, RemoteID: r.ID}
 		if r.Error != "" {
 			result.Err = connector.Errorf(connector.Refused, "%s", r.Error)
+			if r.Error == anothers {
+				result.Err.Kind = connector.Unsupported
+			}
 		}
 		out = append(out, result)
 	}
@@ -367,6 +387,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"mends names":                                "texts_arrive_as_they_are",
 		"does not retire":                            "deactivate_and_reactivate",
 		"does not adopt":                             "adopt",
+		"makes twins of what people made":            "a_skill_made_by_hand_that_is_to_be_managed",
 		"forgets to ask":                             "what_may_not_be_sent_any_more_is_not_sent",
 		"takes a write for a read":                   "faults",
 		"takes silence for absence":                  "faults/hangs_after_it_was_carried_out",

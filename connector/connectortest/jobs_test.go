@@ -114,6 +114,13 @@ func (x *jobToy) work() {
 // jobConnector writes by jobs, and does everything right, but for what wrong names.
 type jobConnector struct{ toyConnector }
 
+// Describe says that its jobs know no ids of the tool's.
+func (c jobConnector) Describe() connector.Description {
+	d := c.toyConnector.Describe()
+	d.Capabilities = slices.DeleteFunc(d.Capabilities, func(can connector.Capability) bool { return can == connector.CanTake })
+	return d
+}
+
 func (c jobConnector) Open(account connector.Account) (connector.Session, error) {
 	s, err := c.toyConnector.Open(account)
 	if err != nil {
@@ -134,12 +141,15 @@ func (s *jobSession) Write(ctx context.Context, skills []connector.Skill) ([]con
 func (s *jobSession) items(skills []connector.Skill) []toyItem {
 	items := make([]toyItem, len(skills))
 	for i, sk := range skills {
-		items[i] = toyItem{sk.OriginID, sk.Name, sk.Active, sk.Adopt}
+		items[i] = toyItem{sk.OriginID, sk.Name, sk.Active, sk.Adopt, ""}
 	}
 	return items
 }
 
 func (s *jobSession) Start(ctx context.Context, skills []connector.Skill) (connector.Started, error) {
+	if skills[0].Taken {
+		return connector.Started{Results: []connector.Result{{OriginID: skills[0].OriginID, Err: connector.Errorf(connector.Unsupported, "people made it")}}}, nil
+	}
 	var started struct{ ID string }
 	post := func() error {
 		answer, err := s.api.Send(ctx, rest.Request{Method: "POST", Path: "/jobs", Body: s.items(skills), Changes: true})

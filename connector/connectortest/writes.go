@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/crosswalk-hr/crosswalk/connector"
 )
 
@@ -290,6 +292,65 @@ func adopt(t *testing.T, h Harness) {
 	if a, b := results[both[0].OriginID], results[both[1].OriginID]; a.Err == nil && b.Err == nil && a.RemoteID == b.RemoteID {
 		t.Errorf("two skills have one record, %s", a.RemoteID)
 	}
+}
+
+// takenByID: what people made in the tool is renamed and retired by its remote id. It changes that very record, or is refused
+// in words; it never makes a second one, and never says that a record is retired which is not.
+func takenByID(t *testing.T, h Harness) {
+	can := h.Connector.Describe().Can(connector.CanTake)
+	account, ok := h.make(t, Normal)
+	if !ok || account.MakeByHand == nil {
+		if can {
+			t.Fatal("the connector changes skills that people made, and the account cannot have any")
+		}
+		h.skip(t, "nobody makes skills by hand")
+	}
+	renamed := connector.Skill{OriginID: "id/own", Name: "Welding and soldering", Active: true}
+	retired, kept := renamed, renamed
+	retired.Active, kept.Name = false, "Welding"
+	for _, c := range []struct {
+		name  string
+		wants []connector.Skill // one after another
+	}{
+		{"renamed", []connector.Skill{renamed, renamed, retired}},
+		{"retired", []connector.Skill{retired, retired}},
+		{"kept as it is, then renamed", []connector.Skill{kept, renamed}},
+	} {
+		account, s := h.account(t, Normal)
+		id := account.MakeByHand(t, "Welding")
+		before := account.Records(t)
+		for i, sk := range c.wants {
+			// Not known to have been written until it was; and perhaps nobody heard of it.
+			sk.RemoteID, sk.Taken, sk.Unsure = id, i < 2, i == 1
+			if !can && !sk.Taken {
+				break // it is none of ours, and never was
+			}
+			r := account.deliver(t, s, []connector.Skill{sk})[sk.OriginID]
+			records := account.Records(t)
+			if !can {
+				isRefused(t, r, connector.Unsupported)
+				if diff := cmp.Diff(before, records); diff != "" {
+					t.Errorf("%s: it was refused, and changed (-before +after):\n%s", c.name, diff)
+				}
+				continue
+			}
+			switch {
+			case r.Err != nil:
+				t.Errorf("%s, step %d: %v", c.name, i, r.Err)
+			case len(records) != 1 && (sk.Active || !h.Deletes || len(records) > 0):
+				t.Errorf("%s, step %d: one record became %+v", c.name, i, records)
+			case len(records) == 1 && (records[0].RemoteID != id || r.RemoteID != id || records[0].OriginID != sk.OriginID ||
+				records[0].Active != sk.Active || sk.Active && records[0].Name != sk.Name):
+				t.Errorf("%s, step %d: Write said %+v, and the tool holds %+v", c.name, i, r, records[0])
+			}
+		}
+	}
+	// What belongs to another skill is not taken from it.
+	account, s := h.account(t, Normal)
+	list := skills("Brewing")
+	thief := connector.Skill{OriginID: "id/thief", RemoteID: account.writeAll(t, s, list)[list[0].OriginID].RemoteID, Name: "Stealing", Active: true, Taken: true}
+	isRefused(t, account.deliver(t, account.open(t), []connector.Skill{thief})[thief.OriginID], connector.Unsupported)
+	account.holds(t, list)
 }
 
 func refusedOne(t *testing.T, h Harness) {

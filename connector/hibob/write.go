@@ -53,6 +53,8 @@ func (w *work) sort(skills []connector.Skill) {
 	for _, sk := range skills {
 		r, shown := w.held[sk.OriginID]
 		switch i := (item{Skill: sk, id: r.RemoteID}); {
+		case sk.Taken && !shown:
+			w.result(i, notOurs())
 		case !sk.Active && !shown && sk.RemoteID == "" && !sk.Unsure:
 			w.done(i) // there is nothing to retire
 		case !sk.Active && (!shown || r.Active):
@@ -98,6 +100,12 @@ func (w *work) inTurn(items []item) []item {
 		add(at)
 	}
 	return sorted
+}
+
+// notOurs is for a skill that Bob knows under no external id of this source: its API has no other way to name it.
+func notOurs() *connector.Error {
+	return connector.Errorf(connector.Unsupported, "This skill was made in Bob, or came from another source, and Bob's API changes only the skills "+
+		"that this integration made; rename or archive it in Bob")
 }
 
 func (w *work) done(i item) { w.result(i, nil) }

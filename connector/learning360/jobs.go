@@ -31,7 +31,7 @@ func kindFor(skills []connector.Skill) kind {
 	return remove
 }
 
-func (k kind) holds(sk connector.Skill) bool { return sk.Active == (k == put) }
+func (k kind) holds(sk connector.Skill) bool { return sk.Active == (k == put) && !sk.Taken }
 
 // of are the skills that such an operation is for.
 func (k kind) of(skills []connector.Skill) []connector.Skill {
@@ -72,19 +72,17 @@ const mostBody = 6 << 20
 
 // Start implements connector.Jobs.
 func (s *session) Start(ctx context.Context, skills []connector.Skill) (started connector.Started, err error) {
-	if s.set.Inactive == refuse {
-		var active []connector.Skill
-		for _, sk := range skills {
-			if sk.Active {
-				active = append(active, sk)
-				continue
-			}
-			started.Results = append(started.Results, connector.Result{OriginID: sk.OriginID, Err: connector.Errorf(connector.Unsupported,
-				"360Learning has no inactive skills, and this integration does not delete them; remove the skill there, or set inactive to delete")})
+	var possible []connector.Skill
+	for _, sk := range skills {
+		e := s.impossible(sk)
+		if e == nil {
+			possible = append(possible, sk)
+			continue
 		}
-		if skills = active; len(skills) == 0 {
-			return started, nil
-		}
+		started.Results = append(started.Results, connector.Result{OriginID: sk.OriginID, Err: e})
+	}
+	if skills = possible; len(skills) == 0 {
+		return started, nil
 	}
 	k := kindFor(skills)
 	body, err := s.body(k, skills)
@@ -108,6 +106,20 @@ func (s *session) Start(ctx context.Context, skills []connector.Skill) (started 
 	}
 	started.Receipt = receipt{kind: k, ids: []string{id}}.String()
 	return started, nil
+}
+
+// impossible says why no operation can be for a skill.
+func (s *session) impossible(sk connector.Skill) *connector.Error {
+	switch {
+	case sk.Taken:
+		return connector.Errorf(connector.Unsupported, "This skill was made in 360Learning and has no external id, by which alone its API changes a skill; "+
+			"rename or remove it in 360Learning")
+	case !sk.Active && s.set.Inactive == refuse:
+		return connector.Errorf(connector.Unsupported,
+			"360Learning has no inactive skills, and this integration does not delete them; remove the skill there, or set inactive to delete")
+	default:
+		return nil
+	}
 }
 
 // body writes the request for those of the skills that such an operation is for.
@@ -303,9 +315,7 @@ const (
 
 // Recover implements connector.Jobs.
 func (s *session) Recover(ctx context.Context, skills []connector.Skill, ago time.Duration) (string, error) {
-	if s.set.Inactive == refuse {
-		skills = put.of(skills)
-	}
+	skills = slices.DeleteFunc(slices.Clone(skills), func(sk connector.Skill) bool { return s.impossible(sk) != nil })
 	r := receipt{kind: kindFor(skills), perhaps: true}
 	// What the list is asked for is with room for clocks that differ: what counts is decided by the tool's own.
 	const clocks = time.Hour

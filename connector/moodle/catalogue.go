@@ -3,6 +3,7 @@ package moodle
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -210,6 +211,18 @@ func (s *session) look(ctx context.Context, framework int64, n string) (c compet
 	}
 	s.keep(found[at])
 	return found[at], false, nil
+}
+
+// numbered asks Moodle for the competency of one of its own numbers, within the framework.
+func (s *session) numbered(ctx context.Context, framework int64, remoteID string) (competency, bool, error) {
+	if id, err := strconv.ParseInt(remoteID, 10, 64); err != nil || id <= 0 {
+		return competency{}, false, nil //nolint:nilerr // no number of Moodle's
+	}
+	found, err := s.query(ctx, framework, 0, 0, filter{"id", remoteID})
+	if err != nil || len(found) != 1 {
+		return competency{}, false, err
+	}
+	return found[0], true, nil
 }
 
 // unclaimed returns the competencies of a name that belong to no skill: one without an ID number, of which a framework can have

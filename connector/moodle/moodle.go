@@ -8,7 +8,8 @@
 // databases may compare without regard to case, accents and blanks at the end.
 //
 // Moodle's own number is not enough to go by: it may be of another framework, or of another competency after a database was
-// restored. So a skill is known by its ID number alone.
+// restored. So a skill is known by its ID number alone. Only a competency without one, that people made and that is to be managed
+// from now on, is told by Moodle's number, and given an ID number with the same change.
 //
 // There is no upsert, and a request for each change. What is there must be known first: the framework is listed once in a
 // session if that takes fewer requests than to look the skills up one by one, and what the session writes is kept up in the
@@ -97,6 +98,7 @@ func (moodle) Describe() connector.Description {
 		Limits: connector.Limits{Batch: batch, Concurrency: concurrency},
 		Capabilities: []connector.Capability{
 			connector.CanCheck, connector.CanList, connector.CanFind, connector.CanDeactivate, connector.CanReactivate, connector.CanAdopt,
+			connector.CanTake,
 		},
 		Links: []connector.Link{
 			{Label: "Competencies", URL: "https://docs.moodle.org/405/en/Competencies"},

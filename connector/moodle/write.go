@@ -97,6 +97,8 @@ func (w *work) do(ctx context.Context) (connector.Result, error) {
 		w.number = c.Number
 	}
 	switch {
+	case w.Taken && !held:
+		return w.take(ctx)
 	case !w.Active && !held:
 		return connector.Result{}, nil // there is nothing to retire
 	case !w.Active:
@@ -125,6 +127,52 @@ func (w *work) adopt(ctx context.Context) (connector.Result, error) {
 		w.s.release(c)
 	}
 	return r, err
+}
+
+// take goes on with a competency that people made, which Moodle's own number tells: it gets the ID number of the skill. That
+// number is trusted only here, as the list has just told it, and only within the framework.
+func (w *work) take(ctx context.Context) (connector.Result, error) {
+	c, there, err := w.s.numbered(ctx, w.framework, w.RemoteID)
+	switch {
+	case err != nil:
+		return connector.Result{}, err
+	case !there && w.Active:
+		return w.create(ctx) // somebody has removed it
+	case !there:
+		return connector.Result{}, nil
+	case c.Number != "":
+		return connector.Result{Err: connector.Errorf(connector.Unsupported, "The competency %s has the ID number %q in Moodle, so it belongs to another skill; "+
+			"change that one, or the competency in Moodle", w.RemoteID, c.Number)}, nil
+	}
+	if _, free := w.s.claim([]competency{c}); !free {
+		return connector.Result{Err: connector.Errorf(connector.Unsupported, "Another skill takes the competency %s over at this moment", w.RemoteID)}, nil
+	}
+	r, err := w.settleTaken(ctx, c)
+	if err != nil || r.RemoteID != remoteID(c) {
+		w.s.release(c)
+	}
+	return r, err
+}
+
+// settleTaken makes a competency what the skill is. One that is retired gets its ID number first, and keeps its name.
+func (w *work) settleTaken(ctx context.Context, c competency) (connector.Result, error) {
+	if w.Active {
+		return w.settle(ctx, c)
+	}
+	w.Name = c.Name
+	x, err := w.s.update(ctx, c, w.Skill, w.number)
+	switch {
+	case err != nil:
+		return connector.Result{}, err
+	case x != nil:
+		if e := w.s.general(x); e != nil {
+			return connector.Result{}, e
+		}
+		return w.refused(x), nil
+	}
+	c.Number = w.number
+	w.s.keep(c)
+	return w.retire(ctx, c)
 }
 
 func (w *work) create(ctx context.Context) (connector.Result, error) {

@@ -109,6 +109,7 @@ func (odoo) Describe() connector.Description {
 		Limits: limits(batch),
 		Capabilities: []connector.Capability{
 			connector.CanCheck, connector.CanList, connector.CanFind, connector.CanDeactivate, connector.CanReactivate, connector.CanAdopt,
+			connector.CanTake,
 		},
 		Links: []connector.Link{
 			{Label: "API of Odoo 19", URL: "https://www.odoo.com/documentation/19.0/developer/reference/external_api.html", Guide: true},

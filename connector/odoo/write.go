@@ -24,12 +24,12 @@ func (s *session) Write(ctx context.Context, skills []connector.Skill) ([]connec
 			w.refused(sk, cannotDeactivate())
 		}
 	}
-	for _, step := range []func(context.Context) error{w.sortActive, w.sortInactive} {
+	for _, step := range []func(context.Context) error{w.sortTaken, w.sortActive, w.sortInactive} {
 		if err := step(ctx); err != nil {
 			return w.results, aside(err)
 		}
 	}
-	for _, step := range []func(context.Context) error{w.load, w.adopt} {
+	for _, step := range []func(context.Context) error{w.take, w.load, w.adopt} {
 		if err := step(ctx); err != nil {
 			return w.results, err
 		}
@@ -56,7 +56,7 @@ type work struct {
 
 	active, inactive []connector.Skill
 	rows             []row
-	adopts           []adoption
+	adopts, taken    []adoption
 }
 
 // row is a skill that is to be loaded.
@@ -69,6 +69,8 @@ type row struct {
 type adoption struct {
 	connector.Skill
 	id int64
+	// into is the type that it is to have then, if it is not as it should be.
+	into *skillType
 }
 
 func (w *work) done(sk connector.Skill, id int64) {
@@ -81,6 +83,94 @@ func (w *work) done(sk connector.Skill, id int64) {
 
 func (w *work) refused(sk connector.Skill, err *connector.Error) {
 	w.results = append(w.results, connector.Result{OriginID: sk.OriginID, Err: err})
+}
+
+// sortTaken finds the records of skills that people made, and that have no external id of ours yet. Those that have one by now
+// are like all others.
+func (w *work) sortTaken(ctx context.Context) error {
+	var taken, active, inactive []connector.Skill
+	for _, sk := range slices.Concat(w.active, w.inactive) {
+		switch {
+		case sk.Taken:
+			taken = append(taken, sk)
+		case sk.Active:
+			active = append(active, sk)
+		default:
+			inactive = append(inactive, sk)
+		}
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	held, err := w.s.locate(ctx, taken)
+	if err != nil {
+		return err
+	}
+	known, err := w.s.read(ctx, remoteIDs(taken))
+	if err != nil {
+		return err
+	}
+	ids := make([]int64, 0, len(known))
+	for id := range known {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	owners, err := w.s.owners(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, sk := range taken {
+		r, there := known[remoteID(sk)]
+		if _, has := held[sk.OriginID]; has || !there { // or somebody has removed it
+			sk.Taken = false
+			if sk.Active {
+				active = append(active, sk)
+			} else {
+				inactive = append(inactive, sk)
+			}
+			continue
+		}
+		if err := w.sortTakenOne(ctx, sk, r, owners[r.ID]); err != nil {
+			return err
+		}
+	}
+	w.active, w.inactive = active, inactive
+	return nil
+}
+
+// sortTakenOne decides about one of which the record is there. Skill types have levels of their own, so a skill that people keep
+// under another one than the integration's is left there.
+func (w *work) sortTakenOne(ctx context.Context, sk connector.Skill, r record, owner string) error {
+	home, err := w.s.makeType(ctx, w.s.set.SkillType)
+	if err != nil {
+		return err
+	}
+	archived, err := w.s.archivedType(ctx)
+	if err != nil {
+		return err
+	}
+	into := home
+	if !sk.Active {
+		if into, err = w.s.makeType(ctx, w.s.set.ArchivedType); err != nil {
+			return err
+		}
+		archived = into.id
+	}
+	switch in := int64(r.Type); {
+	case owner != "":
+		w.refused(sk, connector.Errorf(connector.Unsupported, "The skill with the id %d in Odoo has the external id of another skill, %q; change that one", r.ID, owner))
+	case in != home.id && (archived == 0 || in != archived):
+		w.refused(sk, connector.Errorf(connector.Unsupported, "The skill with the id %d in Odoo does not belong to the skill type %q, which this integration manages; "+
+			"change it in Odoo, or move it to that type there", r.ID, w.s.set.SkillType))
+	case in == into.id && (!sk.Active || string(r.Name) == sk.Name):
+		w.taken = append(w.taken, adoption{Skill: sk, id: r.ID})
+	default:
+		if !sk.Active {
+			sk.Name = string(r.Name) // what is retired keeps its name
+		}
+		w.taken = append(w.taken, adoption{Skill: sk, id: r.ID, into: &into})
+	}
+	return nil
 }
 
 // sortActive decides what must be done for the active skills.
@@ -136,7 +226,7 @@ func (w *work) sortAdopts(ctx context.Context, adopts []connector.Skill, home sk
 	for _, sk := range adopts {
 		r, ok := free[sk.OriginID]
 		if _, has := held[sk.OriginID]; ok && !has {
-			w.adopts = append(w.adopts, adoption{sk, r.ID})
+			w.adopts = append(w.adopts, adoption{Skill: sk, id: r.ID})
 		} else {
 			w.rows = append(w.rows, row{sk, home})
 		}
@@ -241,12 +331,28 @@ func (w *work) data() [][]string {
 	return data
 }
 
+// take gives records that people made their external ids, by which load then finds them: that is no change of the skills.
+func (w *work) take(ctx context.Context) error {
+	return w.bind(ctx, w.taken, func(a adoption) {
+		if a.into == nil {
+			w.done(a.Skill, a.id)
+		} else {
+			w.rows = append(w.rows, row{a.Skill, *a.into})
+		}
+	})
+}
+
 // adopt gives records of the right name and type their external ids, which is all that they lack.
 func (w *work) adopt(ctx context.Context) error {
-	if len(w.adopts) == 0 {
+	return w.bind(ctx, w.adopts, func(a adoption) { w.done(a.Skill, a.id) })
+}
+
+// bind gives records their external ids, and hands on those that have them. What may not be is refused.
+func (w *work) bind(ctx context.Context, adopts []adoption, bound func(adoption)) error {
+	if len(adopts) == 0 {
 		return nil
 	}
-	adopts, err := w.point(ctx)
+	adopts, err := w.point(ctx, adopts, bound)
 	if err != nil || len(adopts) == 0 {
 		return err
 	}
@@ -259,7 +365,7 @@ func (w *work) adopt(ctx context.Context) error {
 	switch e := connector.AsError(err); {
 	case e == nil:
 		for _, a := range adopts {
-			w.done(a.Skill, a.id)
+			bound(a)
 		}
 		return nil
 	case e.Kind == connector.Permission:
@@ -280,13 +386,13 @@ func (w *work) adopt(ctx context.Context) error {
 
 // point does what is to be done for adopts whose external id is there and points elsewhere, and returns the others. When people
 // delete a skill type, its skills go with it and leave their external ids behind.
-func (w *work) point(ctx context.Context) ([]adoption, error) {
-	taken, err := w.s.named(ctx, w.adopts)
+func (w *work) point(ctx context.Context, adopts []adoption, bound func(adoption)) ([]adoption, error) {
+	taken, err := w.s.named(ctx, adopts)
 	if err != nil {
 		return nil, err
 	}
 	var others []adoption
-	for _, a := range w.adopts {
+	for _, a := range adopts {
 		at, there := taken[externalName(a.OriginID)]
 		switch {
 		case !there:
@@ -302,7 +408,7 @@ func (w *work) point(ctx context.Context) ([]adoption, error) {
 		}, &changed)
 		switch e := connector.AsError(err); {
 		case e == nil:
-			w.done(a.Skill, a.id)
+			bound(a)
 		case e.Kind == connector.Permission:
 			w.refused(a.Skill, mayNotAdopt(a.Name, a.id, e.Message))
 		default:

@@ -153,6 +153,10 @@ func (w *work) write(ctx context.Context, i item) error {
 		}
 	}
 	switch {
+	case i.Taken && !i.shown:
+		w.result(i.Skill, "", connector.Errorf(connector.Unsupported, "This skill was made in Workday and has no %s, by which this integration knows skills; "+
+			"change it in Workday, or give it one there", w.s.set.ReferenceType))
+		return nil
 	case !i.Active && !i.shown && i.RemoteID == "" && !i.Unsure:
 		w.result(i.Skill, "", nil) // there is nothing to retire
 		return nil

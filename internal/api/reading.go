@@ -266,6 +266,9 @@ func (a *API) wish(w http.ResponseWriter, r *http.Request, who auth.Principal, i
 		}
 	}
 	wish.EnvironmentID, wish.IntegrationID = who.EnvironmentID, in.ID
+	if err := a.withinReach(r, in, wish); err != nil {
+		return err
+	}
 	s, err := a.Engine.Wish(r.Context(), wish, who.KeyID)
 	switch {
 	case errors.Is(err, store.ErrNoSkill):
@@ -284,6 +287,27 @@ func (a *API) wish(w http.ResponseWriter, r *http.Request, who auth.Principal, i
 		return err
 	}
 	return a.reply(w, r, map[string]any{"status": "success", "data": viewOf(s, false), "warnings": messages(warnings)})
+}
+
+// withinReach refuses to change a skill that people made in a tool whose connector cannot: it would become a second one, or none.
+func (a *API) withinReach(r *http.Request, in store.Integration, wish store.Wish) error {
+	c, known := a.Connectors.Find(in.Tool)
+	if wish.ID == "" || !known || c.Describe().Can(connector.CanTake) {
+		return nil
+	}
+	page, err := a.Store.ReadSkills(r.Context(), store.SkillQuery{
+		EnvironmentID: wish.EnvironmentID, IntegrationID: wish.IntegrationID, IDs: []string{wish.ID}, IncludeGone: true, Limit: 1, MostRows: mostRows,
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return noIntegration(in.ID)
+	case err != nil:
+		return err
+	case len(page.Skills) == 1 && page.Skills[0].OriginID == "":
+		return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "This skill was made in %s, not through this server, and cannot be changed from here: "+
+			"change it there. Nothing was changed.", c.Describe().Label)
+	}
+	return nil
 }
 
 // doubtful is for a skill that nobody could tell apart from a second one: whatever the database says, it may have been kept.

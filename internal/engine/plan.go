@@ -24,7 +24,7 @@ func (w *work) skill(adopt bool) connector.Skill {
 	return connector.Skill{
 		OriginID: w.item.OriginID, RemoteID: w.state.RemoteID, Name: w.item.Name,
 		Active: w.item.Status == skill.Active, Unsure: w.unsure || w.state.Unsure,
-		Adopt: adopt && w.state.RemoteID == "",
+		Adopt: adopt && w.state.RemoteID == "", Taken: w.state.Taken,
 	}
 }
 

@@ -377,6 +377,8 @@ type SkillState struct {
 	Hash     skill.Hash
 	Known    bool // Hash is what the tool holds
 	Unsure   bool
+	// Taken: it was a skill of the tool's own, of that remote id, and was never written since it became a managed one.
+	Taken bool
 }
 
 // Claim asks for a lease.

@@ -715,6 +715,8 @@ func (s *Site) list(p parameters, raw bool) (any, *exception) {
 				return nil, noRecord("competency_framework")
 			}
 			passes = func(c *Competency) bool { return c.Framework == id }
+		case "id":
+			passes = func(c *Competency) bool { return c.ID == id }
 		case "idnumber":
 			passes = func(c *Competency) bool { return s.key(0, c.IDNumber) == s.key(0, value) }
 		case "shortname":

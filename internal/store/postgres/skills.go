@@ -121,7 +121,7 @@ func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []strin
 		if row == nil {
 			continue
 		}
-		st := store.SkillState{Ref: 1, ID: row.ID, RemoteID: text(row.RemoteID), Unsure: row.Unsure} // rows are found by their key
+		st := store.SkillState{Ref: 1, ID: row.ID, RemoteID: text(row.RemoteID), Unsure: row.Unsure, Taken: row.Taken} // rows are found by their key
 		st.Known = copy(st.Hash[:], row.Hash) == len(st.Hash)
 		states[i] = st
 	}

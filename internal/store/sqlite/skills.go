@@ -67,7 +67,8 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		},
 		{
 			&b.findSkills, read,
-			`SELECT v.column1, s.seq, s.id, s.remote_id, s.hash, s.unsure FROM (VALUES `,
+			`SELECT v.column1, s.seq, s.id, s.remote_id, s.hash, s.unsure,
+			 s.origin_id = s.id AND coalesce(s.remote_id, '') <> '' AND s.written_at IS NULL FROM (VALUES `,
 			`) v CROSS JOIN skills s ON s.integration = ? AND s.origin_id = v.column2`,
 			2,
 		},
@@ -290,7 +291,7 @@ func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []strin
 		after: []any{lease.Ref},
 	}, func(rows *sql.Rows) error {
 		var st store.SkillState
-		if err := rows.Scan(&at, &st.Ref, &st.ID, &remote, &hash, &st.Unsure); err != nil {
+		if err := rows.Scan(&at, &st.Ref, &st.ID, &remote, &hash, &st.Unsure, &st.Taken); err != nil {
 			return err
 		}
 		st.RemoteID = remote.String

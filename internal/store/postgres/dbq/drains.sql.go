@@ -429,8 +429,10 @@ func (q *Queries) ExtendLeases(ctx context.Context, arg ExtendLeasesParams) ([]E
 }
 
 const findSkills = `-- name: FindSkills :many
-SELECT s.origin_id, s.id, s.remote_id, s.hash, s.unsure FROM (SELECT unnest($1::text[]) AS origin_id) u CROSS JOIN LATERAL (
-  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure FROM skills
+SELECT s.origin_id, s.id, s.remote_id, s.hash, s.unsure, s.taken FROM (SELECT unnest($1::text[]) AS origin_id) u CROSS JOIN LATERAL (
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure,
+    (skills.origin_id = skills.id AND coalesce(skills.remote_id, '') <> '' AND skills.written_at IS NULL)::boolean AS taken
+  FROM skills
   WHERE skills.integration = $2 AND skills.origin_id = u.origin_id OFFSET 0
 ) s
 WHERE (SELECT drains.has_skills FROM drains WHERE drains.integration = $2)
@@ -447,6 +449,7 @@ type FindSkillsRow struct {
 	RemoteID *string
 	Hash     []byte
 	Unsure   bool
+	Taken    bool
 }
 
 // One descent of the index for each, whatever a plan of long ago thought that an integration has: OFFSET 0 leaves no other way.
@@ -465,6 +468,7 @@ func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindS
 			&i.RemoteID,
 			&i.Hash,
 			&i.Unsure,
+			&i.Taken,
 		); err != nil {
 			return nil, err
 		}

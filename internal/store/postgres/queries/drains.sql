@@ -196,7 +196,9 @@ LIMIT 1;
 -- name: FindSkills :many
 -- One descent of the index for each, whatever a plan of long ago thought that an integration has: OFFSET 0 leaves no other way.
 SELECT s.* FROM (SELECT unnest(@origin_ids::text[]) AS origin_id) u CROSS JOIN LATERAL (
-  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure FROM skills
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure,
+    (skills.origin_id = skills.id AND coalesce(skills.remote_id, '') <> '' AND skills.written_at IS NULL)::boolean AS taken
+  FROM skills
   WHERE skills.integration = @integration AND skills.origin_id = u.origin_id OFFSET 0
 ) s
 WHERE (SELECT drains.has_skills FROM drains WHERE drains.integration = @integration);
