@@ -60,7 +60,8 @@ const (
 	CanCheck Capability = "check"
 	CanList  Capability = "list"
 	CanFind  Capability = "find"
-	// CanDeactivate: an inactive skill is retired in the tool. Otherwise it is refused as Unsupported.
+	// CanDeactivate: an inactive skill is retired in the tool, unless a setting says otherwise (Field.RefusesInactive). Otherwise
+	// it is refused as Unsupported.
 	CanDeactivate Capability = "deactivate"
 	// CanReactivate: a retired skill can be made active again. Otherwise that is refused as Unsupported.
 	CanReactivate Capability = "reactivate"

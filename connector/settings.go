@@ -46,12 +46,38 @@ type Field struct {
 	// Shapes: with another value a skill is written otherwise, or elsewhere. After a change every skill is written again,
 	// none is skipped as unchanged. Not for Secret ones.
 	Shapes bool
+	// RefusesInactive is the one of a Choice's values with which inactive skills are refused as Unsupported, whatever the
+	// connector can do.
+	RefusesInactive string
 }
 
 // Adjustable reports whether a field may be changed by somebody who does not know the account's credentials: it has a
 // default, and says neither where the tool is, nor who signs in, nor which skills are meant.
 func (f Field) Adjustable() bool {
 	return f.Default != "" && !f.Secret && !f.Required && !f.Shapes && f.Type != Address
+}
+
+// Deactivates reports whether an inactive skill is retired in the tool under an account's settings. If not, it is refused: because
+// of a setting, which is returned as refusing and has a name then, or since there is no way to.
+func (d Description) Deactivates(settings json.RawMessage) (yes bool, refusing Field) {
+	if !d.Can(CanDeactivate) {
+		return false, Field{}
+	}
+	given := map[string]json.RawMessage{}
+	_ = json.Unmarshal(settings, &given) // what is no object gives nothing: then defaults hold
+	for _, f := range d.Settings {
+		if f.RefusesInactive == "" {
+			continue
+		}
+		value := f.Default
+		if raw, ok := given[f.Name]; ok && string(raw) != "null" {
+			_ = json.Unmarshal(raw, &value) // one that is no text is refused by Open
+		}
+		if value == f.RefusesInactive {
+			return false, f
+		}
+	}
+	return true, Field{}
 }
 
 // Rendering identifies how skills are written under an account's settings: by which connector, and with which values of

@@ -49,7 +49,7 @@ type integrationJSON struct {
 func integrationOut(in store.Integration) integrationJSON {
 	return integrationJSON{
 		in.ID, in.Tool, in.EndUser.OrganisationName, in.EnvironmentID, state(in), in.InvalidReason, json.RawMessage(in.Settings),
-		in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Policy), nil, atJSON(in.CreatedAt), atJSON(in.DeletedAt),
+		in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Settings, in.Policy), nil, atJSON(in.CreatedAt), atJSON(in.DeletedAt),
 	}
 }
 
@@ -268,7 +268,7 @@ func (c *integrationsShow) Run(a *app) error {
 				{"state", strings.TrimSpace(state(in) + " " + in.InvalidReason)},
 				{"created", at(in.CreatedAt)},
 				{"adopt", map[bool]string{false: "no", true: "yes"}[in.Policy.Adopt]},
-				{"inactive skills", account.Inactive(describe(in.Tool), in.Policy)},
+				{"inactive skills", account.Inactive(describe(in.Tool), in.Settings, in.Policy)},
 			}
 			if w, ok := away[in.ID]; ok {
 				rows = append(rows, []string{"does not answer", awayText(w)})
@@ -363,7 +363,7 @@ func setPolicy(ctx context.Context, s store.Store, in store.Integration, policy 
 
 func (c *integrationsUpdate) show(a *app, in store.Integration) error {
 	return c.print(a, integrationOut(in), func(w io.Writer) {
-		fmt.Fprintf(w, "%s  %s  adopt %t, inactive skills: %s\n", in.ID, in.Settings, in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Policy))
+		fmt.Fprintf(w, "%s  %s  adopt %t, inactive skills: %s\n", in.ID, in.Settings, in.Policy.Adopt, account.Inactive(describe(in.Tool), in.Settings, in.Policy))
 	})
 }
 

@@ -106,6 +106,7 @@ func Run(t *testing.T, h Harness) {
 		{"a batch that is sent again without remote ids makes no twins", noTwins, false},
 		{"texts arrive as they are", texts, false},
 		{"deactivate and reactivate", deactivate, false},
+		{"inactive skills that a setting has refused", refusedBySetting, false},
 		{"an inactive skill that the tool does not hold", inactiveFromTheStart, false},
 		{"a full batch", fullBatch, false},
 		{"calls at once", atOnce, false},
@@ -442,6 +443,9 @@ func description(t *testing.T, h Harness) {
 		}
 		if f.Secret && f.Shapes {
 			t.Errorf("field %s is secret and shapes what is written: what is written cannot be told from it", f.Name)
+		}
+		if f.RefusesInactive != "" && (!slices.Contains(f.Choices, f.RefusesInactive) || !d.Can(connector.CanDeactivate)) {
+			t.Errorf("field %s refuses inactive skills as %q", f.Name, f.RefusesInactive)
 		}
 		if (f.Type == connector.Choice) != (len(f.Choices) > 0) {
 			t.Errorf("field %s is a %s with the choices %q", f.Name, f.Type, f.Choices)

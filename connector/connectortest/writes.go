@@ -2,6 +2,7 @@ package connectortest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -148,6 +149,51 @@ func deactivate(t *testing.T, h Harness) {
 	}
 	isRefused(t, account.deliver(t, s, list)[list[0].OriginID], connector.Unsupported)
 	account.holds(t, retired)
+}
+
+// refusedBySetting: what the description says of a setting is true, and so is what it says without one.
+func refusedBySetting(t *testing.T, h Harness) {
+	d := h.Connector.Describe()
+	account, s := h.account(t, Normal)
+	if yes, _ := d.Deactivates(account.Settings); yes != d.Can(connector.CanDeactivate) {
+		t.Fatalf("the harness' own account deactivates: %v", yes)
+	}
+	list := skills("COBOL")
+	ids := account.writeAll(t, s, list)
+	at := slices.IndexFunc(d.Settings, func(f connector.Field) bool { return f.RefusesInactive != "" })
+	if at < 0 {
+		h.skip(t, "no setting has inactive skills refused")
+	}
+	var set map[string]any
+	if err := json.Unmarshal(account.Settings, &set); err != nil {
+		t.Fatal(err)
+	}
+	own := account.Settings
+	for _, value := range append(slices.Clone(d.Settings[at].Choices), "") {
+		if set[d.Settings[at].Name] = value; value == "" { // the default
+			delete(set, d.Settings[at].Name)
+		}
+		changed, err := json.Marshal(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		account.Settings = changed
+		retires, refusing := d.Deactivates(changed)
+		if retires == (refusing.Name != "") {
+			t.Errorf("%q: retires %v, refused by %q", value, retires, refusing.Name)
+		}
+		retired := slices.Clone(list)
+		retired[0].Active, retired[0].RemoteID = false, ids[list[0].OriginID].RemoteID
+		r := account.deliver(t, account.open(t), retired)[list[0].OriginID]
+		if retires {
+			account.isTrue(t, retired[0], r, account.byOrigin(t))
+			account.Settings = own
+			ids = account.writeAll(t, account.open(t), list)
+		} else {
+			isRefused(t, r, connector.Unsupported)
+			account.holds(t, list)
+		}
+	}
 }
 
 // A skill may come as inactive without ever having been active.

@@ -80,7 +80,7 @@ func (learning360) Describe() connector.Description {
 			{Name: "client_id", Type: connector.Text, Label: "Client ID", Help: "Of API v2 credentials with the scopes skills:bulk, skills:read and bulkOperations:read.", Example: "65f1c0ffee65f1c0ffee65f1", Required: true, Shapes: true},
 			{Name: "client_secret", Type: connector.Text, Label: "Client secret", Help: "The secret of the API credentials.", Secret: true, Required: true},
 			{Name: "parents", Type: connector.Text, Label: "Parents", Help: "The external id of the library that managed skills belong to, or of up to 10 libraries and skills, with commas between.", Example: "crosswalk-library", Required: true, Shapes: true},
-			{Name: "inactive", Type: connector.Choice, Choices: []string{refuse, deletes}, Label: "Inactive skills", Help: "What becomes of them: 360Learning can only delete a skill, with all that refers to it.", Default: refuse},
+			{Name: "inactive", Type: connector.Choice, Choices: []string{refuse, deletes}, Label: "Inactive skills", Help: "What becomes of them: 360Learning can only delete a skill, with all that refers to it.", Default: refuse, RefusesInactive: refuse},
 			{Name: "operations_at_once", Type: connector.Number, Label: "Operations at once", Help: "How many bulk operations may be under way, 1 to 3. A company may have 3 in all.", Default: "3"},
 			{Name: "address", Type: connector.Address, Label: "Address", Help: "Where the company is: in the US it is https://app.us.360learning.com.", Default: "https://app.360learning.com", Example: "https://app.us.360learning.com", Shapes: true},
 		},

@@ -93,7 +93,7 @@ func (moodle) Describe() connector.Description {
 			{Name: "framework_name", Type: connector.Text, Label: "Name of the framework", Help: "The name that the framework gets when it is made.", Default: "Crosswalk"},
 			{Name: "context_id", Type: connector.Number, Label: "Context", Help: "The id of the context that the framework is in, or is made in: 1 is the whole site, a course category has another.", Default: "1"},
 			{Name: "scale_id", Type: connector.Number, Label: "Scale", Help: "The id of the scale by which competencies of a new framework are rated: its first value is where people begin, with its last they are proficient. 2 is the competence scale of a new Moodle.", Default: "2"},
-			{Name: "inactive", Type: connector.Choice, Choices: []string{refuse, archive}, Label: "Inactive skills", Help: "refuse: an inactive skill is refused, and its competency stays as it is. archive: it is moved under the competency \"" + archiveName + "\", and to the top of the framework when it is active again.", Default: refuse},
+			{Name: "inactive", Type: connector.Choice, Choices: []string{refuse, archive}, Label: "Inactive skills", Help: "refuse: an inactive skill is refused, and its competency stays as it is. archive: it is moved under the competency \"" + archiveName + "\", and to the top of the framework when it is active again.", Default: refuse, RefusesInactive: refuse},
 		},
 		Limits: connector.Limits{Batch: batch, Concurrency: concurrency},
 		Capabilities: []connector.Capability{

@@ -37,9 +37,9 @@ func Policy(d connector.Description, p store.Policy, adopt *bool, inactive strin
 	return p, nil
 }
 
-// Inactive says what becomes of inactive skills.
-func Inactive(d connector.Description, p store.Policy) string {
-	if p.RefuseInactive || !d.Can(connector.CanDeactivate) {
+// Inactive says what becomes of inactive skills with an account of these settings.
+func Inactive(d connector.Description, settings []byte, p store.Policy) string {
+	if yes, _ := d.Deactivates(settings); p.RefuseInactive || !yes {
 		return Refuse
 	}
 	return Deactivate

@@ -37,8 +37,26 @@ func TestPolicy(t *testing.T) {
 		if got != test.want || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if shown := account.Inactive(test.tool, got); shown != test.shown {
+		if shown := account.Inactive(test.tool, nil, got); shown != test.shown {
 			t.Errorf("%s: inactive ones: %s", name, shown)
 		}
+	}
+}
+
+// Whatever the policy is: a setting of the account may have inactive skills refused.
+func TestInactiveByASetting(t *testing.T) {
+	t.Parallel()
+	field := connector.Field{Name: "retire", Type: connector.Choice, Choices: []string{"never", "move"}, Default: "never", RefusesInactive: "never"}
+	tool := connector.Description{Capabilities: []connector.Capability{connector.CanDeactivate}, Settings: []connector.Field{field}}
+	for settings, want := range map[string]string{
+		``: account.Refuse, `{}`: account.Refuse, `{"retire":null}`: account.Refuse, `{"retire":"never"}`: account.Refuse,
+		`{"retire":"move"}`: account.Deactivate,
+	} {
+		if got := account.Inactive(tool, []byte(settings), store.Policy{}); got != want {
+			t.Errorf("%s: %s, want %s", settings, got, want)
+		}
+	}
+	if got := account.Inactive(tool, []byte(`{"retire":"move"}`), store.Policy{RefuseInactive: true}); got != account.Refuse {
+		t.Errorf("against the policy: %s", got)
 	}
 }

@@ -61,7 +61,7 @@ func (a *API) integration(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set(adoptHeader, strconv.FormatBool(in.Policy.Adopt))
-	w.Header().Set(inactiveHeader, account.Inactive(tool, in.Policy))
+	w.Header().Set(inactiveHeader, account.Inactive(tool, in.Settings, in.Policy))
 	for _, one := range away {
 		if one.IntegrationID == in.ID {
 			w.Header().Set(awayHeader, one.Since.UTC().Format(skill.TimeFormat))
@@ -83,7 +83,7 @@ func (a *API) integration(w http.ResponseWriter, r *http.Request) error {
 		CreatedAt:    in.CreatedAt.UTC().Format(skill.TimeFormat),
 		Beta:         tool.Beta,
 		ReadModels:   []any{},
-		WriteActions: []writeAction{upsertOf(tool, in.Policy)},
+		WriteActions: []writeAction{upsertOf(tool, in)},
 	})
 }
 
@@ -182,12 +182,12 @@ var upsertAction = writeAction{
 }
 
 // upsertOf is what an integration can do.
-func upsertOf(tool connector.Description, policy store.Policy) writeAction {
+func upsertOf(tool connector.Description, in store.Integration) writeAction {
 	action := upsertAction
 	action.Fields = slices.Clone(action.Fields)
 	for i := range action.Fields {
 		if f := &action.Fields[i]; f.ID == "skill.status" {
-			f.IsAvailable = account.Inactive(tool, policy) == account.Deactivate
+			f.IsAvailable = account.Inactive(tool, in.Settings, in.Policy) == account.Deactivate
 			if !tool.Can(connector.CanDeactivate) {
 				f.CoverageStatus = "UNSUPPORTED"
 			}

@@ -258,11 +258,15 @@ func (a *API) wish(w http.ResponseWriter, r *http.Request, who auth.Principal, i
 		return noSkill(wish.ID)
 	}
 	if c, known := a.Connectors.Find(in.Tool); known && wish.Status == skill.Inactive {
-		switch tool := c.Describe(); {
-		case !tool.Can(connector.CanDeactivate):
-			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "%s has no way to retire a skill. Nothing was changed.", tool.Label)
+		tool := c.Describe()
+		switch yes, refusing := tool.Deactivates(in.Settings); {
 		case in.Policy.RefuseInactive:
 			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "This integration refuses inactive skills. Nothing was changed.")
+		case refusing.Name != "":
+			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "This integration refuses inactive skills: its setting %s is %s. Nothing was changed.",
+				refusing.Name, refusing.RefusesInactive)
+		case !yes:
+			return skill.Errorf(skill.Invalid, skill.CodeActionNotAvailable, "%s has no way to retire a skill. Nothing was changed.", tool.Label)
 		}
 	}
 	wish.EnvironmentID, wish.IntegrationID = who.EnvironmentID, in.ID

@@ -122,7 +122,7 @@ type policies struct {
 
 func policiesOf(tool connector.Description, p store.Policy) policies {
 	return policies{
-		Adopt: p.Adopt, RefuseInactive: account.Inactive(tool, p) == account.Refuse,
+		Adopt: p.Adopt, RefuseInactive: p.RefuseInactive || !tool.Can(connector.CanDeactivate),
 		CanAdopt: tool.Can(connector.CanAdopt), CanDeactivate: tool.Can(connector.CanDeactivate),
 	}
 }
@@ -136,7 +136,7 @@ func readPolicy(r *http.Request, tool connector.Description, p store.Policy) (st
 	return account.Policy(tool, p, &adopt, r.PostFormValue("inactive"))
 }
 
-// policyWords say what a policy is.
+// policyWords say what a policy is. Settings of the tool's may still have inactive skills refused.
 func policyWords(p policies) string {
 	words := "inactive skills are retired in the tool"
 	if p.RefuseInactive {
