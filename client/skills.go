@@ -202,7 +202,9 @@ const (
 	Deactivate = "DEACTIVATE"
 	// Refuse: the skill is inactive, and the integration or its tool refuses such; its item would fail.
 	Refuse = "REFUSE"
-	None   = "NONE"
+	// Adopt: a skill of that name that people made in the tool is taken over.
+	Adopt = "ADOPT"
+	None  = "NONE"
 )
 
 // Change is what an upsert would do with one item.

@@ -118,6 +118,7 @@ would.
 // diffSummary is what an upload would do.
 type diffSummary struct {
 	Create     int             `json:"create"`
+	Adopt      int             `json:"adopt"`
 	Update     int             `json:"update"`
 	Deactivate int             `json:"deactivate"`
 	Refuse     int             `json:"refuse"`
@@ -167,6 +168,8 @@ func (s *diffSummary) add(changes []client.Change) {
 			continue
 		case client.Create:
 			s.Create++
+		case client.Adopt:
+			s.Adopt++
 		case client.Deactivate:
 			s.Deactivate++
 		case client.Refuse:
@@ -187,6 +190,8 @@ func (s *diffSummary) tell(w io.Writer) {
 		switch {
 		case ch.Change == client.Create:
 			sign = "+"
+		case ch.Change == client.Adopt:
+			what += "   (taken over: people made one of that name in the tool)"
 		case ch.Change == client.Deactivate:
 			sign = "-"
 		case ch.Change == client.Refuse:
@@ -205,10 +210,13 @@ func (s *diffSummary) tell(w io.Writer) {
 	if len(rows) > 0 {
 		columns(w, rows)
 	}
-	refused := ""
+	adopted, refused := "", ""
+	if s.Adopt > 0 {
+		adopted = count(s.Adopt) + " to take over, "
+	}
 	if s.Refuse > 0 {
 		refused = count(s.Refuse) + " refused, "
 	}
-	fmt.Fprintf(w, "%s to create, %s to update, %s to deactivate, %s%s unchanged\n",
-		count(s.Create), count(s.Update), count(s.Deactivate), refused, count(s.Unchanged))
+	fmt.Fprintf(w, "%s to create, %s%s to update, %s to deactivate, %s%s unchanged\n",
+		count(s.Create), adopted, count(s.Update), count(s.Deactivate), refused, count(s.Unchanged))
 }

@@ -103,6 +103,12 @@ func (p patient) SkillsByOrigin(ctx context.Context, environmentID, integrationI
 	})
 }
 
+func (p patient) RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.RemoteSkill, error) {
+	return within(ctx, func(ctx context.Context) ([]store.RemoteSkill, error) {
+		return p.store.RemoteByName(ctx, environmentID, integrationID, names)
+	})
+}
+
 func (p patient) SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error) {
 	return within(ctx, func(ctx context.Context) (store.Integration, error) { return p.store.SetEnabled(ctx, id, enabled) })
 }

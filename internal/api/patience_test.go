@@ -63,6 +63,10 @@ func (s slow) ReadSkills(ctx context.Context, _ store.SkillQuery) (store.SkillPa
 	return store.SkillPage{}, s.wait(ctx, "ReadSkills")
 }
 
+func (s slow) RemoteByName(ctx context.Context, _, _ string, _ []string) ([]store.RemoteSkill, error) {
+	return nil, s.wait(ctx, "RemoteByName")
+}
+
 func (s slow) SkillsByOrigin(ctx context.Context, _, _ string, _ []string) ([]store.SkillRow, error) {
 	return nil, s.wait(ctx, "SkillsByOrigin")
 }

@@ -483,24 +483,71 @@ func (a *API) diff(w http.ResponseWriter, r *http.Request) error {
 	for _, row := range rows {
 		known[row.OriginID] = row
 	}
-	rendering, refuses := "", in.Policy.RefuseInactive
+	rendering, refuses, adopts := "", in.Policy.RefuseInactive, false
 	if c, ok := a.Connectors.Find(in.Tool); ok {
 		if rendering, err = c.Describe().Rendering(in.Settings); err != nil {
 			return skill.Errorf(skill.Conflict, skill.CodeSetupIncomplete, "The integration cannot be used: %v.", err)
 		}
-		refuses = account.Inactive(c.Describe(), in.Policy) == account.Refuse
+		refuses = account.Inactive(c.Describe(), in.Settings, in.Policy) == account.Refuse
+		adopts = in.Policy.Adopt && c.Describe().Can(connector.CanAdopt)
 	}
 	changes := make([]change, len(request.Items))
 	for i, it := range request.Items {
 		changes[i] = changeOf(rendering, it, known)
-		if changes[i].Change != unchanged && it.Status == skill.Inactive && refuses {
+		switch {
+		case it.Status != skill.Inactive || changes[i].Change == unchanged:
+		case refuses:
 			changes[i].Change = "REFUSE"
+		case changes[i].Change == creates: // no tool has a skill made only to retire it
+			changes[i].Change = unchanged
+		}
+	}
+	if adopts {
+		if err := a.adoptions(r, who.EnvironmentID, integrationID, changes); err != nil {
+			return err
 		}
 	}
 	return a.reply(w, r, map[string]any{"status": "success", "data": map[string]any{"results": changes}, "warnings": messages(request.Warnings)})
 }
 
-const unchanged = "NONE"
+// The changes that others are told by.
+const (
+	unchanged = "NONE"
+	creates   = "CREATE"
+)
+
+// adoptions finds what would not be made, since people made a skill of that name in the tool. Each of these is taken over once.
+func (a *API) adoptions(r *http.Request, environmentID, integrationID string, changes []change) error {
+	var names []string
+	for _, c := range changes {
+		if c.Change == creates {
+			names = append(names, c.To.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	found, err := a.Store.RemoteByName(r.Context(), environmentID, integrationID, names)
+	if errors.Is(err, store.ErrNotFound) {
+		return noIntegration(integrationID)
+	}
+	if err != nil {
+		return err
+	}
+	free := map[string]int{}
+	for _, s := range found {
+		free[s.Name]++
+	}
+	for i := range changes {
+		c := &changes[i]
+		if c.Change != creates || free[c.To.Name] == 0 {
+			continue
+		}
+		free[c.To.Name]--
+		c.Change, c.From = "ADOPT", &changeEnd{c.To.Name, skill.Active.String()}
+	}
+	return nil
+}
 
 // change is what an upsert would do with one item.
 type change struct {
@@ -517,7 +564,7 @@ type changeEnd struct {
 }
 
 func changeOf(rendering string, it skill.Item, known map[string]store.SkillRow) change {
-	c := change{OriginID: it.OriginID, Change: "CREATE", To: changeEnd{it.Name, it.Status.String()}}
+	c := change{OriginID: it.OriginID, Change: creates, To: changeEnd{it.Name, it.Status.String()}}
 	row, ok := known[it.OriginID]
 	if !ok {
 		return c
@@ -527,10 +574,12 @@ func changeOf(rendering string, it skill.Item, known map[string]store.SkillRow) 
 	switch {
 	case row.Known && !row.Unsure && row.Hash == skill.ContentHash(rendering, it):
 		c.Change = unchanged
+	case row.RemoteID == "" && row.WrittenAt.IsZero() && !row.Unsure:
+		c.Change = creates // the tool has none, as far as is known
 	case it.Status == skill.Inactive && is.Status == skill.Active:
 		c.Change = "DEACTIVATE"
 	case row.RemoteID == "" && row.WrittenAt.IsZero(), row.Note == store.Gone && !is.GoneAt.IsZero() && is.Status == skill.Active:
-		c.Change = "CREATE" // the tool has none, as far as is known
+		c.Change = creates
 	default:
 		c.Change = "UPDATE"
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/learning360"
+	"github.com/crosswalk-hr/crosswalk/connector/moodle"
+	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/api"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -512,5 +515,152 @@ func TestDiffTellsWhatIsRefused(t *testing.T) {
 	task := f.ended(f.submit(items))
 	if strings.Count(task.body, `"FAILED"`) != 2 {
 		t.Errorf("the upsert itself: %s", task.body)
+	}
+}
+
+// handmade is a store that knows of skills which people made in the tool.
+type handmade struct {
+	api.Reader
+	skills []store.RemoteSkill
+}
+
+func (h handmade) ReadSkills(_ context.Context, q store.SkillQuery) (page store.SkillPage, err error) {
+	for _, s := range h.skills {
+		if q.Matches(s.View()) {
+			page.Skills = append(page.Skills, s.View())
+		}
+	}
+	return page, nil
+}
+
+func (h handmade) RemoteByName(_ context.Context, _, _ string, names []string) (found []store.RemoteSkill, err error) {
+	for _, s := range h.skills {
+		if slices.Contains(names, s.Name) {
+			found = append(found, s)
+		}
+	}
+	return found, nil
+}
+
+// able is a sandbox that has more capabilities, or fewer.
+type able struct {
+	connector.Connector
+	can []connector.Capability
+}
+
+func (a able) Describe() connector.Description {
+	d := a.Connector.Describe()
+	d.Capabilities = a.can
+	return d
+}
+
+// What people made in a tool is not promised to change, where its connector has no way to.
+func TestSkillsThatNobodyManages(t *testing.T) {
+	their := skill.NewID(time.Now())
+	for name, test := range map[string]struct {
+		can  []connector.Capability
+		want bool
+	}{
+		"a connector that cannot": {[]connector.Capability{connector.CanDeactivate}, false},
+		"one that can":            {[]connector.Capability{connector.CanDeactivate, connector.CanTake}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t, func(c *api.Config) {
+				c.Connectors = connector.NewRegistry(able{sandbox.New(nil), test.can})
+				c.Store = handmade{c.Store, []store.RemoteSkill{{RemoteID: "r1", ID: their, Name: "theirs", Status: skill.Active}}}
+			})
+			ours := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"name":"ours"}`}).record(t)
+			f.do(request{method: "PATCH", path: "/v1/hris/skills/" + ours.ID, body: `{"name":"ours, too"}`}).record(t)
+			for _, q := range []request{
+				{method: "DELETE", path: "/v1/hris/skills/" + their},
+				{method: "PATCH", path: "/v1/hris/skills/" + their, body: `{"name":"new"}`},
+			} {
+				if test.want {
+					f.do(q).want(t, 404, inputInvalid, "no skill") // it goes on to the store, which in this test has none
+				} else {
+					f.do(q).want(t, 400, notAvailable, "made in Sandbox")
+				}
+			}
+		})
+	}
+}
+
+// A setting of the tool's may have inactive skills refused, which is what three of them do by default.
+func TestInactiveSkillsThatASettingRefuses(t *testing.T) {
+	f := setup(t, func(c *api.Config) { c.Connectors = connector.NewRegistry(odoo.New(), moodle.New(), learning360.New()) })
+	for tool, test := range map[string]struct{ usual, retires, says string }{
+		"odoo":        {`{"address":"https://odoo.example"}`, `{"address":"https://odoo.example","inactive":"move"}`, "its setting inactive is refuse"},
+		"moodle":      {`{"address":"https://moodle.example"}`, `{"address":"https://moodle.example","inactive":"archive"}`, "its setting inactive is refuse"},
+		"360learning": {`{"parents":"library"}`, `{"parents":"library","inactive":"delete"}`, "its setting inactive is refuse"},
+	} {
+		in, err := f.store.CreateIntegration(t.Context(), store.Integration{
+			EnvironmentID: f.env, Tool: tool, Settings: []byte(test.usual), EndUser: store.EndUser{OrganisationName: "Acme GmbH"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.integration = in.ID
+		one := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"1","name":"a"}`}).record(t)
+		f.do(request{method: "DELETE", path: "/v1/hris/skills/" + one.ID}).want(t, 400, notAvailable, test.says)
+		f.do(request{method: "PATCH", path: "/v1/hris/skills/" + one.ID, body: `{"status":"INACTIVE"}`}).want(t, 400, notAvailable, test.says)
+		told := func(when, inactive, change string) {
+			t.Helper()
+			if a := f.do(request{method: "GET", path: "/v1/integrations/" + in.ID}); a.header.Get("Crosswalk-Inactive") != inactive ||
+				!strings.Contains(a.body, fmt.Sprintf(`{"id":"skill.status","is_available":%t,`, inactive == "deactivate")) {
+				t.Errorf("%s, %s: %q, %s", tool, when, a.header.Get("Crosswalk-Inactive"), a.body)
+			}
+			a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: `{"items":[{"origin_id":"new","name":"c","status":"INACTIVE"}]}`})
+			if !strings.Contains(a.body, `"change":"`+change+`"`) {
+				t.Errorf("%s, %s: the diff says %s", tool, when, a.body)
+			}
+		}
+		told("as it is by default", "refuse", "REFUSE")
+		if _, err := f.store.SetSettings(t.Context(), in.ID, []byte(test.retires)); err != nil {
+			t.Fatal(err)
+		}
+		told("with the other setting", "deactivate", "NONE")
+		if r := f.do(request{method: "DELETE", path: "/v1/hris/skills/" + one.ID}).record(t); r.RemoteDeletedAt == nil {
+			t.Errorf("%s: %+v", tool, r)
+		}
+	}
+}
+
+// What people made under the same name is taken over, if the integration says so: each once, and by none that is inactive.
+func TestDiffTellsWhatIsTakenOver(t *testing.T) {
+	can := []connector.Capability{connector.CanDeactivate, connector.CanAdopt}
+	f := setup(t, func(c *api.Config) {
+		c.Connectors = connector.NewRegistry(able{sandbox.New(nil), can})
+		c.Store = handmade{c.Store, []store.RemoteSkill{{RemoteID: "r1", ID: skill.NewID(time.Now()), Name: "Welding", Status: skill.Active}}}
+	})
+	changes := func() string {
+		t.Helper()
+		a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: `{"items":[{"origin_id":"retired","name":"Welding","status":"INACTIVE"},
+			{"origin_id":"1","name":"Welding"},{"origin_id":"2","name":"Welding"},{"origin_id":"3","name":"Brewing"}]}`})
+		var data struct {
+			Results []struct {
+				Change string
+				From   *struct{ Name, Status string }
+			}
+		}
+		if err := json.Unmarshal(a.Data, &data); err != nil {
+			t.Fatalf("%v: %s", err, a.body)
+		}
+		var got []string
+		for _, r := range data.Results {
+			got = append(got, r.Change)
+			if (r.From != nil) != (r.Change == "ADOPT") || r.From != nil && (r.From.Name != "Welding" || r.From.Status != "ACTIVE") {
+				t.Errorf("%s from %+v", r.Change, r.From)
+			}
+		}
+		return strings.Join(got, " ")
+	}
+	if got, want := changes(), "NONE CREATE CREATE CREATE"; got != want {
+		t.Errorf("without the policy: %s, want %s", got, want)
+	}
+	if _, err := f.store.SetPolicy(t.Context(), f.integration, store.Policy{Adopt: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := changes(), "NONE ADOPT CREATE CREATE"; got != want {
+		t.Errorf("with the policy: %s, want %s", got, want)
 	}
 }

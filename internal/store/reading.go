@@ -341,6 +341,9 @@ type Catalogue interface {
 	ReadSkills(ctx context.Context, q SkillQuery) (SkillPage, error)
 	// SkillsByOrigin are the rows of these skills, in any order; those that are not known are missing. Errors likewise.
 	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]SkillRow, error)
+	// RemoteByName are the skills without a manager that bear one of these names and that the tool offers, in no order. Errors
+	// likewise.
+	RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]RemoteSkill, error)
 	// Keep notes what is asked for and returns the skill as it is read from now on, with its origin_id: the caller submits the
 	// item. It does what Submit does with an integration that is not there, is off or full. A skill of the tool's own
 	// becomes a managed one, whose origin_id is its id. ErrNoSkill when there is none with the ID.

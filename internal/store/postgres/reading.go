@@ -149,6 +149,20 @@ func (s *Store) SkillsByOrigin(ctx context.Context, environmentID, integrationID
 	return s.rowsByOrigin(ctx, ref, originIDs)
 }
 
+// RemoteByName implements store.Catalogue.
+func (s *Store) RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.RemoteSkill, error) {
+	ref, err := s.queries.ReadableIntegration(ctx, dbq.ReadableIntegrationParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
+	}
+	rows, err := gather(ctx, s.pool, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE integration = $1 AND id IS NOT NULL AND gone_at IS NULL
+		AND status = $2 AND name = ANY ($3::text[]) AND `+notManaged, ref, int16(skill.Active), names)
+	if err != nil {
+		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
+	}
+	return rows, nil
+}
+
 func (s *Store) rowsByOrigin(ctx context.Context, ref int64, originIDs []string) ([]store.SkillRow, error) {
 	// One descent of the index for each, as in FindSkills.
 	rows, err := gather(ctx, s.pool, scanSkill, `SELECT `+skillColumns+` FROM (SELECT unnest($2::text[]) AS origin_id) u CROSS JOIN LATERAL (

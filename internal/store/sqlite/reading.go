@@ -147,6 +147,20 @@ func (s *Store) SkillsByOrigin(ctx context.Context, environmentID, integrationID
 	return s.rowsByOrigin(ctx, ref, originIDs)
 }
 
+// RemoteByName implements store.Catalogue.
+func (s *Store) RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.RemoteSkill, error) {
+	ref, err := s.queries.ReadableIntegration(ctx, dbq.ReadableIntegrationParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
+	}
+	rows, err := gather(ctx, s.read, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE integration = ? AND id IS NOT NULL AND gone_at IS NULL
+		AND status = ? AND name IN (SELECT value FROM json_each(?)) AND `+notManaged, ref, skill.Active, list(names))
+	if err != nil {
+		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
+	}
+	return rows, nil
+}
+
 func (s *Store) rowsByOrigin(ctx context.Context, ref int64, originIDs []string) ([]store.SkillRow, error) {
 	// The join's order is the one it is written in: a look-up for each.
 	rows, err := gather(ctx, s.read, scanSkill, `SELECT `+skillColumns+` FROM (SELECT value FROM json_each(?)) v CROSS JOIN skills s

@@ -657,19 +657,51 @@ func managed(t *testing.T, f *fixture) {
 	f.clock.advance(time.Hour)
 	lease := f.claimSync(t, in)
 	f.advanceSync(t, lease, store.SyncStep{
-		Remote: []store.RemoteSkill{{RemoteID: "r1", ID: ordered(1), Name: "theirs", Status: skill.Active}}, Then: store.SyncEnd, Next: time.Hour,
+		Remote: []store.RemoteSkill{
+			{RemoteID: "r1", ID: ordered(1), Name: "theirs", Status: skill.Active},
+			{RemoteID: "r2", ID: ordered(2), Name: "gone", Status: skill.Active, Gone: true},
+			{RemoteID: "r3", ID: ordered(3), Name: "retired", Status: skill.Inactive},
+			{RemoteID: "r4", Name: "not sure yet", Status: skill.Active},
+		},
+		Then: store.SyncEnd, Next: time.Hour,
 	})
+	named := func(environment string) ([]store.RemoteSkill, error) {
+		return f.RemoteByName(t.Context(), environment, in.ID, []string{"theirs", "gone", "retired", "not sure yet", "nobody's"})
+	}
+	if found, err := named(in.EnvironmentID); err != nil || len(found) != 1 || found[0].ID != ordered(1) || found[0].RemoteID != "r1" {
+		t.Errorf("by name: %+v, %v", found, err)
+	}
+	if _, err := named(id(1)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("by name, in another environment: %v", err)
+	}
 	s, err := f.Keep(t.Context(), store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: ordered(1), Status: skill.Inactive})
 	if err != nil || s.ID != ordered(1) || s.OriginID != ordered(1) || s.RemoteID != "r1" || s.Name != "theirs" || s.Status != skill.Inactive {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if all := f.readAll(t, in, 10); len(all) != 1 || all[0] != s {
-		t.Errorf("read: %+v", all)
+	if page, err := f.ReadSkills(t.Context(), store.SkillQuery{
+		EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, IDs: []string{ordered(1)}, IncludeGone: true, Limit: 10, MostRows: 100,
+	}); err != nil || len(page.Skills) != 1 || page.Skills[0] != s {
+		t.Errorf("read: %+v, %v", page, err)
+	}
+	if found, err := named(in.EnvironmentID); err != nil || len(found) != 0 {
+		t.Errorf("by name, since it is ours: %+v, %v", found, err)
 	}
 	f.submit(t, in, skill.Item{OriginID: ordered(1), Name: "theirs", Status: skill.Inactive})
-	drain, _ := f.claim(t, in, "drain", 0)
+	drain, next := f.claim(t, in, "drain", 0)
 	states, err := f.Skills(t.Context(), drain, []string{ordered(1)})
-	if err != nil || states[0].ID != ordered(1) || states[0].RemoteID != "r1" || states[0].Known {
+	if err != nil || states[0].ID != ordered(1) || states[0].RemoteID != "r1" || states[0].Known || !states[0].Taken {
 		t.Errorf("a drain sees %+v, %v", states, err)
+	}
+	// Until it was written the tool does not know it under its origin_id.
+	it := skill.Item{OriginID: ordered(1), Name: "theirs", Status: skill.Inactive}
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Refused: []store.SkillRefused{{Ref: states[0].Ref, ID: ordered(1), Item: it, Code: skill.CodeUnknown, Message: "no"}}})
+	if states, err = f.Skills(t.Context(), drain, []string{ordered(1)}); err != nil || !states[0].Taken {
+		t.Errorf("when it was refused a drain sees %+v, %v", states, err)
+	}
+	w := written(it, states[0].Ref, ordered(1))
+	w.RemoteID = "r1"
+	f.advance(t, drain, store.Step{Task: next.Task.Ref, Written: []store.SkillWritten{w}})
+	if states, err = f.Skills(t.Context(), drain, []string{ordered(1)}); err != nil || states[0].Taken || !states[0].Known {
+		t.Errorf("when it was written a drain sees %+v, %v", states, err)
 	}
 }
