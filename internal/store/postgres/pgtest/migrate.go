@@ -18,10 +18,18 @@ func migrate(ctx context.Context, url string) error {
 }
 
 // Open opens the store of a fresh database, to serve, with few connections: many tests share one server. Whoever opens it
-// closes it.
+// closes it; its connections stay with the database, for whoever opens it next.
 func Open(tb testing.TB, url string, now func() time.Time) *postgres.Store {
 	tb.Helper()
-	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Serve: true, Conns: 4, Now: now})
+	o, err := template()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	options := postgres.Options{URL: url, Serve: true, Conns: 4, Now: now}
+	if o.has(url) {
+		options.Dial = o.sessions.dial
+	}
+	s, err := postgres.Open(context.Background(), options)
 	if err != nil {
 		tb.Fatal(err)
 	}
