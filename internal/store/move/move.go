@@ -350,10 +350,10 @@ func (m *mover) transfer(ctx context.Context) (done []Table, err error) {
 	}
 	// No word from the database: it was committed or not, as a whole.
 	state, e := m.outcome(context.WithoutCancel(ctx), number)
-	switch {
-	case state == "committed":
+	switch state {
+	case "committed":
 		return done, nil
-	case state == "aborted":
+	case "aborted":
 		return nil, fmt.Errorf("nothing was moved, move again: the database did not commit: %w", err)
 	default:
 		return nil, fmt.Errorf("the database did not answer to the COMMIT, and could not be asked what became of it. Do not serve %s before that is known: "+
