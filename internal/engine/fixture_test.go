@@ -492,7 +492,7 @@ func (m *mortal) Claim(ctx context.Context, c store.Claim) (store.Lease, store.N
 	return lease, next, m.done("claim", err)
 }
 
-func (m *mortal) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+func (m *mortal) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	if err := m.alive("extend"); err != nil {
 		return nil, err
 	}
@@ -655,7 +655,7 @@ func (f *flaky) Advance(ctx context.Context, lease store.Lease, step store.Step)
 	return f.Store.Advance(ctx, lease, step)
 }
 
-func (f *flaky) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+func (f *flaky) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	if err := f.hiccup("extend"); err != nil {
 		return nil, err
 	}

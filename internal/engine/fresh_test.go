@@ -34,7 +34,7 @@ func (w *spied) Task(ctx context.Context, environmentID, integrationID, taskID s
 	return w.Store.Task(ctx, environmentID, integrationID, taskID)
 }
 
-func (w *spied) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+func (w *spied) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	w.beats.Add(1)
 	return w.Store.Extend(ctx, owner, held, ttl)
 }

@@ -148,15 +148,19 @@ func (e *Engine) heartbeats(ctx context.Context) {
 			continue
 		}
 		for _, l := range held {
-			state, ours := states[l.Ref]
-			if !ours {
+			now, ours := states[l.Ref]
+			switch {
+			case !ours:
 				l.lost()
 				continue
+			case now.Locked: // it ends in its own time, if it stays so
+				pause = e.set.Heartbeat / 8
+			default:
+				l.prolong(asked, e.set.LeaseTTL)
 			}
 			l.mu.Lock()
-			l.state = state
+			l.state = now.State
 			l.mu.Unlock()
-			l.prolong(asked, e.set.LeaseTTL)
 		}
 	}
 }

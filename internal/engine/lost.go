@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
@@ -13,6 +14,8 @@ import (
 // there after what the next drain wrote: the open intents, which the next drain took up when it began, knew nothing of
 // that. So once the calls have ended, somebody has to ask whether there was a next drain by then, and if so have these
 // skills written once more, with what the catalogue says.
+
+var errLocked = errors.New("the lease is locked")
 
 // afterwards sees to what an abnormal end leaves, beside the drains: the place is free for others. It takes an hour for it
 // while the database is away, or more. Tries are counted, not time, which goes on while a process is suspended.
@@ -52,7 +55,10 @@ func (d *drain) settle(ctx context.Context, loose []string, lost bool) (bool, er
 		if err != nil {
 			return false, err
 		}
-		if _, ours := states[l.Ref]; ours {
+		switch now, ours := states[l.Ref]; {
+		case ours && now.Locked:
+			return false, errLocked
+		case ours:
 			return false, nil
 		}
 	}

@@ -1,13 +1,17 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
@@ -54,7 +58,7 @@ func (r *remote) Claim(ctx context.Context, c store.Claim) (store.Lease, store.N
 	return r.Store.Claim(ctx, c)
 }
 
-func (r *remote) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+func (r *remote) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	if err := r.pass(ctx); err != nil {
 		return nil, err
 	}
@@ -182,5 +186,86 @@ func TestDatabaseAway(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// sticky is a store in which somebody keeps the rows of some leases locked.
+type sticky struct {
+	engine.Store
+	mu     sync.Mutex
+	locked map[int64]bool
+	beats  int // that met one
+}
+
+func (s *sticky) lock(ref int64, locked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locked = map[int64]bool{ref: locked}
+}
+
+func (s *sticky) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free := slices.DeleteFunc(slices.Clone(held), func(h store.Held) bool { return s.locked[h.Ref] })
+	states, err := s.Store.Extend(ctx, owner, free, ttl)
+	if err == nil && len(free) < len(held) {
+		s.beats++
+		for _, h := range held {
+			if s.locked[h.Ref] {
+				states[h.Ref] = store.Extended{State: store.State{Enabled: true, SettingsVersion: 1}, Locked: true}
+			}
+		}
+	}
+	return states, err
+}
+
+// A lease whose row somebody keeps locked is neither lost nor prolonged: it goes on if the lock ends in time, else it ends by
+// itself. Nobody else's ends over it.
+func TestLockedLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		locked time.Duration
+		lost   bool
+	}{"for a while": {4 * time.Second, false}, "for long": {6 * time.Second, true}} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				var log bytes.Buffer
+				f.log = &log
+				var mu sync.Mutex
+				calls := map[string]int{}
+				f.tools = []connector.Connector{odd{func(ctx context.Context, skills []connector.Skill) ([]connector.Result, error) {
+					mu.Lock()
+					calls[skills[0].OriginID]++
+					mu.Unlock()
+					select {
+					case <-time.After(20 * time.Second):
+						return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
+					case <-ctx.Done():
+						return nil, connector.Errorf(connector.Ambiguous, "cut")
+					}
+				}}}
+				s := &sticky{}
+				f.around = func(inner engineStore) engineStore {
+					s.Store = deaf{inner}
+					return s
+				}
+				f.start(settings())
+				stuck, other := f.integrationWith("odd", "{}"), f.integrationWith("odd", "{}")
+				tasks := []string{f.submit(stuck, active("stuck")...), f.submit(other, active("other")...)}
+				wait(time.Second)
+				s.lock(1, true) // the first integration there is
+				wait(c.locked)
+				s.lock(1, false)
+				f.ended(other, tasks[1]).want(t, "COMPLETED", ok)
+				f.ended(stuck, tasks[0]).want(t, "COMPLETED", ok)
+				f.stop()
+				if s.beats < 2 {
+					t.Fatalf("%d heartbeats met the lock: this test shows nothing", s.beats)
+				}
+				lost := strings.Count(log.String(), "lost its lease") == 1 && calls["id-stuck"] > 1
+				if lost != c.lost || !lost && (log.Len() > 0 || calls["id-stuck"] != 1) || calls["id-other"] != 1 {
+					t.Errorf("calls %v, and the log says:\n%s", calls, log.String())
+				}
+			})
+		})
 	}
 }

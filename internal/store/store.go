@@ -403,6 +403,13 @@ type Held struct {
 	Epoch int64
 }
 
+// Extended is what became of a lease that was to be prolonged.
+type Extended struct {
+	State
+	// Locked: somebody is at it and did not end in time, so it was neither prolonged nor ended, and may be lost.
+	Locked bool
+}
+
 // WaitingTask is a task that no drain has taken up.
 type WaitingTask struct {
 	skill.Task
@@ -600,8 +607,9 @@ type Drains interface {
 	// skills, but for those that have a receipt. ErrIdle when there is nothing to do, not yet, or somebody else does it.
 	Claim(ctx context.Context, claim Claim) (Lease, Next, error)
 	// Extend prolongs leases of one owner by ttl from now, and tells the state of each that is still held. A ttl of 0 ends
-	// them for good: one that was on its way meanwhile and arrives late does not bring them back.
-	Extend(ctx context.Context, owner string, held []Held, ttl time.Duration) (map[int64]State, error)
+	// them for good: one that was on its way meanwhile and arrives late does not bring them back. One that somebody keeps
+	// locked (Extended.Locked) holds up the others for a second at most.
+	Extend(ctx context.Context, owner string, held []Held, ttl time.Duration) (map[int64]Extended, error)
 	// Advance does a step, or nothing of it: ErrLeaseLost when the lease is not held any more, ErrTaskEnded, ErrChanged.
 	Advance(ctx context.Context, lease Lease, step Step) (Next, error)
 

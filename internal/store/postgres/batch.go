@@ -21,6 +21,9 @@ const (
 	refusedChanged = "WC003"
 )
 
+// lockTimedOut is what the database says when a lock was not to be had in the time allowed.
+const lockTimedOut = "55P03"
+
 // asking calls the statements of a batch. It is called twice: to note what is asked, when every statement returns nothing,
 // and again to read the answers. So which statements it calls may not depend on an answer.
 type asking func(ctx context.Context, q *dbq.Queries) error

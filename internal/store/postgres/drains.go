@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -179,42 +182,70 @@ func (h *held) standing(state store.State) store.Next {
 	return store.Next{Now: h.row.Now.UTC(), State: state, Hold: h.row.Hold, Failures: int(h.row.Failures), Paced: h.row.Paced}
 }
 
-// Extend implements store.Drains.
-func (s *Store) Extend(ctx context.Context, owner string, leases []store.Held, ttl time.Duration) (map[int64]store.State, error) {
-	states, err := s.extend(ctx, owner, leases, ttl)
-	if codeOf(err) == "55P03" && len(leases) > 1 {
-		// A connection that died within a transaction holds one of the rows until the database gives it up. The others must
-		// not lose their leases over it.
-		states = make(map[int64]store.State, len(leases))
-		for _, l := range leases {
-			one, err := s.extend(ctx, owner, []store.Held{l}, ttl)
-			if err != nil && codeOf(err) != "55P03" {
-				return nil, fault(fmt.Errorf("extend leases: %w", err))
-			}
-			for ref, state := range one {
-				states[ref] = state
-			}
-		}
-		return states, nil
-	}
+const (
+	// lockBeat is how long a heartbeat waits for one row. A row that is merely in demand is had in that time.
+	lockBeat = 300 * time.Millisecond
+	// lockBeats bounds what it waits for all of them: less than the time between two heartbeats.
+	lockBeats = time.Second
+)
+
+// Extend implements store.Drains. It does not wait for rows that others keep locked (a transaction that writes much, a
+// connection that died within one) until all other leases are prolonged, and then not for long.
+func (s *Store) Extend(ctx context.Context, owner string, leases []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
+	began := time.Now()
+	states, err := extend(ctx, s.queries, owner, leases, ttl)
 	if err != nil {
 		return nil, fault(fmt.Errorf("extend leases: %w", err))
+	}
+	locked := slices.DeleteFunc(slices.Clone(leases), func(h store.Held) bool { return !states[h.Ref].Locked })
+	// In another order each time: one that is stuck for long does not keep the same ones waiting.
+	rand.Shuffle(len(locked), func(i, j int) { locked[i], locked[j] = locked[j], locked[i] })
+	for _, h := range locked {
+		if time.Since(began) > lockBeats {
+			break
+		}
+		one, err := s.extendLocked(ctx, owner, h, ttl)
+		switch {
+		case codeOf(err) == lockTimedOut:
+			continue
+		case err != nil:
+			// The others were prolonged. If it is more than the row, the next heartbeat says so.
+			s.log.Debug("a lease whose row was locked could not be prolonged", "error", err)
+			return states, nil
+		}
+		delete(states, h.Ref)
+		maps.Copy(states, one)
 	}
 	return states, nil
 }
 
-func (s *Store) extend(ctx context.Context, owner string, leases []store.Held, ttl time.Duration) (map[int64]store.State, error) {
+// extendLocked waits for the row of a lease.
+func (s *Store) extendLocked(ctx context.Context, owner string, h store.Held, ttl time.Duration) (states map[int64]store.Extended, err error) {
+	err = s.once(ctx, func(ctx context.Context, tx *transaction) error {
+		if _, err := tx.sql.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", strconv.FormatInt(lockBeat.Milliseconds(), 10)); err != nil {
+			return err
+		}
+		if _, err := tx.LockDrain(ctx, h.Ref); err != nil && !errors.Is(err, pgx.ErrNoRows) { // or erased altogether
+			return err
+		}
+		states, err = extend(ctx, tx.Queries, owner, []store.Held{h}, ttl)
+		return err
+	})
+	return states, err
+}
+
+func extend(ctx context.Context, q *dbq.Queries, owner string, leases []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	p := dbq.ExtendLeasesParams{Owner: &owner, Ttl: ttl}
 	for _, l := range leases {
 		p.Refs, p.Epochs = append(p.Refs, l.Ref), append(p.Epochs, l.Epoch)
 	}
-	rows, err := s.queries.ExtendLeases(ctx, p)
+	rows, err := q.ExtendLeases(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	states := make(map[int64]store.State, len(rows))
+	states := make(map[int64]store.Extended, len(rows))
 	for _, r := range rows {
-		states[r.Seq] = state(r.Enabled, r.DeletedAt, r.InvalidReason, r.SettingsVersion)
+		states[r.Seq] = store.Extended{State: state(r.Enabled, r.DeletedAt, r.InvalidReason, r.SettingsVersion), Locked: r.Locked}
 	}
 	return states, nil
 }

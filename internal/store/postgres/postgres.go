@@ -342,7 +342,7 @@ func fault(err error) error {
 		why = "it has no room for more connections or memory"
 	case strings.HasPrefix(code, "58"):
 		why = "its disk does not answer as it should"
-	case code == "55P03", code == "57014", code == "25P03", code == "40P01", code == "40001":
+	case code == lockTimedOut, code == "57014", code == "25P03", code == "40P01", code == "40001":
 		why = "it is too busy"
 	default:
 		return err

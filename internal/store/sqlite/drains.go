@@ -202,9 +202,9 @@ func (tx *transaction) openIntent(ctx context.Context, lease store.Lease, task i
 }
 
 // Extend implements store.Drains.
-func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (states map[int64]store.State, err error) {
+func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl time.Duration) (states map[int64]store.Extended, err error) {
 	err = s.writer.do(ctx, func(ctx context.Context, tx *transaction) error {
-		states = make(map[int64]store.State, len(held))
+		states = make(map[int64]store.Extended, len(held))
 		until := int64(0)
 		if ttl > 0 {
 			until = tx.now + ttl.Milliseconds()
@@ -223,7 +223,7 @@ func (s *Store) Extend(ctx context.Context, owner string, held []store.Held, ttl
 			if err != nil {
 				return err
 			}
-			states[h.Ref] = st.State
+			states[h.Ref] = store.Extended{State: st.State}
 		}
 		return nil
 	})

@@ -595,7 +595,7 @@ func heartbeats(t *testing.T, f *fixture) {
 	f.clock.advance(ttl - time.Second)
 	held := []store.Held{{Ref: la.Ref, Epoch: la.Epoch}, {Ref: lb.Ref, Epoch: lb.Epoch}, {Ref: lb.Ref, Epoch: lb.Epoch + 1}}
 	states, err := f.Extend(ctx, "x", held[:2], ttl)
-	want := map[int64]store.State{la.Ref: {Enabled: true, SettingsVersion: 1}, lb.Ref: {SettingsVersion: 1}}
+	want := map[int64]store.Extended{la.Ref: {State: store.State{Enabled: true, SettingsVersion: 1}}, lb.Ref: {State: store.State{SettingsVersion: 1}}}
 	if diff := cmp.Diff(want, states); err != nil || diff != "" {
 		t.Errorf("Extend: %v (-want +got):\n%s", err, diff)
 	}

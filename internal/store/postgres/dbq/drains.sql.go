@@ -370,22 +370,27 @@ func (q *Queries) EndLastTask(ctx context.Context, arg EndLastTaskParams) (EndLa
 }
 
 const extendLeases = `-- name: ExtendLeases :many
-WITH l AS (
-  SELECT d.integration FROM drains d JOIN (SELECT unnest($1::bigint[]) AS ref, unnest($2::bigint[]) AS epoch) u ON u.ref = d.integration AND u.epoch = d.epoch
-  WHERE d.owner = $3 AND (d.until > 'epoch' OR $4::interval = '0')
-  ORDER BY d.integration FOR NO KEY UPDATE OF d
-), d AS (
-  UPDATE drains SET until = CASE WHEN $4::interval > '0' THEN clock() + $4::interval ELSE 'epoch' END FROM l WHERE drains.integration = l.integration
+WITH u AS (
+  SELECT unnest($3::bigint[]) AS ref, unnest($4::bigint[]) AS epoch
+), l AS (
+  SELECT d.integration FROM drains d JOIN u ON u.ref = d.integration AND u.epoch = d.epoch
+  WHERE d.owner = $1 AND (d.until > 'epoch' OR $2::interval = '0')
+  ORDER BY d.integration FOR NO KEY UPDATE OF d SKIP LOCKED
+), p AS (
+  UPDATE drains SET until = CASE WHEN $2::interval > '0' THEN clock() + $2::interval ELSE 'epoch' END FROM l WHERE drains.integration = l.integration
   RETURNING drains.integration
 )
-SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version FROM d JOIN integrations i ON i.seq = d.integration
+SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version,
+  NOT EXISTS (SELECT 1 FROM p WHERE p.integration = d.integration) AS locked
+FROM u JOIN drains d ON d.integration = u.ref AND d.epoch = u.epoch JOIN integrations i ON i.seq = d.integration
+WHERE d.owner = $1 AND (d.until > 'epoch' OR $2::interval = '0')
 `
 
 type ExtendLeasesParams struct {
-	Refs   []int64
-	Epochs []int64
 	Owner  *string
 	Ttl    time.Duration
+	Refs   []int64
+	Epochs []int64
 }
 
 type ExtendLeasesRow struct {
@@ -394,15 +399,17 @@ type ExtendLeasesRow struct {
 	DeletedAt       *time.Time
 	InvalidReason   *string
 	SettingsVersion int64
+	Locked          bool
 }
 
-// A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
+// A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so. A row that somebody keeps locked is left out:
+// what is known of it is what was there before.
 func (q *Queries) ExtendLeases(ctx context.Context, arg ExtendLeasesParams) ([]ExtendLeasesRow, error) {
 	rows, err := q.db.Query(ctx, extendLeases,
-		arg.Refs,
-		arg.Epochs,
 		arg.Owner,
 		arg.Ttl,
+		arg.Refs,
+		arg.Epochs,
 	)
 	if err != nil {
 		return nil, err
@@ -417,6 +424,7 @@ func (q *Queries) ExtendLeases(ctx context.Context, arg ExtendLeasesParams) ([]E
 			&i.DeletedAt,
 			&i.InvalidReason,
 			&i.SettingsVersion,
+			&i.Locked,
 		); err != nil {
 			return nil, err
 		}

@@ -22,16 +22,22 @@ WHERE i.seq = @integration AND (d.integration IS NOT NULL OR refuse('WC001'));
 SELECT settings, credentials FROM integrations WHERE seq = $1;
 
 -- name: ExtendLeases :many
--- A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so.
-WITH l AS (
-  SELECT d.integration FROM drains d JOIN (SELECT unnest(@refs::bigint[]) AS ref, unnest(@epochs::bigint[]) AS epoch) u ON u.ref = d.integration AND u.epoch = d.epoch
+-- A lease that was ended, with a ttl of 0, has ended at the epoch, and stays so. A row that somebody keeps locked is left out:
+-- what is known of it is what was there before.
+WITH u AS (
+  SELECT unnest(@refs::bigint[]) AS ref, unnest(@epochs::bigint[]) AS epoch
+), l AS (
+  SELECT d.integration FROM drains d JOIN u ON u.ref = d.integration AND u.epoch = d.epoch
   WHERE d.owner = @owner AND (d.until > 'epoch' OR @ttl::interval = '0')
-  ORDER BY d.integration FOR NO KEY UPDATE OF d
-), d AS (
+  ORDER BY d.integration FOR NO KEY UPDATE OF d SKIP LOCKED
+), p AS (
   UPDATE drains SET until = CASE WHEN @ttl::interval > '0' THEN clock() + @ttl::interval ELSE 'epoch' END FROM l WHERE drains.integration = l.integration
   RETURNING drains.integration
 )
-SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version FROM d JOIN integrations i ON i.seq = d.integration;
+SELECT i.seq, i.enabled, i.deleted_at, i.invalid_reason, i.settings_version,
+  NOT EXISTS (SELECT 1 FROM p WHERE p.integration = d.integration) AS locked
+FROM u JOIN drains d ON d.integration = u.ref AND d.epoch = u.epoch JOIN integrations i ON i.seq = d.integration
+WHERE d.owner = @owner AND (d.until > 'epoch' OR @ttl::interval = '0');
 
 -- name: ReleaseDrain :exec
 UPDATE drains SET owner = NULL, until = 'epoch', wanted = @wanted, resume_at = greatest(resume_at, clock() + @resume_in::interval)
