@@ -31,6 +31,8 @@ type drain struct {
 	failures int
 
 	turn *turn // the last one
+	// alone is until when the tool asked to be left alone since the last step that was kept; zero if it did not.
+	alone time.Time
 }
 
 var (
@@ -84,6 +86,7 @@ func (e *Engine) drainLeased(ctx context.Context, leased store.Leased, asked tim
 	}
 	d.pace.notBefore(time.Now().Add(next.Paced))
 	d.failures = next.Failures
+	next.Hold = max(next.Hold, e.leftAlone(held.Integration))
 	if held.Stolen {
 		e.metrics.LeaseStolen()
 	}
@@ -108,6 +111,7 @@ func (e *Engine) drainLeased(ctx context.Context, leased store.Leased, asked tim
 	default:
 		d.log.Error("drain failed; another one goes on", "error", err)
 	}
+	e.remember(d)
 	e.schedule.beside(func() { d.afterwards(ctx, lost) })
 	return again{}
 }

@@ -152,6 +152,8 @@ type Engine struct {
 	batches sync.Map
 	// away says until when an integration is left to other processes (ErrNotHere).
 	away sync.Map
+	// alone says how long tools asked to be left alone, as far as the database was not told (*alone by integration).
+	alone sync.Map
 	// recent tasks are answered for without the database.
 	recent *recent
 	// syncs are those whose time has come.

@@ -10,10 +10,12 @@ import (
 )
 
 // A drain that ends without having given its lease back (the lease ran out or was taken over, or the database is away)
-// leaves two things to see to. Its lease should not keep others waiting. And what it had on its way to the tool may arrive
+// leaves three things to see to. Its lease should not keep others waiting. What it had on its way to the tool may arrive
 // there after what the next drain wrote: the open intents, which the next drain took up when it began, knew nothing of
 // that. So once the calls have ended, somebody has to ask whether there was a next drain by then, and if so have these
-// skills written once more, with what the catalogue says.
+// skills written once more, with what the catalogue says. And the tool may have asked for patience with the step that was
+// not kept: that is written down as soon as it can be. A drain of this process that begins before knows it from memory; one
+// elsewhere can only begin before when the lease has run out meanwhile.
 
 var errLocked = errors.New("the lease is locked")
 
@@ -21,8 +23,9 @@ var errLocked = errors.New("the lease is locked")
 // while the database is away, or more. Tries are counted, not time, which goes on while a process is suspended.
 func (d *drain) afterwards(ctx context.Context, lost bool) {
 	loose := d.loose()
+	d.e.remember(d)
 	soft := stopping(ctx)
-	if len(loose) > 0 {
+	if len(loose) > 0 || d.unkept().AboutTool() {
 		soft = nil // it is worth the grace
 	}
 	const least, most, tries = 250 * time.Millisecond, time.Second, 3600
@@ -46,31 +49,83 @@ func (d *drain) afterwards(ctx context.Context, lost bool) {
 
 // settle tries once. It returns whether it is known by now that somebody else has had the lease.
 func (d *drain) settle(ctx context.Context, loose []string, lost bool) (bool, error) {
-	l := d.lease.Lease
 	if !lost {
-		held, cancel := within(ctx, storeMost)
-		defer cancel()
 		// If nobody has claimed it, nobody has written since, and the intents stand. Then it ends now.
-		states, err := d.e.store.Extend(held, l.Owner, []store.Held{{Ref: l.Ref, Epoch: l.Epoch}}, 0)
-		if err != nil {
+		if err := d.endLease(ctx); !errors.Is(err, store.ErrLeaseLost) {
 			return false, err
-		}
-		switch now, ours := states[l.Ref]; {
-		case ours && now.Locked:
-			return false, errLocked
-		case ours:
-			return false, nil
 		}
 	}
 	if len(loose) == 0 {
 		return true, nil
 	}
-	if err := d.e.store.Doubt(ctx, store.Doubt{Lease: l, OriginIDs: loose, Timeout: d.e.set.TaskTimeout}); err != nil {
+	if err := d.e.store.Doubt(ctx, store.Doubt{Lease: d.lease.Lease, OriginIDs: loose, Timeout: d.e.set.TaskTimeout}); err != nil {
 		return true, err
 	}
 	d.e.metrics.Doubted(len(loose))
 	d.log.Warn("calls ended after the lease; their skills are written once more", "skills", len(loose))
 	return true, nil
+}
+
+// endLease ends a lease that nobody has claimed, and keeps what the tool has said. ErrLeaseLost if somebody has.
+func (d *drain) endLease(ctx context.Context) error {
+	l := d.lease.Lease
+	if step := d.unkept(); step.AboutTool() {
+		if _, err := d.e.store.Advance(ctx, l, step); err != nil {
+			return err
+		}
+		d.alone = time.Time{}
+		d.turn.step.Answered, d.turn.step.Failures, d.turn.step.Away = false, 0, false
+		d.e.alone.Delete(l.Integration.ID)
+	}
+	held, cancel := within(ctx, storeMost)
+	defer cancel()
+	states, err := d.e.store.Extend(held, l.Owner, []store.Held{{Ref: l.Ref, Epoch: l.Epoch}}, 0)
+	switch now, ours := states[l.Ref]; {
+	case err != nil:
+		return err
+	case !ours:
+		return store.ErrLeaseLost
+	case now.Locked:
+		return errLocked
+	}
+	return nil
+}
+
+// unkept is what the tool has said of itself since the last step that was kept. Its pace is on disk before a call leaves.
+func (d *drain) unkept() store.Step {
+	if d.turn == nil {
+		return store.Step{}
+	}
+	s := d.turn.step
+	return store.Step{Hold: max(0, time.Until(d.alone)), Answered: s.Answered, Failures: s.Failures, Away: s.Away}
+}
+
+// alone is until when a tool wants to be left alone, if the database does not know.
+type alone struct {
+	until time.Time
+	lease store.Lease // under which it said so
+}
+
+// remember keeps what a drain could not write down for the next one in this process.
+func (e *Engine) remember(d *drain) {
+	if time.Until(d.alone) > 0 {
+		e.alone.Store(d.lease.Integration.ID, &alone{d.alone, d.lease.Lease})
+	}
+}
+
+// leftAlone is for how long the tool of an integration is to be left alone by what is remembered. Another account never asked.
+func (e *Engine) leftAlone(in store.Integration) time.Duration {
+	known, ok := e.alone.Load(in.ID)
+	if !ok {
+		return 0
+	}
+	a := known.(*alone)
+	wait := time.Until(a.until)
+	if wait <= 0 || !a.lease.SameAccount(in.Settings, in.Credentials) {
+		e.alone.CompareAndDelete(in.ID, known)
+		return 0
+	}
+	return wait
 }
 
 // loose are the skills that may be in the tool without a step that was kept. It waits for the calls that are under way,
@@ -107,6 +162,7 @@ func (d *drain) loose() []string {
 	}
 	for ; t.flying > 0; t.flying-- {
 		a := <-t.answers // soon: see attempt
+		t.heed(a)
 		for i, w := range a.chunk.sent() {
 			if a.mayBeThere(i) {
 				add(w.item.OriginID)
@@ -114,6 +170,18 @@ func (d *drain) loose() []string {
 		}
 	}
 	return ids
+}
+
+// heed notes the patience that the tool asks for in an answer that is not taken any more.
+func (t *turn) heed(a answer) {
+	if a.err != nil && a.err.RetryAfter > 0 {
+		t.hold(a.err.RetryAfter)
+	}
+	for _, r := range a.results {
+		if r != nil && r.Err != nil && r.Err.RetryAfter > 0 {
+			t.hold(r.Err.RetryAfter)
+		}
+	}
 }
 
 // mayBeThere reports whether the tool may have taken a skill of the call.

@@ -189,6 +189,54 @@ func TestDatabaseAway(t *testing.T) {
 	}
 }
 
+// A tool asks for patience, and the step that says so is not kept, since the database is away just then. It has its minute all
+// the same: for as long as the lease lasts from other processes too, afterwards from this one.
+func TestRetryAfterOutlivesTheDatabase(t *testing.T) {
+	for name, cut := range map[string]func(context.Context) error{"refusing": refusing, "half open": halfOpen} {
+		for _, outage := range []time.Duration{2500 * time.Millisecond, 11 * time.Second, 40 * time.Second} {
+			t.Run(fmt.Sprint(name, " for ", outage), func(t *testing.T) {
+				run(t, nil, func(t *testing.T, f *fixture) {
+					r := &remote{}
+					var mu sync.Mutex
+					var calls []time.Time
+					f.tools = []connector.Connector{odd{func(_ context.Context, skills []connector.Skill) ([]connector.Result, error) {
+						mu.Lock()
+						defer mu.Unlock()
+						if calls = append(calls, time.Now()); len(calls) == 1 {
+							r.set(cut)
+							return nil, &connector.Error{Kind: connector.Throttled, RetryAfter: time.Minute}
+						}
+						return []connector.Result{{OriginID: skills[0].OriginID, RemoteID: "1"}}, nil
+					}}}
+					set := settings()
+					set.Sweep = 100 * time.Millisecond // whoever looks comes before whoever settles, as often as not
+					f.around = func(s engineStore) engineStore {
+						r.Store = deaf{s}
+						return r
+					}
+					f.start(set)
+					first, here := f.engine, f.stop
+					if outage < 4*time.Second {
+						f.around = nil
+						f.start(set) // another process
+						defer f.stop()
+						f.engine = first
+					}
+					in := f.integrationWith("odd", "{}")
+					task := f.submit(in, active("a")...)
+					wait(outage)
+					r.set(nil)
+					f.ended(in, task).want(t, "COMPLETED", ok)
+					here()
+					if len(calls) != 2 || calls[1].Sub(calls[0]) < time.Minute || calls[1].Sub(calls[0]) > 70*time.Second {
+						t.Errorf("called at %v", calls)
+					}
+				})
+			})
+		}
+	}
+}
+
 // sticky is a store in which somebody keeps the rows of some leases locked.
 type sticky struct {
 	engine.Store

@@ -286,7 +286,7 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 	t.d.e.recent.stale(t.task.ID)
 	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
-		t.step = store.Step{Task: t.task.Ref}
+		t.step, t.d.alone = store.Step{Task: t.task.Ref}, time.Time{}
 		t.d.failures = next.Failures // a person may have set them back
 		for _, c := range t.jobs {
 			c.job.kept = true
@@ -589,7 +589,7 @@ func (t *turn) end(code skill.Code, message string) {
 // hold leaves the tool alone for a while, whoever drains then. A wait that is longer already stands.
 func (t *turn) hold(pause time.Duration) {
 	if until := time.Now().Add(pause); until.After(t.notYet) {
-		t.notYet = until
+		t.notYet, t.d.alone = until, until
 		t.step.Hold = pause
 	}
 }
