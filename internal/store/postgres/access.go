@@ -31,7 +31,7 @@ func (s *Store) Key(ctx context.Context, environmentID, id string) (store.Key, e
 func (s *Store) ExpireKey(ctx context.Context, environmentID, id string, in time.Duration) (store.Key, error) {
 	row, err := s.queries.ExpireKey(ctx, dbq.ExpireKeyParams{Lives: in, ID: id, Environment: environmentID})
 	if err != nil {
-		return store.Key{}, fmt.Errorf("expire key %q: %w", id, missing(err))
+		return store.Key{}, fmt.Errorf("expire key %q: %w", id, missing(alone(err)))
 	}
 	return key(dbq.KeyByHashRow(row)), nil
 }
@@ -57,7 +57,7 @@ func (s *Store) NoteKeysUsed(ctx context.Context, used []store.KeyUse) error {
 func (s *Store) RenameEnvironment(ctx context.Context, id, name string) (store.Environment, error) {
 	row, err := s.queries.RenameEnvironment(ctx, dbq.RenameEnvironmentParams{Name: name, ID: id})
 	if err != nil {
-		return store.Environment{}, fmt.Errorf("rename environment %q: %w", id, missing(taken(err)))
+		return store.Environment{}, fmt.Errorf("rename environment %q: %w", id, missing(alone(taken(err))))
 	}
 	return environment(row), nil
 }
@@ -300,7 +300,7 @@ func (s *Store) changeUser(
 // NoteSignIn implements store.Access.
 func (s *Store) NoteSignIn(ctx context.Context, id string) error {
 	if err := s.queries.NoteSignIn(ctx, id); err != nil {
-		return fault(fmt.Errorf("note the sign-in of %q: %w", id, err))
+		return fault(fmt.Errorf("note the sign-in of %q: %w", id, alone(err)))
 	}
 	return nil
 }
@@ -345,7 +345,7 @@ func (s *Store) Session(ctx context.Context, token string) (data []byte, found b
 // KeepSession implements store.Access.
 func (s *Store) KeepSession(ctx context.Context, token string, data []byte, ttl time.Duration) error {
 	if err := s.queries.KeepSession(ctx, dbq.KeepSessionParams{Token: token, Data: data, Lives: ttl}); err != nil {
-		return fault(fmt.Errorf("keep session: %w", err))
+		return fault(fmt.Errorf("keep session: %w", alone(err)))
 	}
 	return nil
 }
@@ -353,7 +353,7 @@ func (s *Store) KeepSession(ctx context.Context, token string, data []byte, ttl 
 // DropSession implements store.Access.
 func (s *Store) DropSession(ctx context.Context, token string) error {
 	if err := s.queries.DropSession(ctx, token); err != nil {
-		return fault(fmt.Errorf("drop session: %w", err))
+		return fault(fmt.Errorf("drop session: %w", alone(err)))
 	}
 	return nil
 }
@@ -389,7 +389,7 @@ func (s *Store) Attempt(ctx context.Context, subjects []string, limits []int, wi
 // ForgetAttempts implements store.Access.
 func (s *Store) ForgetAttempts(ctx context.Context, subject string) error {
 	if err := s.queries.ForgetAttempts(ctx, subject); err != nil {
-		return fault(fmt.Errorf("forget attempts: %w", err))
+		return fault(fmt.Errorf("forget attempts: %w", alone(err)))
 	}
 	return nil
 }
@@ -423,7 +423,7 @@ func (tx *transaction) record(ctx context.Context, e store.AuditEntry) (store.Au
 // RecordFailed implements store.Recorder.
 func (s *Store) RecordFailed(ctx context.Context, id, why string) error {
 	if err := s.queries.FailAudit(ctx, dbq.FailAuditParams{Failed: why, ID: id}); err != nil {
-		return fault(fmt.Errorf("record that nothing came of %s: %w", id, err))
+		return fault(fmt.Errorf("record that nothing came of %s: %w", id, alone(err)))
 	}
 	return nil
 }

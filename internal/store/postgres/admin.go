@@ -102,7 +102,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (store.Key, error)
 func (s *Store) RevokeKey(ctx context.Context, id string) (store.Key, error) {
 	row, err := s.queries.RevokeKey(ctx, id)
 	if err != nil {
-		return store.Key{}, fmt.Errorf("revoke key %q: %w", id, missing(err))
+		return store.Key{}, fmt.Errorf("revoke key %q: %w", id, missing(alone(err)))
 	}
 	return key(dbq.KeyByHashRow(row)), nil
 }
@@ -199,7 +199,7 @@ func (s *Store) SetPolicy(ctx context.Context, id string, policy store.Policy) (
 		ID: id, Adopt: policy.Adopt, RefuseInactive: policy.RefuseInactive,
 	})
 	if err != nil {
-		return store.Integration{}, fmt.Errorf("change policy of integration %q: %w", id, missing(err))
+		return store.Integration{}, fmt.Errorf("change policy of integration %q: %w", id, missing(alone(err)))
 	}
 	return integration(row), nil
 }

@@ -63,8 +63,8 @@ func (b *batches) send(ctx context.Context, ask asking) error {
 func (b *batches) end(ctx context.Context, ask asking) error {
 	notes := &noted{last: true}
 	err := b.round(ctx, notes, ask)
-	if _, told := errors.AsType[*pgconn.PgError](err); err != nil && !told && !errors.Is(err, pgx.ErrNoRows) {
-		return &uncertainError{err} // no word from the database
+	if err != nil && !certain(err) {
+		return &uncertainError{err}
 	}
 	return err
 }

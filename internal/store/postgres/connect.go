@@ -27,7 +27,7 @@ func (s *Store) SetConnectSettings(ctx context.Context, environmentID string, c 
 	n, err := s.queries.SetConnectSettings(ctx, dbq.SetConnectSettingsParams{
 		EnvironmentID: environmentID, Origins: strings.Join(c.Origins, " "), Redirect: c.Redirect,
 	})
-	if err == nil && n == 0 {
+	if err = alone(err); err == nil && n == 0 {
 		err = store.ErrNotFound
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Store) Link(ctx context.Context, hash [32]byte) (store.Link, error) {
 func (s *Store) TryLink(ctx context.Context, hash [32]byte, most int, within time.Duration) (bool, error) {
 	tries, err := s.queries.TryLink(ctx, dbq.TryLinkParams{Hash: hash[:], Period: within, Most: int32(most) + 1})
 	if err != nil {
-		return false, fmt.Errorf("try link: %w", missing(err))
+		return false, fmt.Errorf("try link: %w", missing(alone(err)))
 	}
 	return int(tries) <= most, nil
 }
@@ -128,7 +128,7 @@ func (s *Store) IntegrationByToken(ctx context.Context, environmentID string, to
 func (s *Store) ForgetLinks(ctx context.Context, keep time.Duration, limit int) (int, error) {
 	n, err := s.queries.ForgetLinks(ctx, dbq.ForgetLinksParams{Keep: keep, Most: int32(limit)})
 	if err != nil {
-		return 0, fault(fmt.Errorf("forget links: %w", err))
+		return 0, fault(fmt.Errorf("forget links: %w", alone(err)))
 	}
 	return int(n), nil
 }

@@ -277,7 +277,7 @@ func (s *Store) once(ctx context.Context, f func(ctx context.Context, tx *transa
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		if codeOf(err) == "" { // no word from the database
+		if !certain(err) {
 			return &uncertainError{err}
 		}
 		return fmt.Errorf("commit: %w", err)
@@ -298,6 +298,28 @@ type uncertainError struct{ err error }
 func (e *uncertainError) Error() string { return "commit without an answer: " + e.err.Error() }
 func (e *uncertainError) Unwrap() error { return e.err }
 
+// certain reports whether an error of what holds the COMMIT says that nothing was kept. The end of a session does not: a
+// server that is stopped may say so after it has committed and before it has said that.
+func certain(err error) bool {
+	for _, refused := range []error{pgx.ErrNoRows, store.ErrLeaseLost, store.ErrTaskEnded, store.ErrChanged} {
+		if errors.Is(err, refused) {
+			return true
+		}
+	}
+	e, told := errors.AsType[*pgconn.PgError](err)
+	return told && e.Severity != "FATAL" && e.Severity != "PANIC" && e.SeverityUnlocalized != "FATAL" && e.SeverityUnlocalized != "PANIC" &&
+		!strings.HasPrefix(e.Code, "57P") && !strings.HasPrefix(e.Code, "08")
+}
+
+// alone is the error of a statement that is its own transaction.
+func alone(err error) error {
+	_, never := errors.AsType[*pgconn.ConnectError](err)
+	if err == nil || never || pgconn.SafeToRetry(err) || certain(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &uncertainError{err}
+}
+
 func codeOf(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
@@ -317,9 +339,9 @@ func fault(err error) error {
 		return unavailable(e, "The database was lost before it confirmed the change: it was kept whole or not at all. Sending the same again is safe.")
 	}
 	const kept = " Nothing of this request was kept."
+	connect, isConnect := errors.AsType[*pgconn.ConnectError](err)
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
-		connect, isConnect := errors.AsType[*pgconn.ConnectError](err)
 		network, isNetwork := errors.AsType[net.Error](err)
 		switch {
 		case isConnect:
@@ -344,6 +366,8 @@ func fault(err error) error {
 		why = "its disk does not answer as it should"
 	case code == lockTimedOut, code == "57014", code == "25P03", code == "40P01", code == "40001":
 		why = "it is too busy"
+	case isConnect: // another password, no such database
+		why = "it does not let this server in, whose log says why"
 	default:
 		return err
 	}

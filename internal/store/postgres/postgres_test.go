@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,7 +220,7 @@ func TestEverySessionHasLimits(t *testing.T) {
 	exec(t, other, "BEGIN; SELECT 1 FROM drains FOR UPDATE")
 	began := time.Now()
 	_, err := submit(t.Context(), s, env, in, 1)
-	if skill.KindOf(err) != skill.Unavailable {
+	if skill.KindOf(err) != skill.Unavailable || !strings.Contains(err.Error(), "Nothing of this request was kept.") {
 		t.Errorf("error = %v", err)
 	}
 	if took := time.Since(began); took > 8*time.Second {
@@ -268,6 +270,102 @@ func TestLimitsBehindAPooler(t *testing.T) {
 	exec(t, conn, "ALTER DATABASE "+name+" SET statement_timeout = '20s'; ALTER DATABASE "+name+" SET idle_in_transaction_session_timeout = '5s'")
 	if f := look(); f.Grade != store.Fine {
 		t.Errorf("%+v", f)
+	}
+}
+
+// A server that is stopped may have committed before it says so. Then nobody is told that nothing was kept: neither of a
+// transaction, be it one that commits by itself, nor of a single statement.
+func TestStoppedAfterTheCommit(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Database(t)
+	p := pgtest.NewProxy(t, address)
+	s := closing(t, postgres.Options{URL: p.URL(), Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	conn := raw(t, address)
+	tasks := func(elsewhere bool) func() error {
+		return func() error {
+			_, err := s.Submit(t.Context(), store.Submission{
+				EnvironmentID: env, IntegrationID: id, TaskID: skill.NewTaskID(time.Now()), Timeout: time.Hour, Elsewhere: elsewhere,
+				Items: []skill.Item{{OriginID: "a", Name: "A", Status: skill.Active}},
+			})
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name, statement string
+		write           func() error
+		kept            string // is true afterwards
+	}{
+		{"one batch", "INSERT INTO tasks", tasks(false), "SELECT count(*) FROM tasks"},
+		{"batches", "INSERT INTO tasks", tasks(true), "SELECT count(*) - 1 FROM tasks"},
+		{"a transaction", "UPDATE integrations", func() error {
+			_, err := s.SetSettings(t.Context(), id, []byte(`{"a":1}`))
+			return err
+		}, "SELECT count(*) FROM integrations WHERE settings::text <> '{}'"},
+		{"a statement", "UPDATE integrations", func() error {
+			_, err := s.SetPolicy(t.Context(), id, store.Policy{Adopt: true})
+			return err
+		}, "SELECT count(*) FROM integrations WHERE adopt"},
+	} {
+		stopped := p.StopAfterCommit(func(statement string) bool { return strings.Contains(statement, c.statement) })
+		err := c.write()
+		select {
+		case <-stopped:
+		default:
+			t.Fatalf("%s: it was not stopped: %v", c.name, err)
+		}
+		if skill.KindOf(err) != skill.Unavailable || strings.Contains(err.Error(), "Nothing of this request") || !strings.Contains(err.Error(), "57P01") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if number(t, conn, c.kept) != 1 {
+			t.Errorf("%s: it was not kept: this shows nothing", c.name)
+		}
+	}
+}
+
+// The password was changed, or the database is not there (yet): that passes, and the log says what it is.
+func TestTheDatabaseLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	p := pgtest.NewProxy(t, pgtest.Database(t))
+	s := closing(t, postgres.Options{URL: p.URL(), Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	p.Refuse()
+	p.Cut()
+	at, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", at.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	var code atomic.Value
+	code.Store("28P01")
+	go func() {
+		for {
+			guest, err := door.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = guest.Read(make([]byte, 1024)) // whatever it asks for
+			_, _ = guest.Write(pgtest.Fatal(code.Load().(string), "the reason"))
+			_ = guest.Close()
+		}
+	}()
+	for _, why := range []string{"28P01", "28000", "3D000"} {
+		code.Store(why)
+		for range 5 { // connections that were cut may be met first
+			_, err = submit(t.Context(), s, env, id, 1)
+		}
+		told, ok := errors.AsType[*skill.Error](err)
+		if !ok || told.Kind != skill.Unavailable || told.RetryAfter == 0 || !strings.Contains(told.Message, "does not let") {
+			t.Errorf("%s: %v", why, err)
+			continue
+		}
+		if strings.Contains(told.Message, "the reason") || !strings.Contains(err.Error(), "the reason") || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s is told as %q, and logged as %v", why, told.Message, err)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func (c sandboxCatalogue) Write(ctx context.Context, account string, rows []sand
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: write: %w", fault(err))
+		return nil, fmt.Errorf("sandbox: write: %w", fault(alone(err)))
 	}
 	return seqs, nil
 }
@@ -157,7 +157,7 @@ func (c sandboxCatalogue) Page(ctx context.Context, account, after string, limit
 // Remove implements sandbox.Catalogue.
 func (c sandboxCatalogue) Remove(ctx context.Context, account string, externalIDs []string) error {
 	if err := c.s.queries.RemoveSandboxSkills(ctx, dbq.RemoveSandboxSkillsParams{Account: account, ExternalIds: externalIDs}); err != nil {
-		return fault(fmt.Errorf("sandbox: remove: %w", err))
+		return fault(fmt.Errorf("sandbox: remove: %w", alone(err)))
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (s *Store) Health(ctx context.Context) (h store.Health, err error) {
 // KeepMasterKey implements store.Upkeep.
 func (s *Store) KeepMasterKey(ctx context.Context, key store.MasterKey) (store.MasterKey, error) {
 	if err := s.queries.KeepMasterKey(ctx, dbq.KeepMasterKeyParams{ID: key.ID, CheckValue: key.Check}); err != nil {
-		return store.MasterKey{}, fault(fmt.Errorf("note the master key: %w", err))
+		return store.MasterKey{}, fault(fmt.Errorf("note the master key: %w", alone(err)))
 	}
 	return s.MasterKey(ctx)
 }

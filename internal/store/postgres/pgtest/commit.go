@@ -22,6 +22,21 @@ func (p *Proxy) CutCommit(is func(statement string) bool) <-chan struct{} {
 	return p.arm(&commitCut{is: is, before: true})
 }
 
+// StopAfterCommit arms the proxy likewise: the database has committed, says that of each statement, and then, instead of being
+// ready for more, that it is shut down.
+func (p *Proxy) StopAfterCommit(is func(statement string) bool) <-chan struct{} {
+	return p.arm(&commitCut{is: is, last: Fatal("57P01", "terminating connection due to administrator command")})
+}
+
+// Fatal is what a database says when it ends a connection.
+func Fatal(code, message string) []byte {
+	var body []byte
+	for _, field := range []string{"SFATAL", "VFATAL", "C" + code, "M" + message, ""} {
+		body = append(append(body, field...), 0)
+	}
+	return append(binary.BigEndian.AppendUint32([]byte{messageError}, uint32(len(body)+4)), body...)
+}
+
 func (p *Proxy) arm(cut *commitCut) <-chan struct{} {
 	cut.proxy, cut.done = p, make(chan struct{})
 	p.mu.Lock()
@@ -40,7 +55,8 @@ func (p *Proxy) armed() *commitCut {
 type commitCut struct {
 	proxy  *Proxy
 	is     func(statement string) bool
-	before bool // the COMMIT is cut, else its answer
+	before bool   // the COMMIT is cut, else its answer
+	last   []byte // the answer passes, but for its end: this comes in its place
 	done   chan struct{}
 }
 
@@ -132,6 +148,9 @@ func (c *conversation) answered(cut *commitCut, content []byte) (pass []byte, en
 			}
 		}
 	})
+	if end && cut.last != nil {
+		return append(bytes.TrimSuffix(c.pending, []byte{messageReady, 0, 0, 0, 5, 'I'}), cut.last...), true
+	}
 	if end || len(c.rounds)+len(c.asking) > 0 && c.meant(cut) {
 		return nil, end
 	}

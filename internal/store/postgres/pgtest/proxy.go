@@ -204,6 +204,11 @@ func (l *link) pump(from, to net.Conn, direction Direction, see func(cut *commit
 			return
 		}
 		pass, end := see(l.proxy.armed(), next.content)
+		if end && direction == Answers && len(pass) > 0 { // the last words
+			_, _ = to.Write(pass) // whoever has gone does not hear them
+			l.close()
+			return
+		}
 		if end { // even what would pass: it is one message of many
 			l.reset()
 			return
