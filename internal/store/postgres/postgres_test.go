@@ -424,50 +424,101 @@ func TestNoDeadlocks(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Database(t)
 	stores := []*postgres.Store{
-		closing(t, postgres.Options{URL: address, Serve: true, Conns: 8}), closing(t, postgres.Options{URL: address, Serve: true, Conns: 8}),
-	}
-	var ids []string
-	var env string
-	for range 3 {
-		var id string
-		env, id = integration(t, stores[0])
-		ids = append(ids, id)
+		closing(t, postgres.Options{URL: address, Serve: true, Conns: 10}), closing(t, postgres.Options{URL: address, Serve: true, Conns: 10}),
 	}
 	conn := raw(t, address)
+	const integrations = 6
+	var ids []string
+	var refs []int64
+	var env string
+	for range integrations {
+		var id string
+		env, id = integration(t, stores[0])
+		ids, refs = append(ids, id), append(refs, int64(number(t, conn, "SELECT seq FROM integrations WHERE id = $1", id)))
+	}
 	exec(t, conn, "SELECT pg_stat_reset()")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	var failed, extended atomic.Int64 // by calls that took several integrations on
+	// failMany does what a deadline does, to some tasks of all integrations.
+	failMany := func(ctx context.Context, s store.Store) error {
+		if _, _, err := s.Overdue(ctx, 10); err != nil {
+			return err
+		}
+		if _, err := s.Due(ctx, 10); err != nil {
+			return err
+		}
+		var tasks []store.FailedTask
+		of := map[int64]bool{}
+		for _, i := range rand.Perm(integrations) {
+			waiting, err := s.Waiting(ctx, store.Lease{Ref: refs[i]}, 3)
+			if err != nil {
+				return err
+			}
+			for _, w := range waiting {
+				of[refs[i]] = true
+				tasks = append(tasks, store.FailedTask{Ref: w.Ref, CompletedAt: time.Now(), Document: []byte("{}")})
+			}
+		}
+		_, err := s.FailTasks(ctx, tasks)
+		if err == nil && len(of) > 1 {
+			failed.Add(1)
+		}
+		return err
+	}
+	// extendAll is the heartbeat of an owner who drains several.
+	extendAll := func(ctx context.Context, s store.Store, leases map[int]store.Lease) error {
+		for i, id := range ids {
+			if _, held := leases[i]; held {
+				continue
+			}
+			lease, next, err := s.Claim(ctx, store.Claim{IntegrationID: id, Owner: "beat", TTL: time.Minute})
+			if err != nil && !errors.Is(err, store.ErrIdle) {
+				return err
+			}
+			if next.Task != nil { // else it was given back
+				leases[i] = lease
+			}
+		}
+		var held []store.Held
+		for _, i := range rand.Perm(integrations) {
+			if l, ok := leases[i]; ok {
+				held = append(held, store.Held{Ref: l.Ref, Epoch: l.Epoch})
+			}
+		}
+		states, err := s.Extend(ctx, "beat", held, time.Minute)
+		if len(states) > 1 {
+			extended.Add(1)
+		}
+		for i, l := range leases { // and gives one back
+			if err == nil {
+				_, err = s.Advance(ctx, l, store.Step{Then: store.Leave})
+				delete(leases, i)
+			}
+			break
+		}
+		return err
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	enough := func() bool { return time.Since(began) > 3*time.Second && failed.Load() >= 5 && extended.Load() >= 5 }
 	var group sync.WaitGroup
-	for n := range 12 {
+	for n := range 16 {
 		group.Go(func() {
-			s, owner := stores[n%2], fmt.Sprint("owner-", n)
-			for ctx.Err() == nil {
+			s, owner, leases := stores[n%2], fmt.Sprint("owner-", n), map[int]store.Lease{}
+			for ctx.Err() == nil && !enough() {
 				id := ids[rand.IntN(len(ids))]
 				var err error
-				switch n % 6 {
+				switch n / 2 % 8 {
 				case 0, 1:
 					_, err = submit(ctx, s, env, id, 1+rand.IntN(5))
 				case 2, 3:
 					err = drain(ctx, s, id, owner)
 				case 4:
 					_, err = s.SetEnabled(ctx, id, rand.IntN(4) > 0)
-				case 5:
-					var tasks []store.WaitingTask
-					if tasks, _, err = s.Overdue(ctx, 10); err == nil {
-						_, err = s.Due(ctx, 10)
-					}
-					for _, in := range ids { // what a deadline does, to whichever tasks there are
-						if tasks, err = s.Waiting(ctx, store.Lease{Ref: int64(1 + len(in)%3)}, 5); err != nil {
-							break
-						}
-					}
-					var failed []store.FailedTask
-					for _, w := range tasks {
-						failed = append(failed, store.FailedTask{Ref: w.Ref, CompletedAt: time.Now(), Document: []byte("{}")})
-					}
-					if err == nil && len(failed) > 0 {
-						_, err = s.FailTasks(ctx, failed)
-					}
+				case 5, 6:
+					err = failMany(ctx, s)
+				case 7:
+					err = extendAll(ctx, s, leases)
 				}
 				switch {
 				case err == nil, ctx.Err() != nil, errors.Is(err, store.ErrIdle), errors.Is(err, store.ErrDisabled), errors.Is(err, store.ErrTaskEnded):
@@ -483,8 +534,8 @@ func TestNoDeadlocks(t *testing.T) {
 	if n := number(t, conn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
-	if n := number(t, conn, "SELECT count(*) FROM results"); n < 10 {
-		t.Errorf("only %d tasks ended: this shows nothing", n)
+	if n := number(t, conn, "SELECT count(*) FROM results"); n < 10 || failed.Load() < 5 || extended.Load() < 5 {
+		t.Errorf("only %d tasks ended, %d and %d calls locked several: this shows nothing", n, failed.Load(), extended.Load())
 	}
 	wrong := number(t, conn, `SELECT count(*) FROM drains d WHERE
 		(d.pending, d.waiting) <> (SELECT count(*), coalesce(sum(items), 0) FROM tasks t WHERE t.integration = d.integration)`)
