@@ -219,7 +219,7 @@ func queue(h, least store.Health) []store.Finding {
 	tasks := store.Finding{Check: "tasks", Found: "none is unfinished"}
 	if h.Pending > 0 {
 		age := h.Now.Sub(h.OldestPending).Round(time.Second)
-		tasks.Found = fmt.Sprintf("%s unfinished, with %s; the one that is due first was accepted %s ago", count(h.Pending), counted(h.WaitingItems, "item"), age)
+		tasks.Found = fmt.Sprintf("%s unfinished, with %s; the oldest was accepted %s ago", count(h.Pending), counted(h.WaitingItems, "item"), age)
 		if age > longPending {
 			tasks.Grade, tasks.Do = store.Warning, "See whether its tool is slow, away or throttles: crosswalk_tool_call_seconds in /metrics. It ends at its deadline in any case."
 		}

@@ -13,7 +13,7 @@ import (
 type Queue struct {
 	Pending       int           // unfinished tasks
 	WaitingItems  int           // their items
-	OldestPending time.Duration // since the one whose deadline comes first was accepted; 0 without one
+	OldestPending time.Duration // since the oldest unfinished one was accepted; 0 without one
 	Leases        int           // integrations at work
 	Unattended    int           // integrations with work that nobody is at
 	Overdue       int           // unfinished tasks whose time is up
@@ -133,7 +133,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	}{
 		{"crosswalk_tasks_pending", "Unfinished tasks.", func(s *seen) float64 { return float64(s.Pending) }},
 		{"crosswalk_items_waiting", "Items of unfinished tasks.", func(s *seen) float64 { return float64(s.WaitingItems) }},
-		{"crosswalk_task_oldest_pending_seconds", "Age of the unfinished task whose deadline comes first; 0 without one.", func(s *seen) float64 {
+		{"crosswalk_task_oldest_pending_seconds", "Age of the oldest unfinished task; 0 without one.", func(s *seen) float64 {
 			if s.Pending == 0 {
 				return 0
 			}

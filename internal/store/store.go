@@ -444,13 +444,15 @@ type Health struct {
 
 	Pending       int       // unfinished tasks
 	WaitingItems  int       // their items
-	OldestPending time.Time // when the one whose deadline comes first was accepted; zero without one
+	OldestPending time.Time // when the oldest of them was accepted; zero without one
 	Leases        int       // live ones
 	// Unattended integrations have work, no wait left and no live lease. A few that are gone at the next look are normal.
 	Unattended int
 	Stale      int // those of them whose last lease ran out: its holder has died, or is suspended
-	Overdue    int // unfinished tasks whose time was up more than 10 s ago
-	Away       int // integrations whose tool has not answered for a while
+	// Overdue are unfinished tasks whose time was up more than 10 s ago. One that was cancelled has none any more, and is waited
+	// for while its calls are under way: it counts when no lease was live for 10 s.
+	Overdue int
+	Away    int // integrations whose tool has not answered for a while
 
 	Syncs int // queued or under way
 	// OldestSync is when the last good sync of that integration ended, or the integration was made, for which it is longest ago;

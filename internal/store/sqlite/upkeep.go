@@ -185,10 +185,10 @@ func (s *Store) Health(ctx context.Context) (store.Health, error) {
 		h.OldestSync = fromMillis(syncs.Oldest)
 	}
 	oldest, err := s.queries.OldestPending(ctx)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil {
 		return store.Health{}, fault(fmt.Errorf("oldest pending task: %w", err))
 	}
-	if err == nil {
+	if oldest > 0 {
 		h.OldestPending = fromMillis(oldest)
 	}
 	return h, nil

@@ -101,6 +101,43 @@ func cancelled(t *testing.T, f *fixture) {
 	}
 }
 
+// A cancelled task whose calls are under way is not overdue, nor does it hide how long others wait. It is overdue once nobody is
+// there to end it.
+func cancelledHealth(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in, other := f.integration(t), f.integration(t)
+	oldest := f.submit(t, other, items("a")...)
+	f.clock.advance(time.Minute)
+	begun := f.submit(t, in, items("a", "b")...)
+	lease, next := f.claim(t, in, "a", 0)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Open: []store.Range{{Start: 0, Stop: 2}}})
+	if _, err := f.cancel(ctx, f.env, begun.ID); err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, overdue int, since time.Time) {
+		t.Helper()
+		if h, err := f.Health(ctx); err != nil || h.Overdue != overdue || !h.OldestPending.Equal(since) {
+			t.Errorf("%s: %+v, %v", when, h, err)
+		}
+	}
+	want("a call is under way", 0, oldest.CreatedAt)
+	f.clock.advance(ttl + 10*time.Second - time.Millisecond)
+	want("its lease has just run out", 0, oldest.CreatedAt)
+	f.clock.advance(time.Millisecond)
+	want("nobody is there", 1, oldest.CreatedAt)
+	lease, next, err := f.Claim(ctx, store.Claim{IntegrationID: in.ID, Owner: "b", TTL: ttl, Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("somebody is there", 0, oldest.CreatedAt)
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed})
+	want("it has ended", 0, oldest.CreatedAt)
+	if err := f.drainAll(ctx, other, "b"); err != nil {
+		t.Fatal(err)
+	}
+	want("all have", 0, time.Time{})
+}
+
 // A drain and somebody who cancels meet: the task ends once, by one of them.
 func cancelRaced(t *testing.T, f *fixture) {
 	ctx := t.Context()

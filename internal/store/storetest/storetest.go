@@ -65,6 +65,7 @@ func Run(t *testing.T, open Opener) {
 		{"refused credentials stay known until something changes", invalid},
 		{"overdue tasks", overdue},
 		{"a task is cancelled", cancelled},
+		{"a task is cancelled, and counted", cancelledHealth},
 		{"a task is cancelled, raced for", cancelRaced},
 		{"due drains", due},
 		{"no wake-up is lost", noLostWakeUp},

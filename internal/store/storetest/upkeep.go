@@ -480,11 +480,10 @@ func health(t *testing.T, f *fixture) {
 	f.clock.advance(time.Second)
 	urgent := submission(b, items("1", "2")...)
 	urgent.Timeout = time.Minute
-	second, err := f.Submit(ctx, urgent)
-	if err != nil {
+	if _, err := f.Submit(ctx, urgent); err != nil {
 		t.Fatal(err)
 	}
-	state := store.Health{Pending: 3, WaitingItems: 6, OldestPending: second.CreatedAt, Unattended: 2}
+	state := store.Health{Pending: 3, WaitingItems: 6, OldestPending: first.CreatedAt, Unattended: 2}
 	want("three tasks", state)
 	lease, next := f.claim(t, b, "x", 0)
 	state.Leases, state.Unattended = 1, 1

@@ -540,9 +540,10 @@ func (q *Queries) Now(ctx context.Context) (time.Time, error) {
 }
 
 const oldestPending = `-- name: OldestPending :one
-SELECT created_at FROM tasks ORDER BY deadline LIMIT 1
+SELECT created_at FROM tasks ORDER BY seq LIMIT 1
 `
 
+// They are numbered as they are accepted.
 func (q *Queries) OldestPending(ctx context.Context) (time.Time, error) {
 	row := q.db.QueryRow(ctx, oldestPending)
 	var created_at time.Time
@@ -557,7 +558,9 @@ SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
     AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
   count(*) FILTER (WHERE d.away AND i.deleted_at IS NULL) AS away,
-  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
+  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds'
+    AND (t.deadline > 'epoch' OR NOT EXISTS (SELECT 1 FROM drains h WHERE h.integration = t.integration AND h.until > clock() - interval '10 seconds'))
+  ) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
 
@@ -571,6 +574,7 @@ type QueueHealthRow struct {
 	Overdue    int64
 }
 
+// A cancelled task has no deadline any more, and no moment: it is overdue when nobody has been at its integration for a while.
 func (q *Queries) QueueHealth(ctx context.Context) (QueueHealthRow, error) {
 	row := q.db.QueryRow(ctx, queueHealth)
 	var i QueueHealthRow

@@ -126,14 +126,18 @@ SELECT id, check_value FROM master_key;
 SELECT clock()::timestamptz AS now, current_setting('server_version')::text AS version, pg_database_size(current_database()) AS bytes;
 
 -- name: QueueHealth :one
+-- A cancelled task has no deadline any more, and no moment: it is overdue when nobody has been at its integration for a while.
 SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.waiting), 0)::bigint AS waiting,
   count(*) FILTER (WHERE d.until > clock()) AS leases,
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND (i.enabled OR i.deleted_at IS NOT NULL)) AS unattended,
   count(*) FILTER (WHERE d.wanted AND d.until <= clock() AND d.resume_at <= clock() AND d.owner IS NOT NULL
     AND (i.enabled OR i.deleted_at IS NOT NULL)) AS stale,
   count(*) FILTER (WHERE d.away AND i.deleted_at IS NULL) AS away,
-  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds') AS overdue
+  (SELECT count(*) FROM tasks t WHERE t.deadline < clock() - interval '10 seconds'
+    AND (t.deadline > 'epoch' OR NOT EXISTS (SELECT 1 FROM drains h WHERE h.integration = t.integration AND h.until > clock() - interval '10 seconds'))
+  ) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 
 -- name: OldestPending :one
-SELECT created_at FROM tasks ORDER BY deadline LIMIT 1;
+-- They are numbered as they are accepted.
+SELECT created_at FROM tasks ORDER BY seq LIMIT 1;

@@ -187,9 +187,11 @@ func (q *Queries) NthSkill(ctx context.Context, arg NthSkillParams) (string, err
 }
 
 const oldestPending = `-- name: OldestPending :one
-SELECT created_at FROM tasks WHERE status = 0 ORDER BY deadline LIMIT 1
+SELECT CAST(coalesce(min(t.created_at), 0) AS INTEGER) AS created_at FROM drains d JOIN tasks t
+  ON t.seq = (SELECT p.seq FROM tasks p WHERE p.integration = d.integration AND p.status = 0 ORDER BY p.seq LIMIT 1)
 `
 
+// They are numbered as they are accepted, and the ended ones are among them: each integration's first is looked up.
 func (q *Queries) OldestPending(ctx context.Context) (int64, error) {
 	row := q.queryRow(ctx, q.oldestPendingStmt, oldestPending)
 	var created_at int64
@@ -205,7 +207,9 @@ SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(su
   count(CASE WHEN d.wanted = 1 AND d.until <= ?1 AND d.resume_at <= ?1 AND d.owner IS NOT NULL
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
   count(CASE WHEN d.away = 1 AND i.deleted_at IS NULL THEN 1 END) AS away,
-  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < ?1 - 10000) AS overdue
+  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < ?1 - 10000
+    AND (t.deadline > 0 OR NOT EXISTS (SELECT 1 FROM drains h WHERE h.integration = t.integration AND h.until > ?1 - 10000))
+  ) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration
 `
 
@@ -219,6 +223,7 @@ type QueueHealthRow struct {
 	Overdue    int64
 }
 
+// A cancelled task has no deadline any more, and no moment: it is overdue when nobody has been at its integration for a while.
 func (q *Queries) QueueHealth(ctx context.Context, now int64) (QueueHealthRow, error) {
 	row := q.queryRow(ctx, q.queueHealthStmt, queueHealth, now)
 	var i QueueHealthRow

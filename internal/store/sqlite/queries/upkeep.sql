@@ -11,6 +11,7 @@ DELETE FROM expired_tasks WHERE id IN (
 );
 
 -- name: QueueHealth :one
+-- A cancelled task has no deadline any more, and no moment: it is overdue when nobody has been at its integration for a while.
 SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(sum(d.waiting), 0) AS INTEGER) AS waiting,
   count(CASE WHEN d.owner IS NOT NULL AND d.until > sqlc.arg(now) THEN 1 END) AS leases,
   count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now)
@@ -18,11 +19,15 @@ SELECT CAST(coalesce(sum(d.pending), 0) AS INTEGER) AS pending, CAST(coalesce(su
   count(CASE WHEN d.wanted = 1 AND d.until <= sqlc.arg(now) AND d.resume_at <= sqlc.arg(now) AND d.owner IS NOT NULL
     AND (i.enabled = 1 OR i.deleted_at IS NOT NULL) THEN 1 END) AS stale,
   count(CASE WHEN d.away = 1 AND i.deleted_at IS NULL THEN 1 END) AS away,
-  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < sqlc.arg(now) - 10000) AS overdue
+  (SELECT count(*) FROM tasks t WHERE t.status = 0 AND t.deadline < sqlc.arg(now) - 10000
+    AND (t.deadline > 0 OR NOT EXISTS (SELECT 1 FROM drains h WHERE h.integration = t.integration AND h.until > sqlc.arg(now) - 10000))
+  ) AS overdue
 FROM drains d JOIN integrations i ON i.seq = d.integration;
 
 -- name: OldestPending :one
-SELECT created_at FROM tasks WHERE status = 0 ORDER BY deadline LIMIT 1;
+-- They are numbered as they are accepted, and the ended ones are among them: each integration's first is looked up.
+SELECT CAST(coalesce(min(t.created_at), 0) AS INTEGER) AS created_at FROM drains d JOIN tasks t
+  ON t.seq = (SELECT p.seq FROM tasks p WHERE p.integration = d.integration AND p.status = 0 ORDER BY p.seq LIMIT 1);
 
 -- name: KeepMasterKey :exec
 INSERT INTO master_key (one, id, evidence) VALUES (1, ?, ?) ON CONFLICT (one) DO NOTHING;
