@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -428,8 +429,12 @@ func (a *API) forceSync(w http.ResponseWriter, r *http.Request) error {
 	case !in.Enabled:
 		return invalid("The integration is switched off. Enable it, then ask for a sync again.")
 	}
-	q, err := a.Engine.RequestSync(r.Context(), store.SyncRequest{
-		EnvironmentID: who.EnvironmentID, IntegrationID: integrationID, ID: skill.NewID(time.Now()), Whole: whole,
+	var q store.SyncQueued
+	err = a.act(r, who, "integration.sync", in.ID, a.label(in), func(ctx context.Context) (err error) {
+		q, err = a.Engine.RequestSync(ctx, store.SyncRequest{
+			EnvironmentID: who.EnvironmentID, IntegrationID: integrationID, ID: skill.NewID(time.Now()), Whole: whole,
+		})
+		return err
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):

@@ -422,7 +422,7 @@ func TestForceSync(t *testing.T) {
 		h, err := f.store.Health(t.Context())
 		return err == nil && h.Syncs == 0
 	})
-	// While it waits, the same one is told.
+	// While it waits, the same one is told. It becomes a whole one for whoever wants that.
 	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"outage":true}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -431,8 +431,21 @@ func TestForceSync(t *testing.T) {
 		t.Errorf("the first: %s, %v", kind, already)
 	}
 	second, kind, already := force(request{body: `{}`})
-	if second != first || kind != "DELTA" || !already {
+	if second != first || kind != "FULL" || !already {
 		t.Errorf("%s after %s: %s, %v", second, first, kind, already)
+	}
+	if third, kind, already := force(request{body: `{"type":"DELTA"}`}); third != first || kind != "FULL" || !already {
+		t.Errorf("%s after %s: %s, %v", third, first, kind, already)
+	}
+	// The audit log tells who asked.
+	log, err := f.store.AuditLog(t.Context(), store.AuditFilter{EnvironmentID: f.env, Limit: 20})
+	if err != nil || len(log) != 4 {
+		t.Fatalf("%+v, %v", log, err)
+	}
+	for _, entry := range log {
+		if entry.Action != "integration.sync" || entry.Target != f.integration || !strings.HasPrefix(entry.UserID, store.ByKey) || entry.Detail == "" || entry.Failed != "" {
+			t.Errorf("entry %+v", entry)
+		}
 	}
 	f.do(request{method: "POST", path: "/v1/force-sync", body: `{"type":"ALL"}`}).want(t, 400, inputInvalid, "type must be one of FULL, DELTA")
 	f.do(request{method: "POST", path: "/v1/force-sync", body: `[]`}).want(t, 400, inputInvalid, "object")

@@ -179,7 +179,7 @@ func (e *Engine) sync(ctx context.Context, integrationID string, beside bool) (w
 	case ctx.Err() != nil:
 		d.log.DebugContext(quiet, interrupted, "error", err)
 	case errors.Is(err, store.ErrChanged):
-		d.log.InfoContext(quiet, "settings or credentials were changed during a sync; with another account it begins anew")
+		d.log.InfoContext(quiet, "settings or credentials were changed during a sync, or a whole one was asked for; with another account, or as a whole one, it begins anew")
 	default:
 		d.log.WarnContext(quiet, interrupted, "error", err)
 	}

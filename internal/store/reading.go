@@ -496,7 +496,8 @@ type SyncQueued struct {
 
 // Syncs is what the engine needs to read a tool's skills.
 type Syncs interface {
-	// RequestSync queues a sync; there is one of an integration at a time. ErrNotFound, ErrDisabled.
+	// RequestSync queues a sync; there is one of an integration at a time. One that is not whole becomes so when a whole one is
+	// asked for: if it is under way, it begins anew. ErrNotFound, ErrDisabled.
 	RequestSync(ctx context.Context, r SyncRequest) (SyncQueued, error)
 	// DueSyncs names integrations whose sync could be claimed, those that have waited longest first; with periodic also those
 	// whose time has come.
@@ -505,8 +506,8 @@ type Syncs interface {
 	// yet, or somebody else has the lease, also while calls of an earlier drain are not accounted for.
 	ClaimSync(ctx context.Context, c SyncClaim) (SyncLease, error)
 	// AdvanceSync does a step, or nothing of it: ErrLeaseLost when the lease is not held any more; ErrChanged, also when the sync
-	// begins anew because the settings were changed, and so perhaps whose skills are listed. The step ends the sync if the
-	// integration was deleted.
+	// begins anew because the settings were changed, and so perhaps whose skills are listed, or because a whole one was asked
+	// for. The step ends the sync if the integration was deleted.
 	AdvanceSync(ctx context.Context, lease Lease, step SyncStep) (SyncNext, error)
 	// SyncSeen are the blocks of the sync so far.
 	SyncSeen(ctx context.Context, lease Lease) ([][]byte, error)

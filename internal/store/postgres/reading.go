@@ -291,8 +291,11 @@ func (s *Store) RequestSync(ctx context.Context, r store.SyncRequest) (q store.S
 		case !row.Enabled:
 			return store.ErrDisabled
 		case row.Active:
-			q = store.SyncQueued{ID: row.ID, Whole: row.Whole, Already: true}
-			return nil
+			q = store.SyncQueued{ID: row.ID, Whole: row.Whole || r.Whole, Already: true}
+			if q.Whole == row.Whole {
+				return nil
+			}
+			return tx.WidenSync(ctx, row.Seq)
 		}
 		q = store.SyncQueued{ID: r.ID, Whole: r.Whole}
 		return tx.StartSync(ctx, dbq.StartSyncParams{Integration: row.Seq, ID: r.ID, Whole: r.Whole})

@@ -298,8 +298,11 @@ func (s *Store) RequestSync(ctx context.Context, r store.SyncRequest) (q store.S
 		case row.Enabled == 0:
 			return refuse(store.ErrDisabled)
 		case row.Active != 0:
-			q = store.SyncQueued{ID: row.ID, Whole: row.Whole != 0, Already: true}
-			return nil
+			q = store.SyncQueued{ID: row.ID, Whole: row.Whole != 0 || r.Whole, Already: true}
+			if q.Whole == (row.Whole != 0) {
+				return nil
+			}
+			return tx.WidenSync(ctx, row.Seq)
 		}
 		q = store.SyncQueued{ID: r.ID, Whole: r.Whole}
 		return tx.startSync(ctx, row.Seq, r.ID, r.Whole, sql.NullInt64{})

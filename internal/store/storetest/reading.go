@@ -304,7 +304,7 @@ func syncRequested(t *testing.T, f *fixture) {
 		}
 	}
 	for n, want := range []store.SyncQueued{{ID: id(0)}, {ID: id(0), Already: true}, {ID: id(0), Already: true}} {
-		got, err := ask(n, n > 0)
+		got, err := ask(n, false)
 		if err != nil || got != want {
 			t.Errorf("request %d: %+v, %v, want %+v", n, got, err, want)
 		}
@@ -315,7 +315,7 @@ func syncRequested(t *testing.T, f *fixture) {
 	if lease.Sync.ID != id(0) || lease.Sync.Whole || !lease.Sync.StartedAt.Equal(f.clock.Now()) {
 		t.Errorf("claimed %+v", lease.Sync)
 	}
-	if got, err := ask(5, true); err != nil || !got.Already || got.ID != id(0) {
+	if got, err := ask(5, false); err != nil || !got.Already || got.ID != id(0) {
 		t.Errorf("while it runs: %+v, %v", got, err)
 	}
 	if h, err := f.Health(ctx); err != nil || h.Syncs != 1 || !h.OldestSync.Equal(in.CreatedAt) {
@@ -355,6 +355,49 @@ func syncRequested(t *testing.T, f *fixture) {
 	}
 	_, err = ask(7, true)
 	wantError(t, err, store.ErrDisabled)
+}
+
+// syncWidened: who asks for a whole sync gets one, also while another one waits or is under way.
+func syncWidened(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	ask := func(n int, whole bool, want store.SyncQueued) {
+		t.Helper()
+		got, err := f.RequestSync(ctx, store.SyncRequest{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: id(n), Whole: whole})
+		if err != nil || got != want {
+			t.Errorf("request %d: %+v, %v, want %+v", n, got, err, want)
+		}
+	}
+	ask(1, false, store.SyncQueued{ID: id(1)})
+	ask(2, true, store.SyncQueued{ID: id(1), Whole: true, Already: true})
+	ask(3, false, store.SyncQueued{ID: id(1), Whole: true, Already: true})
+	lease := f.claimSync(t, in)
+	if lease.Sync.ID != id(1) || !lease.Sync.Whole {
+		t.Errorf("claimed %+v", lease.Sync)
+	}
+	// One that is whole goes on.
+	ask(4, true, store.SyncQueued{ID: id(1), Whole: true, Already: true})
+	f.advanceSync(t, lease, store.SyncStep{Sync: store.Sync{Position: "next", Pages: 1}, Seen: []byte("12345678")})
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Next: time.Hour})
+
+	ask(5, false, store.SyncQueued{ID: id(5)})
+	lease = f.claimSync(t, in)
+	step := store.SyncStep{Sync: store.Sync{Position: "next", Pages: 1, Records: 5, Changed: 2}}
+	f.advanceSync(t, lease, step)
+	ask(6, true, store.SyncQueued{ID: id(5), Whole: true, Already: true})
+	// What was on its way is not kept, not even the end.
+	step.Then = store.SyncEnd
+	_, err := f.AdvanceSync(ctx, lease.Lease, step)
+	wantError(t, err, store.ErrChanged)
+	if _, err := f.Extend(ctx, "reader", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.advance(time.Second)
+	lease = f.claimSync(t, in)
+	if diff := cmp.Diff(store.Sync{ID: id(5), Whole: true, StartedAt: f.clock.Now()}, lease.Sync); diff != "" {
+		t.Errorf("it begins anew as (-want +got):\n%s", diff)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Then: store.SyncEnd, Next: time.Hour})
 }
 
 func syncNotes(t *testing.T, f *fixture) {

@@ -112,6 +112,7 @@ func Run(t *testing.T, open Opener) {
 		{"links are forgotten", linksForgotten},
 		{"a sync and a drain exclude each other", syncLease},
 		{"one sync at a time is asked for", syncRequested},
+		{"a sync becomes a whole one", syncWidened},
 		{"a sync ends with its integration", syncOfDeleted},
 		{"what a sync notes", syncNotes},
 		{"lists of skills", reads},

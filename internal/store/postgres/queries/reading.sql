@@ -14,6 +14,10 @@ UPDATE syncs SET active = true, id = @id, whole = @whole, due_at = clock(), star
   phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE syncs.integration = @integration;
 
+-- name: WidenSync :exec
+-- It begins anew as a whole one. What is not whole has noted nothing that it has seen.
+UPDATE syncs SET whole = true, started_at = NULL WHERE integration = @integration;
+
 -- name: DueSyncs :many
 SELECT i.id FROM syncs s JOIN integrations i ON i.seq = s.integration JOIN drains d ON d.integration = s.integration
 WHERE s.due_at <= clock() AND (s.active OR @periodic::boolean)

@@ -642,6 +642,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.wantDrainStmt, err = db.PrepareContext(ctx, wantDrain); err != nil {
 		return nil, fmt.Errorf("error preparing query WantDrain: %w", err)
 	}
+	if q.widenSyncStmt, err = db.PrepareContext(ctx, widenSync); err != nil {
+		return nil, fmt.Errorf("error preparing query WidenSync: %w", err)
+	}
 	return &q, nil
 }
 
@@ -1677,6 +1680,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing wantDrainStmt: %w", cerr)
 		}
 	}
+	if q.widenSyncStmt != nil {
+		if cerr := q.widenSyncStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing widenSyncStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -1922,6 +1930,7 @@ type Queries struct {
 	userByNameStmt             *sql.Stmt
 	usersStmt                  *sql.Stmt
 	wantDrainStmt              *sql.Stmt
+	widenSyncStmt              *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -2134,5 +2143,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		userByNameStmt:             q.userByNameStmt,
 		usersStmt:                  q.usersStmt,
 		wantDrainStmt:              q.wantDrainStmt,
+		widenSyncStmt:              q.widenSyncStmt,
 	}
 }

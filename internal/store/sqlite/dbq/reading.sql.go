@@ -562,3 +562,13 @@ func (q *Queries) TasksInHand(ctx context.Context, integration int64) ([]int64, 
 	}
 	return items, nil
 }
+
+const widenSync = `-- name: WidenSync :exec
+UPDATE syncs SET whole = 1, started_at = NULL WHERE integration = ?
+`
+
+// It begins anew as a whole one. What is not whole has noted nothing that it has seen.
+func (q *Queries) WidenSync(ctx context.Context, integration int64) error {
+	_, err := q.exec(ctx, q.widenSyncStmt, widenSync, integration)
+	return err
+}

@@ -13,6 +13,10 @@ UPDATE syncs SET active = 1, id = sqlc.arg(id), whole = sqlc.arg(whole), due_at 
   phase = 0, position = '', pages = 0, attempt = 0, restarts = 0, records = 0, changed = 0, gone = 0
 WHERE integration = sqlc.arg(integration);
 
+-- name: WidenSync :exec
+-- It begins anew as a whole one. What is not whole has noted nothing that it has seen.
+UPDATE syncs SET whole = 1, started_at = NULL WHERE integration = ?;
+
 -- name: DueSyncs :many
 SELECT i.id FROM syncs s JOIN integrations i ON i.seq = s.integration JOIN drains d ON d.integration = s.integration
 WHERE s.due_at <= sqlc.arg(now) AND (s.active = 1 OR sqlc.arg(periodic) = 1)
