@@ -137,17 +137,8 @@ func readQuery(values url.Values, environmentID, integrationID string) (q store.
 		}
 	}
 	for name, to := range map[string]*[]string{"ids": &q.IDs, "remote_ids": &q.RemoteIDs} {
-		text := values.Get(name)
-		if text == "" {
-			continue
-		}
-		if err := checkText(name, text); err != nil {
+		if *to, err = readIDs(name, values[name]); err != nil {
 			return q, false, err
-		}
-		*to = strings.Split(text, ",")
-		slices.Sort(*to)
-		if *to = slices.Compact(*to); len(*to) > mostFilters {
-			return q, false, invalid("%s names %d skills, at most %d may be.", name, len(*to), mostFilters)
 		}
 	}
 	if q.NameContains = values.Get("name_contains"); q.NameContains != "" {
@@ -166,6 +157,28 @@ func readQuery(values url.Values, environmentID, integrationID string) (q store.
 		q.After = last
 	}
 	return q, withData, nil
+}
+
+// readIDs reads lists of ids, which may be one parameter or several, with white space around each id or without. Nil: none is asked
+// for.
+func readIDs(name string, lists []string) ([]string, error) {
+	text := strings.Join(slices.DeleteFunc(slices.Clone(lists), func(list string) bool { return list == "" }), ",")
+	if text == "" {
+		return nil, nil
+	}
+	if err := checkText(name, text); err != nil {
+		return nil, err
+	}
+	ids, named := map[string]bool{}, map[string]bool{}
+	for id := range strings.SplitSeq(text, ",") {
+		tidy := strings.TrimSpace(id)
+		named[tidy] = true
+		ids[id], ids[tidy] = true, true // the white space may be the id's own
+	}
+	if len(named) > mostFilters {
+		return nil, invalid("%s names %d skills, at most %d may be.", name, len(named), mostFilters)
+	}
+	return slices.Sorted(maps.Keys(ids)), nil
 }
 
 func checkText(name, text string) error {

@@ -138,6 +138,11 @@ func TestListOfSkills(t *testing.T) {
 		"ids=" + ids["COBOL"] + "&include_deleted=true":                     {"COBOL"},
 		"remote_ids=" + remotes["Überblick 100%"] + ",nonsense":             {"Überblick 100%"},
 
+		"ids=" + ids["TypeScript"] + ",%20" + ids["type design"] + "+":                                          {"TypeScript", "type design"},
+		"ids=" + ids["TypeScript"] + "&ids=" + ids["type design"] + "&ids=":                                     {"TypeScript", "type design"},
+		"remote_ids=" + remotes["TypeScript"] + ",%20nonsense&remote_ids=%20" + remotes["type design"] + "%09,": {"TypeScript", "type design"},
+		"ids=%20": {},
+
 		"remote_ids=1":                                        {},
 		"updated_after=" + since:                              {},
 		"updated_after=2026-01-01":                            {"TypeScript", "Überblick 100%", "type design", "a_b"},
@@ -177,6 +182,24 @@ func TestListOfSkills(t *testing.T) {
 		many[i] = fmt.Sprint(i)
 	}
 	f.do(read("?remote_ids="+strings.Join(many, ","))).want(t, 400, inputInvalid, "1001")
+	f.do(read("?ids="+strings.Join(many[:600], ",")+"&ids="+strings.Join(many[600:], ",%20"))).want(t, 400, inputInvalid, "1001")
+	if a := f.do(read("?ids=" + strings.Join(many[:1000], ",%20"))); a.status != 200 {
+		t.Errorf("1,000 ids with white space: %s", a.body)
+	}
+}
+
+// White space that is part of an id is found, too.
+func TestListOfIDsWithWhiteSpace(t *testing.T) {
+	f := setup(t)
+	f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":" 1 ","name":"bad"}`}).record(t)
+	f.eventually("written", func() bool { list, _ := f.do(read("")).page(t); return strings.HasPrefix(list[0].RemoteID, "SKL-") })
+	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"outage":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":" 2 ","name":"waits"}`}).record(t)
+	if got := f.names("remote_ids=x,%202%20"); !slices.Equal(got, []string{"waits"}) {
+		t.Errorf("read: %q", got)
+	}
 }
 
 // Nobody reads, or learns of, what is another environment's.
