@@ -381,6 +381,23 @@ func TestRefusedWishShows(t *testing.T) {
 	})
 }
 
+// Whoever asks what has changed since is told that what was asked for is not so.
+func TestRefusedWishIsAChange(t *testing.T) {
+	f := setup(t)
+	id := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"x","name":"good"}`}).record(t).ID
+	f.eventually("written", func() bool { list, _ := f.do(read("")).page(t); return strings.HasPrefix(list[0].RemoteID, "SKL-") })
+	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"refuse_names":"bad"}`)); err != nil {
+		t.Fatal(err)
+	}
+	asked := f.do(request{
+		method: "PATCH", path: "/v1/hris/skills/" + id, body: `{"name":"bad"}`, header: map[string]string{"Content-Type": "application/json"},
+	}).record(t)
+	f.eventually("back, and changed since", func() bool {
+		list, _ := f.do(read("?updated_after=" + asked.ChangedAt.Format(skill.TimeFormat))).page(t)
+		return asked.Name == "bad" && len(list) == 1 && list[0].ID == id && list[0].Name == "good"
+	})
+}
+
 // Nor is one of which nobody wants it, and whoever asks is told at once.
 func TestInactiveSkillsThatNobodyWants(t *testing.T) {
 	f := setup(t)

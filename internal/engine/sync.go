@@ -608,8 +608,7 @@ func (r *reading) verdict(row store.SkillRow, known map[string]store.RemoteSkill
 		return note, gone
 	}
 	if row.RemoteID != "" && row.WrittenAt.Before(r.sync.StartedAt) {
-		// Another record bears our id by now: the next write asks the tool which.
-		return store.SkillNote{Row: row, Doubt: true}, true
+		return row.Unlink(), true
 	}
 	return store.SkillNote{}, false
 }

@@ -135,7 +135,10 @@ type Noted struct {
 
 // NotedOf is what was noted of a skill, if it still holds.
 func NotedOf(s ListedSkill, n Noted) Noted {
-	row := SkillRow{Note: n.Note, NotedAt: n.At, WrittenAt: s.WrittenAt, ErrorAt: s.ErrorAt}
+	row := SkillRow{
+		Name: s.Name, Status: s.Status, Known: s.Known, Unsure: s.Unsure, WrittenAt: s.WrittenAt, ErrorAt: s.ErrorAt,
+		Note: n.Note, NotedAt: n.At, NotedName: n.Name, NotedStatus: n.Status,
+	}
 	if row.note() == AsWritten {
 		return Noted{}
 	}

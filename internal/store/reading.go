@@ -62,12 +62,18 @@ type SkillRow struct {
 	ErrorAt       time.Time
 }
 
-// note is the one that holds: a write ends it, and so does a refusal of what was asked for.
+// note is the one that holds: a write ends it, and so does a refusal of what was asked for. Stores see to it that neither is of a
+// time behind a wish that it knew nothing of. Who asks for what is there already asks for nothing.
 func (r SkillRow) note() Note {
-	if !r.NotedAt.After(r.WrittenAt) || r.Note == Asked && !r.ErrorAt.IsZero() && !r.ErrorAt.Before(r.NotedAt) {
+	if !r.NotedAt.After(r.WrittenAt) || r.refused() || r.Note == Asked && r.Known && !r.Unsure && r.NotedName == r.Name && r.NotedStatus == r.Status {
 		return AsWritten
 	}
 	return r.Note
+}
+
+// refused reports whether what was asked for last was refused.
+func (r SkillRow) refused() bool {
+	return r.Note == Asked && r.NotedAt.After(r.WrittenAt) && !r.ErrorAt.IsZero() && !r.ErrorAt.Before(r.NotedAt)
 }
 
 // NextNote is when something asked for at a moment is noted: behind what is known, however quickly it was learnt.
@@ -95,6 +101,13 @@ func (r SkillRow) View() Skill {
 	}
 	if r.NotedAt.After(s.ChangedAt) {
 		s.ChangedAt = r.NotedAt
+	}
+	// Then it is as before again, which whoever has read it meanwhile must see.
+	if r.refused() {
+		s.ChangedAt = r.NotedAt.Add(time.Millisecond)
+		if r.ErrorAt.After(s.ChangedAt) {
+			s.ChangedAt = r.ErrorAt
+		}
 	}
 	if s.ChangedAt.IsZero() {
 		s.ChangedAt = skill.TimeOf(r.ID)
@@ -143,7 +156,13 @@ func (r SkillRow) See(rec Remote) (n SkillNote, changes bool) {
 	note := r.note()
 	same := r.Status == rec.Status && (r.Status == skill.Inactive || sameName(r.Name, rec.Name))
 	switch {
-	case note == Asked, note == AsWritten && same, note == Seen && r.NotedName == rec.Name && r.NotedStatus == rec.Status:
+	case note == Asked:
+		return n, linked
+	case note == AsWritten && same:
+		n.Noted, n.Note = linked, AsWritten // noted once more: the remote id is a change, too
+		return n, linked
+	case note == Seen && r.NotedName == rec.Name && r.NotedStatus == rec.Status:
+		n.Noted, n.Note, n.Name, n.Status = linked, Seen, rec.Name, rec.Status
 		return n, linked
 	case same:
 		n.Note = AsWritten
@@ -165,6 +184,20 @@ func (r SkillRow) Miss(started time.Time) (n SkillNote, changes bool) {
 		return SkillNote{Row: r, Doubt: true, Noted: true, Note: Gone}, true
 	}
 	return n, false
+}
+
+// Unlink says what there is to be noted of a row whose record bears another skill's id by now: the next write asks the tool which.
+func (r SkillRow) Unlink() SkillNote {
+	n := SkillNote{Row: r, Doubt: true}
+	switch note := r.note(); note {
+	case AsWritten, Seen: // noted once more: the remote id is a change, too
+		n.Noted, n.Note = true, note
+		if note == Seen {
+			n.Name, n.Status = r.NotedName, r.NotedStatus
+		}
+	case Asked, Gone: // the time of these says more
+	}
+	return n
 }
 
 // listLag is how far a tool's list may be behind what it has confirmed.

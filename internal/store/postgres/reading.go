@@ -120,7 +120,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	}
 	if !q.ChangedAfter.IsZero() {
 		after := arg(q.ChangedAfter)
-		own = append(own, "(written_at IS NULL OR written_at >= "+after+" OR noted_at >= "+after+")")
+		own = append(own, "(written_at IS NULL OR written_at >= "+after+" OR noted_at >= "+after+" OR noted = 2 AND error_at >= "+after+")")
 	}
 	const order = " ORDER BY id LIMIT $3"
 	if w.Rows, err = gather(ctx, s.pool, scanSkill, `SELECT `+skillColumns+` FROM skills s WHERE `+strings.Join(own, " AND ")+order, args...); err != nil {

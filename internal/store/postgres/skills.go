@@ -53,7 +53,7 @@ func (h *held) noteSkills(ctx context.Context, q *dbq.Queries, step store.Step) 
 		return err
 	}
 	if len(step.Refused) > 0 {
-		p := dbq.RefuseSkillsParams{Integration: h.lease.Ref}
+		p := dbq.RefuseSkillsParams{Integration: h.lease.Ref, Task: step.Task}
 		for i := range step.Refused {
 			r := &step.Refused[i]
 			p.OriginIds, p.Ids = append(p.OriginIds, r.Item.OriginID), append(p.Ids, r.ID)

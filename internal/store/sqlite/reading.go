@@ -126,9 +126,9 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 	}
 	if !q.ChangedAfter.IsZero() {
 		after := q.ChangedAfter.UnixMilli()
-		own = append(own, "(written_at IS NULL OR written_at >= ? OR noted_at >= ?)")
+		own = append(own, "(written_at IS NULL OR written_at >= ? OR noted_at >= ? OR noted = 2 AND error_at >= ?)")
 		remote = append(remote, "changed_at >= ?")
-		ownArgs, remoteArgs = append(ownArgs, after, after), append(remoteArgs, after)
+		ownArgs, remoteArgs = append(ownArgs, after, after, after), append(remoteArgs, after)
 	}
 	const order = " ORDER BY id LIMIT ?"
 	if w.Rows, err = gather(ctx, s.read, scanSkill, `SELECT `+skillColumns+` FROM skills WHERE `+strings.Join(own, " AND ")+order, append(ownArgs, q.Limit+1)...); err != nil {

@@ -21,6 +21,17 @@ type bulks struct {
 	indexWords                                                *bulk
 }
 
+// wishStands is whether a wish for a skill is none that the task knew of whose word is written down: it came behind the task, and
+// asks for something else. Then that word is of a time before the wish. ?1 is now, ?2 the task; v is what it brought.
+const wishStands = `noted = 2 AND noted_at > coalesce(written_at, 0) AND noted_at > coalesce(error_at, 0)
+	AND (noted_name <> v.%s OR noted_status <> v.%s)
+	AND EXISTS (SELECT 1 FROM tasks WHERE tasks.seq = ?2 AND (tasks.rewrite = 1 OR tasks.created_at <= noted_at))`
+
+// timeOf is when a task's word is written down as of.
+func timeOf(name, status string) string {
+	return `CASE WHEN ` + fmt.Sprintf(wishStands, name, status) + ` THEN min(?1, noted_at - 1) ELSE ?1 END`
+}
+
 func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 	for _, p := range []struct {
 		to         **bulk
@@ -40,7 +51,7 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		},
 		{
 			&b.updateSkills, write,
-			`UPDATE skills SET written_at = ?, written_by = ?, remote_id = v.column2, name = v.column3, status = v.column4,
+			`UPDATE skills SET written_at = ` + timeOf("column3", "column4") + `, written_by = ?2, remote_id = v.column2, name = v.column3, status = v.column4,
 			 hash = v.column5, unsure = 0, error_code = NULL, error_message = NULL, error_at = NULL
 			 FROM (VALUES `,
 			`) v WHERE skills.seq = v.column1`,
@@ -58,7 +69,7 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		},
 		{
 			&b.refuseSkills, write,
-			`UPDATE skills SET error_at = ?, error_code = v.column2, error_message = v.column3,
+			`UPDATE skills SET error_at = ` + timeOf("column4", "column5") + `, error_code = v.column2, error_message = v.column3,
 			 name = CASE WHEN written_at IS NULL THEN v.column4 ELSE name END,
 			 status = CASE WHEN written_at IS NULL THEN v.column5 ELSE status END
 			 FROM (VALUES `,
@@ -220,7 +231,7 @@ func (s *Store) settleSkills(ctx context.Context, tx *transaction, lease store.L
 		return fmt.Errorf("insert refused skills: %w", err)
 	}
 	if _, err := s.bulk.refuseSkills.exec(ctx, tx.sql, values{
-		before: []any{tx.now},
+		before: []any{tx.now, step.Task},
 		rows:   len(refused),
 		row: func(args []any, i int) []any {
 			r := &refused[i]

@@ -657,6 +657,216 @@ func wishes(t *testing.T, f *fixture) {
 	wantError(t, err, store.ErrNotFound)
 }
 
+// read returns the skill of an origin_id.
+func (f *fixture) read(t *testing.T, in store.Integration, originID string) store.Skill {
+	t.Helper()
+	for _, s := range f.readAll(t, in, 10) {
+		if s.OriginID == originID {
+			return s
+		}
+	}
+	t.Fatalf("no skill %s", originID)
+	return store.Skill{}
+}
+
+// settle has a step done for the oldest task, of one item: it is written, or refused.
+func (f *fixture) settle(t *testing.T, in store.Integration, it skill.Item, refused bool) {
+	t.Helper()
+	lease, next := f.claim(t, in, "drain", 0)
+	states, err := f.Skills(t.Context(), lease, []string{it.OriginID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := states[0]
+	if st.ID == "" {
+		st.ID = skill.NewID(f.clock.Now())
+	}
+	step := store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Proceed}
+	if refused {
+		step.Refused = []store.SkillRefused{{Ref: st.Ref, ID: st.ID, Item: it, Code: skill.CodeRemoteInput, Message: "not allowed"}}
+	} else {
+		step.Written = []store.SkillWritten{written(it, st.Ref, st.ID)}
+	}
+	f.advance(t, lease, step)
+}
+
+// wishBehindTasks: what a task that was sent before a wish has written, or was refused, does not end the wish, which it knew
+// nothing of. What was sent after it does.
+func wishBehindTasks(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	for name, test := range map[string]struct {
+		before, refused bool
+		want            string
+	}{
+		"a task before it is written": {before: true, want: "wished"},
+		"a task before it is refused": {before: true, refused: true, want: "wished"},
+		"a task behind it is written": {want: "sent"},
+		"a task behind it is refused": {refused: true, want: "old"},
+	} {
+		in := f.integration(t)
+		it := skill.Item{OriginID: "w", Name: "old", Status: skill.Active}
+		f.submit(t, in, it)
+		f.settle(t, in, it, false)
+		f.clock.advance(time.Second)
+		it.Name = "sent"
+		if test.before {
+			f.submit(t, in, it)
+		}
+		f.clock.advance(time.Second)
+		wish, err := f.Keep(ctx, store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, OriginID: "w", Name: "wished", Status: skill.Active})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.clock.advance(time.Second)
+		if !test.before {
+			f.submit(t, in, it)
+		}
+		f.clock.advance(time.Second)
+		f.settle(t, in, it, test.refused)
+		got := f.read(t, in, "w")
+		if got.Name != test.want || test.before != got.ChangedAt.Equal(wish.ChangedAt) {
+			t.Errorf("%s: read %+v, want %s", name, got, test.want)
+		}
+		rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"w"})
+		if err != nil || len(rows) != 1 || rows[0].Unsent() != test.before {
+			t.Errorf("%s: %+v, %v", name, rows, err)
+		}
+		if !test.before {
+			continue
+		}
+		// Its own task ends it.
+		it.Name = "wished"
+		f.submit(t, in, it)
+		f.clock.advance(time.Second)
+		f.settle(t, in, it, false)
+		got = f.read(t, in, "w")
+		if got.Name != "wished" || !got.ChangedAt.Equal(f.clock.Now()) || got.Code != "" {
+			t.Errorf("%s: written at last: %+v", name, got)
+		}
+		if rows, err = f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"w"}); err != nil || rows[0].Unsent() {
+			t.Errorf("%s: written at last: %+v, %v", name, rows, err)
+		}
+	}
+}
+
+// wishRefused: whoever has read what was asked for reads that it is not so.
+func wishRefused(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	it := skill.Item{OriginID: "w", Name: "old", Status: skill.Active}
+	f.submit(t, in, it)
+	f.settle(t, in, it, false)
+	for _, later := range []time.Duration{time.Hour, 0} { // within a millisecond even
+		f.clock.advance(time.Hour)
+		it.Name = "wished"
+		wish, err := f.Keep(t.Context(), store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, OriginID: "w", Name: "wished"})
+		if err != nil || wish.Name != "wished" {
+			t.Fatalf("%+v, %v", wish, err)
+		}
+		f.submit(t, in, it)
+		f.clock.advance(later)
+		f.settle(t, in, it, true)
+		page, err := f.ReadSkills(t.Context(), store.SkillQuery{
+			EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, Limit: 10, MostRows: 1000, ChangedAfter: wish.ChangedAt,
+		})
+		if err != nil || len(page.Skills) != 1 || page.Skills[0].Name != "old" || page.Skills[0].Code == "" {
+			t.Errorf("refused %s later, and changed since it was asked for: %+v, %v", later, page.Skills, err)
+		}
+	}
+}
+
+// wishForNothing: what is as it is asked for is not waiting to be written, so what a sync sees of it counts.
+func wishForNothing(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	it := skill.Item{OriginID: "w", Name: "name", Status: skill.Active}
+	f.submit(t, in, it)
+	f.settle(t, in, it, false)
+	f.clock.advance(time.Hour)
+	wish := store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, OriginID: "w", Name: "name", Status: skill.Active}
+	row := func() store.SkillRow {
+		t.Helper()
+		rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"w"})
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		return rows[0]
+	}
+	if s, err := f.Keep(ctx, wish); err != nil || s.Name != "name" || row().Unsent() {
+		t.Errorf("%+v, %v: %+v", s, err, row())
+	}
+	if found, err := f.FindSkill(ctx, f.env, in.ID, "w"); err != nil || found.Noted != (store.Noted{}) {
+		t.Errorf("a page shows %+v, %v", found.Noted, err)
+	}
+	f.clock.advance(25 * time.Hour)
+	lease := f.claimSync(t, in)
+	note, changes := row().See(store.Remote{RemoteID: "remote-w", OriginID: "w", Name: "by hand", Status: skill.Active})
+	if !changes || note.Note != store.Seen {
+		t.Fatalf("a sync notes %+v, %t", note, changes)
+	}
+	f.advanceSync(t, lease, store.SyncStep{Notes: []store.SkillNote{note}, Then: store.SyncEnd, Next: time.Hour})
+	// The tool holds something else by now: the same wish is one.
+	f.clock.advance(time.Second)
+	if s, err := f.Keep(ctx, wish); err != nil || s.Name != "name" || !row().Unsent() {
+		t.Errorf("%+v, %v: %+v", s, err, row())
+	}
+}
+
+// linkedIsAChange: changed_at moves with a remote id that a sync gets to know, or to doubt.
+func linkedIsAChange(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	list := items("a", "b")
+	f.write(t, in, list, ordered(1), ordered(2))
+	rows := func() []store.SkillRow {
+		t.Helper()
+		rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"id-a", "id-b"})
+		if err != nil || len(rows) != 2 {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		slices.SortFunc(rows, func(a, b store.SkillRow) int { return strings.Compare(a.ID, b.ID) })
+		return rows
+	}
+	step := func(change func(r store.SkillRow) store.SkillNote) {
+		t.Helper()
+		f.clock.advance(25 * time.Hour)
+		lease := f.claimSync(t, in)
+		step := store.SyncStep{Then: store.SyncEnd, Next: time.Hour}
+		for _, r := range rows() {
+			step.Notes = append(step.Notes, change(r))
+		}
+		f.advanceSync(t, lease, step)
+	}
+	changed := func(when string, remoteIDs ...string) {
+		t.Helper()
+		for i, s := range f.readAll(t, in, 10) {
+			if s.RemoteID != remoteIDs[i] || !s.ChangedAt.Equal(f.clock.Now()) || s.Name != []string{"by hand", "b"}[i] || !s.GoneAt.IsZero() {
+				t.Errorf("%s: %+v", when, s)
+			}
+		}
+	}
+	see := func(r store.SkillRow) store.SkillNote {
+		rec := store.Remote{RemoteID: "new-" + r.OriginID, OriginID: r.OriginID, Name: "by hand", Status: skill.Active}
+		if r.OriginID == "id-b" {
+			rec.Name = "b"
+		}
+		r.RemoteID = ""
+		note, changes := r.See(rec)
+		if !changes {
+			t.Errorf("nothing changes in %+v", r)
+		}
+		return note
+	}
+	for range 2 { // the second time nothing else is new
+		step(see)
+		changed("linked", "new-id-a", "new-id-b")
+		step(store.SkillRow.Unlink)
+		changed("unlinked", "", "")
+	}
+	if r := rows(); r[0].Known || r[1].Known {
+		t.Errorf("known after another record bore the id: %+v", r)
+	}
+}
+
 // wishesBesideDrains: from when a drain may have looked a skill up until its step can be kept no more, a wish that makes the same
 // skill has it begin anew. Else the task would promise an id that is not kept.
 func wishesBesideDrains(t *testing.T, f *fixture) {

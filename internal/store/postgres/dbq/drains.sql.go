@@ -272,7 +272,11 @@ WITH d AS (
   SELECT $1, clock(), $6::bigint, unnest($3::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
     unnest($10::smallint[]), unnest($11::bytea[])
   ON CONFLICT (integration, origin_id) DO UPDATE SET
-    written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+    written_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+      AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+      AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = $6 AND (k.rewrite OR k.created_at <= skills.noted_at))
+    THEN least(excluded.written_at, skills.noted_at - interval '1 millisecond') ELSE excluded.written_at END,
+    written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
     status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
 ), w AS (
   INSERT INTO unsearched (integration, origin_ids) SELECT $1, $12::bytea WHERE $12::bytea IS NOT NULL
@@ -1027,7 +1031,11 @@ INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_co
 SELECT $1, clock(), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::smallint[]),
   unnest($6::text[]), unnest($7::text[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message,
+  error_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+    AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+    AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = $8 AND (k.rewrite OR k.created_at <= skills.noted_at))
+  THEN least(excluded.error_at, skills.noted_at - interval '1 millisecond') ELSE excluded.error_at END,
+  error_code = excluded.error_code, error_message = excluded.error_message,
   name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
   status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END
 `
@@ -1040,6 +1048,7 @@ type RefuseSkillsParams struct {
 	Statuses    []int16
 	Codes       []string
 	Messages    []string
+	Task        int64
 }
 
 func (q *Queries) RefuseSkills(ctx context.Context, arg RefuseSkillsParams) error {
@@ -1051,6 +1060,7 @@ func (q *Queries) RefuseSkills(ctx context.Context, arg RefuseSkillsParams) erro
 		arg.Statuses,
 		arg.Codes,
 		arg.Messages,
+		arg.Task,
 	)
 	return err
 }
@@ -1164,7 +1174,11 @@ INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_i
 SELECT $1, clock(), $2::bigint, unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
   unnest($7::smallint[]), unnest($8::bytea[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+  written_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+    AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+    AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = $2 AND (k.rewrite OR k.created_at <= skills.noted_at))
+  THEN least(excluded.written_at, skills.noted_at - interval '1 millisecond') ELSE excluded.written_at END,
+  written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
   status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
 `
 
@@ -1179,6 +1193,8 @@ type UpsertSkillsParams struct {
 	Hashes      [][]byte
 }
 
+// A wish that came behind the task, and asks for something else, stands: what the task has written, or was refused, is of a time
+// before it.
 func (q *Queries) UpsertSkills(ctx context.Context, arg UpsertSkillsParams) error {
 	_, err := q.db.Exec(ctx, upsertSkills,
 		arg.Integration,

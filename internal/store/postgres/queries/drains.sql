@@ -146,7 +146,11 @@ WITH d AS (
   SELECT @integration, clock(), @task::bigint, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@remote_ids::text[]), unnest(@names::text[]),
     unnest(@statuses::smallint[]), unnest(@hashes::bytea[])
   ON CONFLICT (integration, origin_id) DO UPDATE SET
-    written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+    written_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+      AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+      AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = @task AND (k.rewrite OR k.created_at <= skills.noted_at))
+    THEN least(excluded.written_at, skills.noted_at - interval '1 millisecond') ELSE excluded.written_at END,
+    written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
     status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL
 ), w AS (
   INSERT INTO unsearched (integration, origin_ids) SELECT @integration, @named::bytea WHERE @named::bytea IS NOT NULL
@@ -214,6 +218,8 @@ SELECT origin_id, name, status FROM skills
 WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]) AND written_at IS NOT NULL;
 
 -- name: UpsertSkills :exec
+-- A wish that came behind the task, and asks for something else, stands: what the task has written, or was refused, is of a time
+-- before it.
 WITH d AS (
   UPDATE drains SET has_skills = true WHERE drains.integration = @integration AND NOT has_skills
 )
@@ -221,7 +227,11 @@ INSERT INTO skills (integration, written_at, written_by, origin_id, id, remote_i
 SELECT @integration, clock(), @task::bigint, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@remote_ids::text[]), unnest(@names::text[]),
   unnest(@statuses::smallint[]), unnest(@hashes::bytea[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  written_at = excluded.written_at, written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
+  written_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+    AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+    AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = @task AND (k.rewrite OR k.created_at <= skills.noted_at))
+  THEN least(excluded.written_at, skills.noted_at - interval '1 millisecond') ELSE excluded.written_at END,
+  written_by = excluded.written_by, remote_id = excluded.remote_id, name = excluded.name,
   status = excluded.status, hash = excluded.hash, unsure = false, error_code = NULL, error_message = NULL, error_at = NULL;
 
 -- name: RefuseSkills :exec
@@ -232,7 +242,11 @@ INSERT INTO skills (integration, error_at, origin_id, id, name, status, error_co
 SELECT @integration, clock(), unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@names::text[]), unnest(@statuses::smallint[]),
   unnest(@codes::text[]), unnest(@messages::text[])
 ON CONFLICT (integration, origin_id) DO UPDATE SET
-  error_at = excluded.error_at, error_code = excluded.error_code, error_message = excluded.error_message,
+  error_at = CASE WHEN skills.noted = 2 AND skills.noted_at > coalesce(skills.written_at, 'epoch') AND skills.noted_at > coalesce(skills.error_at, 'epoch')
+    AND (skills.noted_name <> excluded.name OR skills.noted_status <> excluded.status)
+    AND EXISTS (SELECT 1 FROM tasks k WHERE k.seq = @task AND (k.rewrite OR k.created_at <= skills.noted_at))
+  THEN least(excluded.error_at, skills.noted_at - interval '1 millisecond') ELSE excluded.error_at END,
+  error_code = excluded.error_code, error_message = excluded.error_message,
   name = CASE WHEN skills.written_at IS NULL THEN excluded.name ELSE skills.name END,
   status = CASE WHEN skills.written_at IS NULL THEN excluded.status ELSE skills.status END;
 
