@@ -717,3 +717,24 @@ func TestDiffTellsWhatIsTakenOver(t *testing.T) {
 		t.Errorf("with the policy: %s, want %s", got, want)
 	}
 }
+
+// What a tool has refused of a bulk is none of its skills.
+func TestListWithoutWhatWasRefused(t *testing.T) {
+	f := setup(t)
+	if _, err := f.store.SetSettings(t.Context(), f.integration, []byte(`{"refuse_names":"bad"}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.ended(f.submit(`{"items":[{"origin_id":"1","name":"good"},{"origin_id":"2","name":"bad"}]}`))
+	if got := f.names("include_deleted=true"); !slices.Equal(got, []string{"good"}) {
+		t.Errorf("read: %q", got)
+	}
+	if got := f.names("include_deleted=true&remote_ids=2"); len(got) != 0 {
+		t.Errorf("by its origin_id: %q", got)
+	}
+	// Who asks for it by itself sees why it is not there.
+	id := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"origin_id":"2","name":"bad"}`}).record(t).ID
+	f.eventually("refused", func() bool {
+		list, _ := f.do(read("?include_remote_data=true&ids=" + id)).page(t)
+		return len(list) == 1 && list[0].RemoteData.Crosswalk.Error != nil
+	})
+}

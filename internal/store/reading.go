@@ -370,7 +370,8 @@ type Wish struct {
 
 // Catalogue is what the API needs to read an integration's skills, and to manage single ones.
 type Catalogue interface {
-	// ReadSkills returns a page. ErrNotFound when there is no such integration, or it was deleted.
+	// ReadSkills returns a page. ErrNotFound when there is no such integration, or it was deleted. What a task brought and the
+	// tool refused, before it was ever written or asked for by itself, is none of its skills.
 	ReadSkills(ctx context.Context, q SkillQuery) (SkillPage, error)
 	// SkillsByOrigin are the rows of these skills, in any order; those that are not known are missing. Errors likewise.
 	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]SkillRow, error)

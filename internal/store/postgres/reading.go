@@ -69,6 +69,9 @@ const ofSkills = "integration + 0 = $1"
 // notManaged leaves out what was taken over since the last sync: it stands in skills, under the same id.
 const notManaged = "NOT EXISTS (SELECT 1 FROM skills s WHERE s.integration + 0 = remote_skills.integration AND s.id = remote_skills.id)"
 
+// wasThere leaves out what a task brought and the tool refused, before it was ever written or asked for by itself.
+const wasThere = "(written_at IS NOT NULL OR error_at IS NULL OR unsure OR noted IS NOT NULL OR coalesce(remote_id, '') <> '')"
+
 // windowRows is how many rows are looked at in one statement.
 const windowRows = 20_000
 
@@ -110,7 +113,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 			where = append(where, "id <= "+arg(w.UpTo))
 		}
 	}
-	own, remote, shared := append([]string{ofSkills}, where...), append([]string{"integration = $1"}, where...), args
+	own, remote, shared := append([]string{ofSkills, wasThere}, where...), append([]string{"integration = $1"}, where...), args
 	if q.RemoteIDs != nil {
 		own = append(own, "(remote_id = ANY ("+arg(q.RemoteIDs)+"::text[]) OR coalesce(remote_id, '') = '' AND origin_id = ANY ("+arg(q.RemoteIDs)+"::text[]))")
 	}

@@ -74,6 +74,9 @@ func list(texts []string) string {
 // notManaged leaves out what was taken over since the last sync: it stands in skills, under the same id.
 const notManaged = "NOT EXISTS (SELECT 1 FROM skills s WHERE s.integration = remote_skills.integration AND s.id = remote_skills.id)"
 
+// wasThere leaves out what a task brought and the tool refused, before it was ever written or asked for by itself.
+const wasThere = "(written_at IS NOT NULL OR error_at IS NULL OR unsure = 1 OR noted IS NOT NULL OR coalesce(remote_id, '') <> '')"
+
 // windowRows is how many rows are looked at in one statement.
 const windowRows = 20_000
 
@@ -110,7 +113,7 @@ func (s *Store) window(ctx context.Context, ref int64, q store.SkillQuery, rows 
 			where, args = append(where, "id <= ?"), append(args, w.UpTo)
 		}
 	}
-	own, ownArgs := slices.Clone(where), slices.Clone(args)
+	own, ownArgs := append(slices.Clone(where), wasThere), slices.Clone(args)
 	remote, remoteArgs := where, args
 	if q.RemoteIDs != nil {
 		ids := list(q.RemoteIDs)

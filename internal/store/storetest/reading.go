@@ -958,3 +958,62 @@ func managed(t *testing.T, f *fixture) {
 		t.Errorf("when it was written a drain sees %+v, %v", states, err)
 	}
 }
+
+// refusedNotListed: what a task brought, and the tool refused, is none of the tool's skills until it was written or asked for.
+func refusedNotListed(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	list := items("a", "b", "c")
+	for _, it := range list {
+		f.submit(t, in, it)
+		f.settle(t, in, it, true)
+	}
+	read := func(change func(q *store.SkillQuery)) (origins []string) {
+		t.Helper()
+		q := store.SkillQuery{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, Limit: 1, MostRows: 1000, IncludeGone: true}
+		change(&q)
+		for {
+			page, err := f.ReadSkills(ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range page.Skills {
+				origins = append(origins, s.OriginID)
+			}
+			if q.After = page.Next; q.After == "" {
+				slices.Sort(origins)
+				return origins
+			}
+		}
+	}
+	rows, err := f.SkillsByOrigin(ctx, in.EnvironmentID, in.ID, []string{"id-a", "id-b", "id-c"})
+	if err != nil || len(rows) != 3 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	for _, change := range []func(q *store.SkillQuery){
+		func(*store.SkillQuery) {},
+		func(q *store.SkillQuery) { q.IDs = []string{rows[0].ID, rows[1].ID, rows[2].ID} },
+		func(q *store.SkillQuery) { q.RemoteIDs = []string{"id-a", "id-b", "id-c"} },
+		func(q *store.SkillQuery) { q.ChangedAfter = f.clock.Now().Add(-time.Hour) },
+	} {
+		if got := read(change); len(got) != 0 {
+			t.Errorf("listed: %q", got)
+		}
+	}
+	// People go on to see why.
+	if found, err := f.FindSkill(ctx, f.env, in.ID, "id-a"); err != nil || found.ErrorCode == "" {
+		t.Errorf("a page shows %+v, %v", found, err)
+	}
+	f.clock.advance(time.Second)
+	f.submit(t, in, list[0])
+	f.settle(t, in, list[0], false)
+	if _, err := f.Keep(ctx, store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, OriginID: "id-b", Name: "b", Status: skill.Active}); err != nil {
+		t.Fatal(err)
+	}
+	f.submit(t, in, list[1])
+	f.clock.advance(time.Second)
+	f.settle(t, in, list[1], true)
+	if got := read(func(*store.SkillQuery) {}); !slices.Equal(got, []string{"id-a", "id-b"}) {
+		t.Errorf("listed: %q, want what was written, and what was asked for", got)
+	}
+}

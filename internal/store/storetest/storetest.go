@@ -116,6 +116,7 @@ func Run(t *testing.T, open Opener) {
 		{"a sync ends with its integration", syncOfDeleted},
 		{"what a sync notes", syncNotes},
 		{"lists of skills", reads},
+		{"what was refused and never there is not listed", refusedNotListed},
 		{"wishes", wishes},
 		{"a wish outlives what was sent before it", wishBehindTasks},
 		{"a wish that is refused is a change", wishRefused},
