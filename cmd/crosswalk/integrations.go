@@ -152,7 +152,7 @@ type integrationsCreate struct {
 	Name        string `help:"The customer, as people know it." required:""`
 	Environment string `help:"Name or id of the environment." default:"default"`
 	OriginID    string `help:"The customer's id in the system that sends the skills."`
-	Email       string `help:"Who to turn to at the customer."`
+	Email       string `help:"Who to turn to at the customer: an e-mail address."`
 }
 
 func (c *integrationsCreate) Help() string {
@@ -167,6 +167,12 @@ func (c *integrationsCreate) Help() string {
 func (c *integrationsCreate) Run(a *app) error {
 	if strings.TrimSpace(c.Name) == "" {
 		return misuse("--name is blank")
+	}
+	if c.Email != "" {
+		var ok bool
+		if c.Email, ok = store.ParseEmail(strings.TrimSpace(c.Email)); !ok {
+			return misuse("--email %q is not an e-mail address such as anna@acme.example", c.Email)
+		}
 	}
 	return c.with(a, func(ctx context.Context, s store.Store) error {
 		env, err := s.Environment(ctx, c.Environment)

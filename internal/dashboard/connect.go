@@ -77,6 +77,12 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	if problem := nameProblem(page.Customer); problem != "" && !testing {
 		page.Errors["customer"] = "Whose tool is it? " + problem
 	}
+	if page.Email != "" && !testing {
+		var ok bool
+		if page.Email, ok = store.ParseEmail(page.Email); !ok {
+			page.Errors["email"] = "That is not an e-mail address such as anna@acme.example."
+		}
+	}
 	page.Fields = fields(tool, nil, typed, wrong)
 	policy, err := readPolicy(r, tool, store.Policy{})
 	if told, ok := errors.AsType[*skill.Error](err); ok {

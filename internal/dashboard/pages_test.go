@@ -194,6 +194,9 @@ func TestConnect(t *testing.T) {
 	b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme", "set.refuse_names", "(", "set.api_key", "top secret").want(
 		http.StatusUnprocessableEntity, in(".wrong", "refuse_names"), not("body", "top secret"))
 
+	b.post(s.at("/integrations/new"), "tool", "sandbox", "customer", "Acme", "email", "Anna <anna@acme.example>").want(
+		http.StatusUnprocessableEntity, in("#email-error", "not an e-mail address"), count("#email[aria-invalid]", 1), count("details[open] #email", 1))
+
 	form := func(act, key string) []string {
 		return []string{"tool", "sandbox", "customer", "Acme GmbH", "act", act, "set.api_key", key, "set.unique_names", "true", "set.latency", "5ms", "set.batch_limit", "2000"}
 	}

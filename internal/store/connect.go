@@ -37,15 +37,16 @@ func LinkLanguages() []string { return []string{"en", "de", "fr", "it", "es"} }
 // MostEmail is the longest e-mail address.
 const MostEmail = 320
 
-// emailPattern is the contract's for the addresses in its answers, without its look-aheads.
-var emailPattern = regexp.MustCompile(`^[\w'+-][\w'+.-]*@([\da-z][\da-z-]*\.)+[a-z]{2,}$`)
+// emailPattern is the contract's for the addresses in its answers, without its look-aheads, and without the comma that one of its
+// ranges lets in.
+var emailPattern = regexp.MustCompile(`^([\w'+-][\w'+.-]*)?[\w+-]@([\da-z][\da-z-]*\.)+[a-z]{2,}$`)
 
 // ParseEmail reads an e-mail address as the contract writes them: the part behind the @ in small letters.
 func ParseEmail(text string) (email string, ok bool) {
 	if user, domain, ok := strings.Cut(text, "@"); ok {
 		text = user + "@" + strings.ToLower(domain)
 	}
-	return text, len(text) <= MostEmail && emailPattern.MatchString(text) && !strings.Contains(text, "..") && !strings.Contains(text, ".@")
+	return text, len(text) <= MostEmail && emailPattern.MatchString(text) && !strings.Contains(text, "..")
 }
 
 // Link leads a customer's admin to the page where a tool is connected. It is used once.
