@@ -68,6 +68,7 @@ func TestCommandsAreRecorded(t *testing.T) {
 	do(exitOK, "environments", "rename", "staging", "acceptance")
 	do(exitMisuse, "environments", "delete", "acceptance")
 	do(exitOK, "environments", "erase", "acceptance", "--yes", "acceptance")
+	do(exitOK, "master-key", "rotate")
 	s, err := server.Database{Data: data}.Open(t.Context(), false, "looks at it", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +83,11 @@ func TestCommandsAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
+	if rotated := log[0]; rotated.Action == "master-key.rotate" && rotated.Detail == "the key "+rotated.Target && rotated.Failed == "" && rotated.Target != "" {
+		log = log[1:]
+	} else {
+		t.Errorf("the last entry is %+v, want the master key's", rotated)
+	}
 	for _, e := range log {
 		if e.UserName != "the command line" || e.UserID != "" {
 			t.Errorf("entry %+v", e)

@@ -145,14 +145,17 @@ func (c *masterKeyRotate) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		n, err := s.Reseal(ctx, next.Noted(), func(id string, sealed []byte) ([]byte, error) {
-			opened, err := keys.Open(id, sealed)
-			if err != nil {
-				return nil, err
-			}
-			return next.Seal(id, opened), nil
-		})
-		if err != nil {
+		n := 0
+		if err := recorded(ctx, s, "", "master-key.rotate", next.ID(), "the key "+next.ID(), func() (err error) {
+			n, err = s.Reseal(ctx, next.Noted(), func(id string, sealed []byte) ([]byte, error) {
+				opened, err := keys.Open(id, sealed)
+				if err != nil {
+					return nil, err
+				}
+				return next.Seal(id, opened), nil
+			})
+			return err
+		}); err != nil {
 			return err
 		}
 		if own {

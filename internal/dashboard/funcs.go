@@ -218,8 +218,8 @@ func describe(action string) string {
 		"environment.create": "made an environment", "environment.rename": "renamed an environment", "environment.delete": "deleted an environment",
 		"link.connect": "made a link to connect a tool", "link.relink": "made a link to connect anew", "link.setup": "made a link to settings",
 		"environment.erase": "erased an environment", "environment.erased": "nothing is left of an erased environment",
-		"environment.connect": "changed the page to connect",
-		"user.setup":          "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
+		"environment.connect": "changed the page to connect", "master-key.rotate": "sealed all credentials under another master key",
+		"user.setup": "set the server up", "user.create": "made a user", "user.role": "changed a role", "user.password": "set a password",
 		"user.sign-in": "signed in", "user.link": "linked a sign-in", "user.sign-out": "signed out everywhere", "user.delete": "deleted a user",
 	}
 	if w, ok := words[action]; ok {
