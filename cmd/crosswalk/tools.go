@@ -30,6 +30,8 @@ type fieldJSON struct {
 	Secret   bool     `json:"secret"`
 	Required bool     `json:"required"`
 	Shapes   bool     `json:"shapes"`
+	// RefusesInactive is the choice with which inactive skills are refused.
+	RefusesInactive string `json:"refuses_inactive,omitempty"`
 }
 
 type linkJSON struct {
@@ -67,7 +69,7 @@ func (c *toolsCommand) Run(a *app) error {
 		return toolJSON{
 			d.Slug, d.Label, string(d.Category), d.Summary, d.Limits.Batch, d.Limits.Concurrency, perMinute(d.Limits), d.Capabilities,
 			each(d.Settings, func(f connector.Field) fieldJSON {
-				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required, f.Shapes}
+				return fieldJSON{f.Name, string(f.Type), f.Choices, f.Label, f.Help, f.Default, f.Example, f.Secret, f.Required, f.Shapes, f.RefusesInactive}
 			}),
 			each(d.Links, func(l connector.Link) linkJSON { return linkJSON(l) }), d.Beta,
 		}

@@ -42,7 +42,7 @@ func TestToolsInJSON(t *testing.T) {
 		for i, f := range got.Settings {
 			fields[i] = connector.Field{
 				Name: f.Name, Type: connector.FieldType(f.Type), Choices: f.Choices, Label: f.Label, Help: f.Help, Default: f.Default,
-				Example: f.Example, Secret: f.Secret, Required: f.Required, Shapes: f.Shapes,
+				Example: f.Example, Secret: f.Secret, Required: f.Required, Shapes: f.Shapes, RefusesInactive: f.RefusesInactive,
 			}
 		}
 		if diff := cmp.Diff(d.Settings, fields, cmpopts.EquateEmpty()); diff != "" {
