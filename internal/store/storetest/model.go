@@ -420,9 +420,9 @@ func (s *side) extend() {
 	l := s.lease(func(*heldLease) bool { return true })
 	states, err := s.Extend(s.ctx(), l.Owner, []store.Held{{Ref: l.Ref, Epoch: l.Epoch}}, ttl)
 	s.must(err)
-	want := map[int64]store.State{}
+	want := map[int64]store.Extended{}
 	if s.holds(l) {
-		want[l.Ref] = s.state
+		want[l.Ref] = store.Extended{State: s.state}
 		s.until = s.now().Add(ttl)
 	}
 	s.equal("extended", want, states)
