@@ -43,8 +43,6 @@ type Options struct {
 	Logger *slog.Logger
 	// Now puts another clock in the place of the database's, for tests: it changes the database for good.
 	Now func() time.Time
-	// Dial is another way to the database than the network's, for tests.
-	Dial pgconn.DialFunc
 }
 
 // Store is a store.Store.
@@ -126,9 +124,6 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 	}
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.ConnConfig.ConnectTimeout = connectTime
-	if opts.Dial != nil {
-		config.ConnConfig.DialFunc = opts.Dial
-	}
 	params := config.ConnConfig.RuntimeParams
 	if _, set := params["application_name"]; !set {
 		params["application_name"] = "crosswalk"

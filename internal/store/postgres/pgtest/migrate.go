@@ -18,18 +18,10 @@ func migrate(ctx context.Context, url string) error {
 }
 
 // Open opens the store of a fresh database, to serve, with few connections: many tests share one server. Whoever opens it
-// closes it; its connections stay with the database, for whoever opens it next.
+// closes it.
 func Open(tb testing.TB, url string, now func() time.Time) *postgres.Store {
 	tb.Helper()
-	o, err := template()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	options := postgres.Options{URL: url, Serve: true, Conns: 4, Now: now}
-	if o.has(url) {
-		options.Dial = o.sessions.dial
-	}
-	s, err := postgres.Open(context.Background(), options)
+	s, err := postgres.Open(context.Background(), postgres.Options{URL: url, Serve: true, Conns: 4, Now: now})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -115,8 +115,6 @@ type owner struct {
 
 	mu   sync.Mutex
 	idle []string // databases of Reused that nobody has
-
-	sessions sessions // with them
 }
 
 func newOwner(s server) (*owner, error) {
@@ -212,11 +210,7 @@ func (o *owner) take() (string, error) {
 
 // giveBack ends what is still connected to the database, and empties it.
 func (o *owner) giveBack(name string) error {
-	idle := make([]string, 0, 4)
-	for _, pid := range o.sessions.pids(name) {
-		idle = append(idle, strconv.Itoa(pid))
-	}
-	if err := o.runIn(name, strings.Replace(hangUp, "pg_backend_pid()", "ALL (ARRAY["+strings.Join(append(idle, "pg_backend_pid()"), ", ")+"])", 1), empty); err != nil {
+	if err := o.runIn(name, hangUp, empty); err != nil {
 		return err
 	}
 	o.mu.Lock()
@@ -260,7 +254,6 @@ func (o *owner) empty() (string, error) {
 }
 
 func (o *owner) drop(name string) error {
-	o.sessions.end(name)
 	return o.run(`DROP DATABASE IF EXISTS ` + name + ` WITH (FORCE)`)
 }
 
@@ -292,15 +285,11 @@ func passing(code string) bool { return code == "53300" || code == "55006" || co
 
 // try says how many of the statements it has run.
 func (o *owner) try(ctx context.Context, database string, statements []string) (done int, err error) {
-	var dial pgconn.DialFunc
-	if database != "" {
-		dial = o.sessions.dial
-	}
-	conn, err := o.server.connectBy(ctx, dial, database)
+	conn, err := o.server.connect(ctx, database)
 	if err != nil {
 		return 0, fmt.Errorf("pgtest: %w", err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // its work is done, or has failed
+	defer conn.Close(ctx) //nolint:errcheck // its work is done, or has failed
 	for _, statement := range statements {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return done, fmt.Errorf("pgtest: %s: %w", statement, err)

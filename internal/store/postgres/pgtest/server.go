@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // oldest is the first version of PostgreSQL that is good enough, as server_version_num.
@@ -46,16 +45,9 @@ func (s server) url(database string) string {
 
 // connect opens a connection to a database, see url. Statements end by themselves: in a bubble, the end of a context may never come.
 func (s server) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	return s.connectBy(ctx, nil, database)
-}
-
-func (s server) connectBy(ctx context.Context, dial pgconn.DialFunc, database string) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(s.url(database))
 	if err != nil {
 		return nil, err
-	}
-	if dial != nil {
-		config.DialFunc = dial
 	}
 	config.RuntimeParams["application_name"] = "pgtest"
 	config.RuntimeParams["statement_timeout"] = strconv.FormatInt(limit.Milliseconds(), 10)
