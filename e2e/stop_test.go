@@ -94,8 +94,8 @@ func TestSIGTERMLeavesALongCall(t *testing.T) {
 			t.Errorf("the call had only %v to be answered", took)
 		}
 		s.admin("id", "integrations", "update", c.IntegrationID, "--unset", "latency")
-		began := time.Now()
 		s.start()
+		began := time.Now() // it serves: how long a busy machine takes for that is not the question
 		completed(t, c, accepted.TaskID)
 		limit := 3 * time.Second
 		if len(s.database) > 2 { // more than --data
