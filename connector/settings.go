@@ -46,8 +46,8 @@ type Field struct {
 	// Shapes: with another value a skill is written otherwise, or elsewhere. After a change every skill is written again,
 	// none is skipped as unchanged. Not for Secret ones.
 	Shapes bool
-	// RefusesInactive is the one of a Choice's values with which inactive skills are refused as Unsupported, whatever the
-	// connector can do.
+	// RefusesInactive is the one of a Choice's values with which inactive skills are refused, whatever the connector can do: as
+	// Unsupported, or as Refused where the tool calls for that.
 	RefusesInactive string
 }
 

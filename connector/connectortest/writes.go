@@ -190,7 +190,11 @@ func refusedBySetting(t *testing.T, h Harness) {
 			account.Settings = own
 			ids = account.writeAll(t, account.open(t), list)
 		} else {
-			isRefused(t, r, connector.Unsupported)
+			kind := connector.Unsupported
+			if r.Err != nil && r.Err.Kind == connector.Refused {
+				kind = connector.Refused
+			}
+			isRefused(t, r, kind)
 			account.holds(t, list)
 		}
 	}

@@ -2,7 +2,8 @@
 //
 // Bob identifies a skill that came through the API by a source and an external id. There is no upsert: a batch is searched,
 // then the inactive skills are archived, the changed ones patched and the missing ones created, each with one request of
-// up to 100 skills, so that a name is given up before another skill takes it. The answers are HTTP 200 whatever became of the skills; each has its own result, told by its place.
+// up to 100 skills, so that a name is given up before another skill takes it. The answers are HTTP 200 whatever became of the
+// skills; each has its own result, told by its place.
 // Skills that were made in Bob's pages cannot be seen or changed through the API, but their names are taken.
 //
 // What the public documentation leaves open, and what is done about it:

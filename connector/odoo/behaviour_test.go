@@ -540,7 +540,7 @@ func TestInactiveIsRefused(t *testing.T) {
 	known(list, write(t, s, list))
 	list[0].Active = false
 	results := write(t, s, list)
-	if r := results["id/COBOL"]; r.Err == nil || r.Err.Kind != connector.Unsupported || !strings.Contains(r.Err.Message, "cannot deactivate") {
+	if r := results["id/COBOL"]; r.Err == nil || r.Err.Kind != connector.Refused || !strings.Contains(r.Err.Message, "cannot deactivate") {
 		t.Errorf("COBOL: %+v", r)
 	}
 	if r := results["id/Go"]; r.Err != nil {

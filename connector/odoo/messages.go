@@ -110,7 +110,7 @@ func noType(messages []message) bool {
 
 // cannotDeactivate is why an inactive skill is refused.
 func cannotDeactivate() *connector.Error {
-	return connector.Errorf(connector.Unsupported, "Odoo cannot deactivate a skill; with the integration's setting inactive=%s inactive skills are moved to a skill type of their own", move)
+	return connector.Errorf(connector.Refused, "Odoo cannot deactivate a skill; with the integration's setting inactive=%s inactive skills are moved to a skill type of their own", move)
 }
 
 // mayNotAdopt is why a skill is not taken over.

@@ -147,7 +147,7 @@ func (s *Store) makePartition(ctx context.Context, table string, sp span) error 
 	if there {
 		return nil
 	}
-	if code := codeOf(err); code == "55P03" {
+	if code := codeOf(err); code == lockTimedOut {
 		s.log.Warn("a partition could not be made yet, since its table is in use; it is tried again", "partition", sp.name)
 		return nil
 	}
@@ -268,7 +268,7 @@ func (s *Store) drop(ctx context.Context, table string, sp span, column string, 
 	if isGone(err) {
 		return nil
 	}
-	if codeOf(err) == "55P03" {
+	if codeOf(err) == lockTimedOut {
 		s.log.Warn("a partition that has come of age could not be dropped yet, since its table is in use; it is tried again", "partition", sp.name)
 		return nil
 	}
