@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	embedded  = "EMBEDDED"
-	magicLink = "MAGIC_LINK"
-
 	mostName = 1000
 
 	createLinkExample = `{"end_user_email":"anna@acme.example","end_user_organization_name":"Acme GmbH"}`
@@ -54,7 +51,7 @@ func (a *API) createLink(w http.ResponseWriter, r *http.Request) error {
 		Category: o.choice("integration_category", false, "HRIS", "ATS", "ASSESSMENT", "LMS"),
 		Language: o.choice("language", false, store.LinkLanguages()...),
 	}
-	kind := o.choice("link_type", false, embedded, magicLink)
+	kind := o.choice("link_type", false, store.Embedded, store.MagicLink)
 	// What follows is for features that this server does not have: it is checked, and changes nothing.
 	o.text("scope_config_id", mostName, false)
 	o.text("remote_environment", mostName, false)
@@ -100,10 +97,7 @@ func (a *API) slugs(category string) (slugs []string) {
 
 // answerLink keeps a link, and tells where it leads.
 func (a *API) answerLink(w http.ResponseWriter, r *http.Request, who auth.Principal, link store.Link, kind string) error {
-	good := store.EmbeddedTime
-	if kind == magicLink {
-		good = store.MagicLinkTime
-	}
+	good := store.LinkTime(kind)
 	token := auth.NewLinkToken()
 	hash, _ := auth.HashToken(token)
 	if err := a.act(r, who, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) error {
@@ -140,7 +134,7 @@ func (a *API) relink(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	link := store.Link{Purpose: store.Relink, Language: o.choice("language", false, store.LinkLanguages()...)}
-	kind := o.choice("link_type", false, embedded, magicLink)
+	kind := o.choice("link_type", false, store.Embedded, store.MagicLink)
 	o.text("scope_config_id", mostName, false)
 	if err := o.err(); err != nil {
 		return err
@@ -162,7 +156,7 @@ func (a *API) setupLink(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	link := store.Link{Purpose: store.Setup, Language: o.choice("language", false, store.LinkLanguages()...)}
-	kind := o.choice("link_type", true, embedded, magicLink)
+	kind := o.choice("link_type", true, store.Embedded, store.MagicLink)
 	if err := o.err(); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/account"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/clientaddr"
@@ -69,11 +70,10 @@ const (
 
 	// A link may be tried so often, and an address may send so many forms, and ask for so many links that there are not,
 	// within tryPeriod.
-	mostTries   = 15
-	mostForms   = 100
-	mostMisses  = 50
-	tryPeriod   = 10 * time.Minute
-	sandboxSlug = "sandbox"
+	mostTries  = 15
+	mostForms  = 100
+	mostMisses = 50
+	tryPeriod  = 10 * time.Minute
 )
 
 //go:embed templates/*.html
@@ -328,7 +328,7 @@ type tile struct {
 // offered are the tools of the link's category. The sandbox is for developers: it has to be named.
 func (p *Pages) offered(v *visit) (all []connector.Description) {
 	for _, d := range p.Connectors.All() {
-		if string(d.Category) == v.link.Category && d.Slug != sandboxSlug {
+		if string(d.Category) == v.link.Category && d.Slug != sandbox.Slug {
 			all = append(all, d)
 		}
 	}

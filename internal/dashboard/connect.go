@@ -104,7 +104,7 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 	}
 	seed, shown := d.formSeed(r)
 	in := store.Integration{
-		ID: tool.Slug + ":" + skill.IDOf(shown, seed), EnvironmentID: env(r).ID, Tool: tool.Slug,
+		ID: skill.IntegrationIDOf(tool.Slug, shown, seed), EnvironmentID: env(r).ID, Tool: tool.Slug,
 		EndUser: store.EndUser{OrganisationName: page.Customer, CreatorEmail: page.Email, OriginID: page.OriginID}, Policy: policy,
 	}
 	if page.Error, err = d.fill(c, &in, values); err != nil {
@@ -119,17 +119,13 @@ func (d *Dashboard) createIntegration(w http.ResponseWriter, r *http.Request) er
 			return d.showConnect(w, r, http.StatusOK, page)
 		})
 	}
-	if done, err := d.integrationAgain(w, r, in.ID); done || err != nil {
-		return err
-	}
-	err = d.act(r, in.EnvironmentID, "integration.create", in.ID, tool.Label+" of "+page.Customer, func(ctx context.Context) error {
-		_, err := d.Store.CreateIntegration(ctx, in)
-		return err
+	done, err := once(func() (bool, error) { return d.integrationAgain(w, r, in.ID) }, func() error {
+		return d.act(r, in.EnvironmentID, "integration.create", in.ID, tool.Label+" of "+page.Customer, func(ctx context.Context) error {
+			_, err := d.Store.CreateIntegration(ctx, in)
+			return err
+		})
 	})
-	if err != nil { // unless the same form came first
-		if done, bad := d.integrationAgain(w, r, in.ID); done && bad == nil {
-			return nil
-		}
+	if done || err != nil {
 		return err
 	}
 	d.notice(r, tool.Label+" of "+page.Customer+" is connected.")

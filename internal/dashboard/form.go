@@ -136,11 +136,14 @@ func readPolicy(r *http.Request, tool connector.Description, p store.Policy) (st
 	return account.Policy(tool, p, &adopt, r.PostFormValue("inactive"))
 }
 
-// policyWords say what a policy is. Settings of the tool's may still have inactive skills refused.
-func policyWords(p policies) string {
+// policyWords say what a policy comes to with an account's settings.
+func policyWords(tool connector.Description, settings []byte, p store.Policy) string {
 	words := "inactive skills are retired in the tool"
-	if p.RefuseInactive {
+	if account.Inactive(tool, settings, p) == account.Refuse {
 		words = "inactive skills are refused"
+	}
+	if _, refusing := tool.Deactivates(settings); refusing.Name != "" && !p.RefuseInactive {
+		words += ", as the setting “" + refusing.Label + "” says"
 	}
 	if p.Adopt {
 		return words + ", skills of the same name are taken over"

@@ -58,7 +58,7 @@ func (d *Dashboard) showIntegration(w http.ResponseWriter, r *http.Request, stat
 	if c, ok := d.Connectors.Find(state.Tool); ok {
 		page.Tool, page.Known = c.Describe(), true
 		page.CanTest = page.Tool.Can(connector.CanCheck)
-		page.Policy = policyWords(policiesOf(page.Tool, state.Policy))
+		page.Policy = policyWords(page.Tool, state.Settings, state.Policy)
 		policy, err := readPolicy(r, page.Tool, state.Policy)
 		if err != nil { // the form says so
 			policy = state.Policy
@@ -157,7 +157,7 @@ func (d *Dashboard) changeSettings(w http.ResponseWriter, r *http.Request) error
 	}
 	otherPolicy := policy != in.Policy
 	if otherPolicy {
-		if err := d.act(r, in.EnvironmentID, "integration.policy", in.ID, d.label(in)+": "+policyWords(policiesOf(tool, policy)), func(ctx context.Context) error {
+		if err := d.act(r, in.EnvironmentID, "integration.policy", in.ID, d.label(in)+": "+policyWords(tool, in.Settings, policy), func(ctx context.Context) error {
 			_, err := d.Store.SetPolicy(ctx, in.ID, policy)
 			return err
 		}); err != nil {
@@ -217,6 +217,7 @@ func (d *Dashboard) testIntegration(w http.ResponseWriter, r *http.Request) erro
 	if err != nil {
 		return err
 	}
+	before := maps.Clone(values)
 	typed, wrong := readFields(r, c.Describe(), values)
 	refused := ""
 	if len(wrong) == 0 {
@@ -226,9 +227,16 @@ func (d *Dashboard) testIntegration(w http.ResponseWriter, r *http.Request) erro
 	}
 	switch {
 	case len(wrong) == 0 && refused == "":
-		return d.tryFor(w, r, in, func(t *trial) error {
-			return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, typed, nil)
-		})
+		try := func(context.Context) error {
+			return d.tryFor(w, r, in, func(t *trial) error {
+				return d.showIntegration(w, r, http.StatusOK, integrationPage{Trial: t}, typed, nil)
+			})
+		}
+		if changed := changedNames(before, values); len(changed) > 0 {
+			// It may lead the secrets that are kept to another address.
+			return d.act(r, in.EnvironmentID, "integration.test", in.ID, d.label(in)+": "+strings.Join(changed, ", "), try)
+		}
+		return try(r.Context())
 	case part(r):
 		v := d.view(r, "")
 		v.Data = &trial{Title: "Some fields are not right yet", Words: firstWrong(fields(c.Describe(), nil, typed, wrong), refused)}

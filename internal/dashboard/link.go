@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
+	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
-
-// sandboxSlug is the tool for developers: no customer chooses it, it has to be named.
-const sandboxSlug = "sandbox"
 
 // linkForm is what is asked for a link to the page where a customer connects.
 type linkForm struct {
@@ -28,7 +26,7 @@ type linkKind struct{ Good, Language string }
 
 // Goods are how long a link may be good, as in the API. A link that is made here is mostly sent to somebody.
 func (linkKind) Goods() []choice {
-	return []choice{{"MAGIC_LINK", "A year, to be sent to the customer"}, {"EMBEDDED", "An hour, to be opened at once"}}
+	return []choice{{store.MagicLink, "A year, to be sent to the customer"}, {store.Embedded, "An hour, to be opened at once"}}
 }
 
 // Languages are those of the contract. The page speaks two.
@@ -45,24 +43,24 @@ func (linkKind) Languages() []choice {
 
 // readKind takes it from a form; what is none of the list is the first of it.
 func readKind(r *http.Request) (kind linkKind, good time.Duration) {
-	kind = linkKind{"MAGIC_LINK", store.LinkLanguages()[0]}
-	good = store.MagicLinkTime
-	if r.PostFormValue("good") == "EMBEDDED" {
-		kind.Good, good = "EMBEDDED", store.EmbeddedTime
+	kind = linkKind{store.MagicLink, store.LinkLanguages()[0]}
+	if r.PostFormValue("good") == store.Embedded {
+		kind.Good = store.Embedded
 	}
 	if l := r.PostFormValue("language"); slices.Contains(store.LinkLanguages(), l) {
 		kind.Language = l
 	}
-	return kind, good
+	return kind, store.LinkTime(kind.Good)
 }
 
-// linkTools are what a link may be for: the customer's choice among the tools of a category, or one of them.
+// linkTools are what a link may be for: the customer's choice among the tools of a category, or one of them. No customer chooses
+// the sandbox, which is for developers: it has to be named.
 func (d *Dashboard) linkTools() []choice {
 	var categories, tools []choice
 	for _, t := range d.Connectors.All() {
 		tools = append(tools, choice{t.Slug, t.Label})
 		all := choice{string(t.Category), "The customer chooses: all tools of the category " + string(t.Category)}
-		if t.Slug != sandboxSlug && !slices.Contains(categories, all) {
+		if t.Slug != sandbox.Slug && !slices.Contains(categories, all) {
 			categories = append(categories, all)
 		}
 	}

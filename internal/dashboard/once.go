@@ -38,6 +38,20 @@ func (d *Dashboard) formSeed(r *http.Request) (seed [32]byte, at time.Time) {
 	return [32]byte(mac.Sum(nil)), at
 }
 
+// once does what a form is for, unless the same form has done it, also meanwhile: then again has answered, and done is true.
+func once(again func() (done bool, err error), do func() error) (done bool, err error) {
+	if done, err = again(); done || err != nil {
+		return done, err
+	}
+	if err = do(); err == nil {
+		return false, nil
+	}
+	if done, bad := again(); done && bad == nil {
+		return true, nil
+	}
+	return false, err
+}
+
 // keyAgain answers a form that has made its key already, if it has: with the key, as the first answer, which the browser may have
 // dropped, or later with the page of the key. Finish is what comes after a key is made; it may have been done already.
 func (d *Dashboard) keyAgain(

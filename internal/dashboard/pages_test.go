@@ -280,6 +280,8 @@ func TestConnectionAsTyped(t *testing.T) {
 	asked("set.api_key", "wrong-key").want(http.StatusOK, in(".trial.bad", "does not accept"), not("h1"))
 	asked("set.api_key", "").want(http.StatusOK, in(".trial.good", "It works"), not("h1"))
 	asked("set.latency", "soon").want(http.StatusOK, in(".trial.bad", "not right yet", "Latency"), not("h1"))
+	// A test of what is kept, or of what cannot be, is nothing to be noted.
+	b.get(s.at("/audit")).want(http.StatusOK, count("tbody tr:contains('tested other settings')", 4), in("tbody", "tested other settings: Sandbox of Acme GmbH: api_key, latency, unique_names"))
 	if after := kept(); string(after.Settings) != string(before.Settings) || string(after.Credentials) != string(before.Credentials) || after.Policy != before.Policy {
 		t.Errorf("a test has changed %+v to %+v", before, after)
 	}
@@ -836,6 +838,10 @@ func TestPolicies(t *testing.T) {
 	b.post(at+"/settings", "policies", "1", "inactive", "refuse", "set.latency", "5ms").want(http.StatusOK, in(".notice", "The settings are changed"), in("dl", "inactive skills are refused"))
 	b.post(at+"/settings", "set.latency", "6ms").want(http.StatusOK, in("dl", "inactive skills are refused")) // a form that does not ask
 	b.get(s.at("/audit")).want(http.StatusOK, in("tbody", "changed policies: Sandbox of Acme GmbH: inactive skills are refused"))
+	// A setting of the tool's counts, too.
+	moodle := []string{"tool", "moodle", "customer", "Globex", "set.address", "https://moodle.example", "set.token", "t", "policies", "1", "inactive", "deactivate"}
+	b.post(s.at("/integrations/new"), moodle...).want(http.StatusOK, in("dl", "inactive skills are refused, as the setting “Inactive skills” says"))
+	b.post(s.at("/integrations/new"), append(moodle, "set.inactive", "archive")...).want(http.StatusOK, in("dl", "inactive skills are retired in the tool"))
 }
 
 func TestWhatASyncSaw(t *testing.T) {

@@ -126,18 +126,14 @@ func (d *Dashboard) createKey(w http.ResponseWriter, r *http.Request) error {
 	seed, _ := d.formSeed(r)
 	secret, shown, hash := auth.KeyOf(seed)
 	noMore := func(context.Context) error { return nil }
-	if done, err := d.keyAgain(w, r, hash, secret, "", noMore); done || err != nil {
-		return err
-	}
 	key.Prefix = shown
-	err = d.act(r, key.EnvironmentID, "key.create", shown, "“"+key.Name+"”, may "+key.Scopes.String(), func(ctx context.Context) error {
-		key, err = d.Store.CreateKey(ctx, key, hash)
-		return err
+	done, err := once(func() (bool, error) { return d.keyAgain(w, r, hash, secret, "", noMore) }, func() error {
+		return d.act(r, key.EnvironmentID, "key.create", shown, "“"+key.Name+"”, may "+key.Scopes.String(), func(ctx context.Context) (err error) {
+			key, err = d.Store.CreateKey(ctx, key, hash)
+			return err
+		})
 	})
-	if err != nil { // unless the same form came first
-		if done, bad := d.keyAgain(w, r, hash, secret, "", noMore); done && bad == nil {
-			return nil
-		}
+	if done || err != nil {
 		return err
 	}
 	return d.showKeyOnce(w, r, key, secret, "")
@@ -225,28 +221,28 @@ func (d *Dashboard) rotateKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	seed, _ := d.formSeed(r)
 	secret, shown, hash := auth.KeyOf(seed)
-	if done, err := d.keyAgain(w, r, hash, secret, old.Prefix, expire); done || err != nil {
-		return err
-	}
-	if row := (keyRow{Key: old}); !row.Good() {
-		return d.showKey(w, r, http.StatusConflict, "This key is over already; make a new one.", "")
-	}
 	key := store.Key{
 		EnvironmentID: old.EnvironmentID, Name: old.Name, Prefix: shown, Scopes: old.Scopes, Addresses: old.Addresses, CreatedBy: who(r).Name,
 	}
 	if !old.ExpiresAt.IsZero() {
 		key.Lives = old.ExpiresAt.Sub(old.CreatedAt) // as long as the old one was to live
 	}
-	err = d.act(r, old.EnvironmentID, "key.rotate", old.ID, "“"+old.Name+"”: "+shown+"… takes the place of "+old.Prefix+"…, which ends in "+took(overlap), func(ctx context.Context) error {
-		if key, err = d.Store.CreateKey(ctx, key, hash); err != nil {
-			return err
+	over := errors.New("the key is over")
+	done, err := once(func() (bool, error) { return d.keyAgain(w, r, hash, secret, old.Prefix, expire) }, func() error {
+		if row := (keyRow{Key: old}); !row.Good() {
+			return over
 		}
-		return expire(ctx)
+		return d.act(r, old.EnvironmentID, "key.rotate", old.ID, "“"+old.Name+"”: "+shown+"… takes the place of "+old.Prefix+"…, which ends in "+took(overlap), func(ctx context.Context) (err error) {
+			if key, err = d.Store.CreateKey(ctx, key, hash); err != nil {
+				return err
+			}
+			return expire(ctx)
+		})
 	})
-	if err != nil { // unless the same form came first
-		if done, bad := d.keyAgain(w, r, hash, secret, old.Prefix, expire); done && bad == nil {
-			return nil
-		}
+	switch {
+	case errors.Is(err, over):
+		return d.showKey(w, r, http.StatusConflict, "This key is over already; make a new one.", "")
+	case done || err != nil:
 		return err
 	}
 	return d.showKeyOnce(w, r, key, secret, old.Prefix)

@@ -120,6 +120,11 @@ func NewTaskID(now time.Time) string { return taskPrefix + NewID(now) }
 // NewIntegrationID returns a fresh identifier of an integration with a tool.
 func NewIntegrationID(tool string, now time.Time) string { return tool + ":" + NewID(now) }
 
+// IntegrationIDOf is the identifier of an integration from a time and a seed, as IDOf.
+func IntegrationIDOf(tool string, at time.Time, seed [32]byte) string {
+	return tool + ":" + IDOf(at, seed)
+}
+
 // IsID reports whether the text has the shape of an object's identifier.
 func IsID(text string) bool {
 	if len(text) != IDLength {

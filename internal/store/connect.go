@@ -25,11 +25,19 @@ func (p Purpose) Action() string {
 	return map[Purpose]string{Connect: "link.connect", Relink: "link.relink", Setup: "link.setup"}[p]
 }
 
-// How long links are good, in the contract: one that is embedded at once, and one that is sent to somebody.
+// The kinds of links in the contract: one that is embedded at once, and one that is sent to somebody.
 const (
-	EmbeddedTime  = time.Hour
-	MagicLinkTime = 365 * 24 * time.Hour
+	Embedded  = "EMBEDDED"
+	MagicLink = "MAGIC_LINK"
 )
+
+// LinkTime is how long a link of a kind is good.
+func LinkTime(kind string) time.Duration {
+	if kind == MagicLink {
+		return 365 * 24 * time.Hour
+	}
+	return time.Hour
+}
 
 // LinkLanguages are those of the contract; the first is the default, and stands in for those that have no text.
 func LinkLanguages() []string { return []string{"en", "de", "fr", "it", "es"} }
