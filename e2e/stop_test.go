@@ -34,6 +34,18 @@ func TestSIGTERMChecksPoints(t *testing.T) {
 	})
 }
 
+// longCall has a tool called that takes its time, and returns when it is.
+func (s *site) longCall() (*client.Client, client.Accepted) {
+	s.t.Helper()
+	c := s.client("latency=40s", "batch_limit=5")
+	accepted, err := c.UpsertSkills(s.t.Context(), items(5, ""))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, 20*time.Second, "the tool is called", func() bool { return s.calls() > 0 })
+	return c, accepted
+}
+
 // A server that is told to stop while its database does not answer, with calls under way, ends in time and with 0 all the same;
 // what it was about goes on elsewhere.
 func TestSIGTERMWithoutTheDatabase(t *testing.T) {
@@ -48,12 +60,7 @@ func TestSIGTERMWithoutTheDatabase(t *testing.T) {
 			p := pgtest.NewProxy(t, url)
 			s := newSiteOn(t, url, p.URL())
 			s.start()
-			c := s.client("latency=40s", "batch_limit=5")
-			accepted, err := c.UpsertSkills(t.Context(), items(5, ""))
-			if err != nil {
-				t.Fatal(err)
-			}
-			eventually(t, 20*time.Second, "the tool is called", func() bool { return s.calls() > 0 })
+			c, accepted := s.longCall()
 			fault(p)
 			t.Logf("it took %v", s.terminate().Round(time.Millisecond))
 			p.Restore()
@@ -84,12 +91,7 @@ func writtenOnce(t *testing.T, s *site, c *client.Client, n int) {
 func TestSIGTERMLeavesALongCall(t *testing.T) {
 	onEach(t, func(t *testing.T, s *site) {
 		s.start()
-		c := s.client("latency=40s", "batch_limit=5")
-		accepted, err := c.UpsertSkills(t.Context(), items(5, ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, 20*time.Second, "the tool is called", func() bool { return s.calls() > 0 })
+		c, accepted := s.longCall()
 		if took := s.terminate(); took < 7*time.Second {
 			t.Errorf("the call had only %v to be answered", took)
 		}

@@ -176,21 +176,26 @@ func TestReactivate(t *testing.T) {
 	}
 }
 
+// fourthSearch answers the fourth search otherwise: the second one of the third call.
+func fourthSearch(c http.Handler, answer func(http.ResponseWriter)) http.Handler {
+	searches := 0
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/search") {
+			if searches++; searches == 4 {
+				answer(w)
+				return
+			}
+		}
+		c.ServeHTTP(w, r)
+	})
+}
+
 // The search that should tell whether a skill is back has no answer: nobody knows what has become of it.
 func TestReactivateWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	c := hibobtest.New(t)
 	c.Archived = hibobtest.Revives
-	searches := 0
-	s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/search") {
-			if searches++; searches == 4 {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return
-			}
-		}
-		c.ServeHTTP(w, r)
-	}))
+	s, _ := open(t, c, fourthSearch(c, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	list := skills("COBOL", "Go")
 	write(t, s, list)
 	list[0].Active = false
@@ -256,16 +261,9 @@ func TestSecondSearchIsThrottled(t *testing.T) {
 	t.Parallel()
 	c := hibobtest.New(t)
 	c.Archived = hibobtest.Revives
-	searches := 0
-	s, _ := open(t, c, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/search") {
-			if searches++; searches == 4 {
-				w.Header().Set("Retry-After", "17")
-				w.WriteHeader(http.StatusTooManyRequests)
-				return
-			}
-		}
-		c.ServeHTTP(w, r)
+	s, _ := open(t, c, fourthSearch(c, func(w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "17")
+		w.WriteHeader(http.StatusTooManyRequests)
 	}))
 	list := skills("COBOL")
 	write(t, s, list)

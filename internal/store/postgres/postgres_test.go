@@ -780,13 +780,12 @@ func TestTasksSinceATimeReadNoOthers(t *testing.T) {
 	}
 }
 
-// Ended tasks lie in the partition of their day. A day that has come of age is dropped whole, and its tasks leave tombstones.
-// A task may end while its day is dropped, if it took longer than tasks are kept: it stays, and gets its tombstone later.
-func TestATaskThatEndsWhileItsDayIsDropped(t *testing.T) {
-	t.Parallel()
-	address := pgtest.Database(t)
-	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
-	env, id := integration(t, s)
+// withEnded is a database with an integration whose one task has ended.
+func withEnded(t *testing.T) (s *postgres.Store, address, env, id string, task store.Accepted) {
+	t.Helper()
+	address = pgtest.Database(t)
+	s = closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
+	env, id = integration(t, s)
 	task, err := submit(t.Context(), s, env, id, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -794,6 +793,13 @@ func TestATaskThatEndsWhileItsDayIsDropped(t *testing.T) {
 	if err := drain(t.Context(), s, id, "me"); err != nil {
 		t.Fatal(err)
 	}
+	return s, address, env, id, task
+}
+
+// A task may end while its day is dropped, if it took longer than tasks are kept: it stays, and gets its tombstone later.
+func TestATaskThatEndsWhileItsDayIsDropped(t *testing.T) {
+	t.Parallel()
+	s, address, env, id, task := withEnded(t)
 	conn, other := raw(t, address), raw(t, address)
 	day := time.Now().UTC().AddDate(0, 0, -40).Truncate(24 * time.Hour)
 	name := "results_" + day.Format("20060102")
@@ -857,18 +863,10 @@ func isExpired(err error) bool {
 	return ok
 }
 
+// Ended tasks lie in the partition of their day. A day that has come of age is dropped whole, and its tasks leave tombstones.
 func TestDaysAreDroppedWhole(t *testing.T) {
 	t.Parallel()
-	address := pgtest.Database(t)
-	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 4})
-	env, id := integration(t, s)
-	task, err := submit(t.Context(), s, env, id, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := drain(t.Context(), s, id, "me"); err != nil {
-		t.Fatal(err)
-	}
+	s, address, env, id, task := withEnded(t)
 	conn := raw(t, address)
 	day := "results_" + time.Now().UTC().Format("20060102")
 	if n := number(t, conn, "SELECT count(*) FROM "+day); n != 1 {
@@ -925,8 +923,7 @@ func TestDaysAreDroppedWhole(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "SELECT id FROM expired ORDER BY id DESC LIMIT 1").Scan(&buried); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Task(t.Context(), env, id, buried)
-	if _, ok := errors.AsType[*store.ExpiredError](err); !ok {
+	if _, err := s.Task(t.Context(), env, id, buried); !isExpired(err) {
 		t.Errorf("a buried task: %v", err)
 	}
 	// Nobody made partitions for a while: what has fallen into the default one is moved when they are.

@@ -43,6 +43,18 @@ func newFilled(t *testing.T, path string) *filled {
 	return f
 }
 
+// newBackedUp is a database in a folder with a task of ten, and a backup of it.
+func newBackedUp(t *testing.T, dir string) (f *filled, task, file string) {
+	t.Helper()
+	f = newFilled(t, filepath.Join(dir, "crosswalk.db"))
+	task, _ = f.submit(10)
+	file = filepath.Join(t.TempDir(), "backup")
+	if _, err := sqlite.Backup(t.Context(), f.path, file, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	return f, task, file
+}
+
 func (f *filled) submit(items int) (task string, took time.Duration) {
 	f.t.Helper()
 	list := make([]skill.Item, items)
@@ -361,12 +373,7 @@ func TestRestoreOverAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			f := newFilled(t, filepath.Join(dir, "crosswalk.db"))
-			old, _ := f.submit(10)
-			file := filepath.Join(t.TempDir(), "backup")
-			if _, err := sqlite.Backup(t.Context(), f.path, file, false, nil); err != nil {
-				t.Fatal(err)
-			}
+			f, old, file := newBackedUp(t, dir)
 			lost, _ := f.submit(10)
 			_, err := sqlite.Restore(t.Context(), file, f.path, true)
 			if _, taken := errors.AsType[*sqlite.TakenError](err); !taken {
@@ -413,12 +420,7 @@ func TestRestoreOverAnother(t *testing.T) {
 func TestRestoreOverADatabaseThatIsRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f := newFilled(t, filepath.Join(dir, "crosswalk.db"))
-	old, _ := f.submit(10)
-	file := filepath.Join(t.TempDir(), "backup")
-	if _, err := sqlite.Backup(t.Context(), f.path, file, false, nil); err != nil {
-		t.Fatal(err)
-	}
+	f, old, file := newBackedUp(t, dir)
 	db, err := sql.Open("sqlite", sqlite.DSN(f.path, "query_only(1)"))
 	if err != nil {
 		t.Fatal(err)
