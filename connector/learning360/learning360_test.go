@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 func TestConformanceOfAnotherCompany(t *testing.T) {
 	t.Parallel()
 	connectortest.Run(t, learning360test.Harness(func(c *learning360test.Company) {
-		c.Archives, c.PlainErrors, c.TokenUses = true, true, 3
+		c.Archives, c.PlainErrors, c.TokenUses = true, true, 5
 	}))
 }
 
