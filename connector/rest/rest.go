@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -452,9 +453,18 @@ func collect(v any, words *[]string, depth int) {
 			collect(part, words, depth+1)
 		}
 	case map[string]any:
-		for _, name := range []string{"message", "error", "errors", "detail", "details", "description", "reason", "title"} {
-			if part, ok := v[name]; ok {
-				collect(part, words, depth+1)
+		for _, name := range []string{"message", "errorMessage", "error", "errors", "detail", "details", "description", "reason", "title"} {
+			part, ok := v[name]
+			if !ok {
+				continue
+			}
+			before := len(*words)
+			collect(part, words, depth+1)
+			// What is wrong may stand under the name of each field.
+			if fields, ok := part.(map[string]any); ok && name == "errors" && len(*words) == before {
+				for _, field := range slices.Sorted(maps.Keys(fields)) {
+					collect(fields[field], words, depth+2)
+				}
 			}
 		}
 	}

@@ -230,8 +230,11 @@ func TestSaid(t *testing.T) {
 		`{"errors":[{"detail":"a"},{"x":"b"}]}`: "a",
 		`{"code":7}`:                            `{"code":7}`,
 		`{"error":"","reason":"r"}`:             "r",
-		`{no`:                                   "",
-		`[[[[[["deep"]]]]]]`:                    `[[[[[["deep"]]]]]]`,
+		`{"errorMessage":"no"}`:                 "no",
+		`{"errors":{"/b":{"error":"B","message":"no"},"/a":["never"]}}`: "never; no; B",
+		`{"errors":{"code":"X","message":"no"}}`:                        "no",
+		`{no`:                                                           "",
+		`[[[[[["deep"]]]]]]`:                                            `[[[[[["deep"]]]]]]`,
 	} {
 		if got := rest.Said(json.RawMessage(raw)); got != want {
 			t.Errorf("Said(%s) = %q, want %q", raw, got, want)
