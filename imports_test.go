@@ -36,9 +36,9 @@ var allowed = map[string][]string{
 	"connector/sandbox":                     {"connector"},
 	"connector/rest":                        {"connector"},
 	"connector/hibob":                       {"connector", "connector/rest"},
-	"connector/hibob/hibobtest":             {"connector", "connector/connectortest", "connector/hibob"},
+	"connector/hibob/hibobtest":             {"connector", "connector/connectortest", "connector/connectortest/described", "connector/hibob"},
 	"connector/learning360":                 {"connector", "connector/rest"},
-	"connector/learning360/learning360test": {"connector", "connector/connectortest", "connector/learning360"},
+	"connector/learning360/learning360test": {"connector", "connector/connectortest", "connector/connectortest/described", "connector/learning360"},
 	"connector/moodle":                      {"connector", "connector/rest"},
 	"connector/moodle/moodletest":           {"connector", "connector/connectortest", "connector/moodle"},
 	"connector/odoo":                        {"connector", "connector/rest"},
@@ -55,6 +55,7 @@ var allowed = map[string][]string{
 	"openapi":                               {},
 	"e2e":                                   {},
 	"connector/connectortest":               {"connector"},
+	"connector/connectortest/described":     {},
 	"internal/store/storetest":              {"connector/sandbox", "internal/skill", "internal/store"},
 	"internal/store/sqlite/sqlitetest":      {"internal/store/sqlite"},
 	"internal/store/postgres":               {"connector/sandbox", "internal/skill", "internal/store", "internal/store/queue", "internal/store/postgres/dbq"},
@@ -65,7 +66,7 @@ var allowed = map[string][]string{
 }
 
 // testOnly are packages that must not be in the program, and those that may use them.
-var testOnly = []string{"connector/connectortest", "connector/hibob/hibobtest", "connector/learning360/learning360test", "connector/moodle/moodletest", "connector/odoo/odootest", "connector/workday/workdaytest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk", "bench"}
+var testOnly = []string{"connector/connectortest", "connector/connectortest/described", "connector/hibob/hibobtest", "connector/learning360/learning360test", "connector/moodle/moodletest", "connector/odoo/odootest", "connector/workday/workdaytest", "internal/store/storetest", "internal/store/sqlite/sqlitetest", "internal/store/postgres/pgtest", "internal/testdisk", "bench"}
 
 func TestImportsPointDownwards(t *testing.T) {
 	files := token.NewFileSet()

@@ -4,10 +4,10 @@
 package learning360test
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +17,15 @@ import (
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest/described"
 	"github.com/crosswalk-hr/crosswalk/connector/learning360"
 )
+
+// types are names, types and codes of the description that 360Learning publishes of its API, of the parts that have to do
+// with skills. See NOTICE.md.
+//
+//go:embed 360learning.types.json
+var types []byte
 
 // Company is a company's account.
 type Company struct {
@@ -53,7 +60,7 @@ type Company struct {
 	PlainErrors bool
 
 	t          testing.TB
-	described  *description
+	described  *described.Description
 	mu         sync.Mutex
 	skills     []*Skill
 	made       int
@@ -113,7 +120,7 @@ func New(t testing.TB) *Company {
 	return &Company{
 		ClientID: "65f1c0ffee65f1c0ffee65f1", Secret: "s3cret/with+signs and blanks", Library: "crosswalk-library", MayWrite: true, MayRead: true,
 		MayAsk: true, AtOnce: 3, Takes: func(int) time.Duration { return 700 * time.Millisecond }, TokenLife: time.Hour,
-		t: t, described: describe(t), tokens: map[string]*token{}, asked: map[string]int{},
+		t: t, described: described.New(t, types), tokens: map[string]*token{}, asked: map[string]int{},
 	}
 }
 
@@ -355,20 +362,12 @@ func (c *Company) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.work()
-	// What is answered is held against the description too: else the tests show nothing.
-	answer := httptest.NewRecorder()
-	answer.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	path := c.described.request(r)
-	c.asked[r.Method+" "+path]++
-	c.serve(answer, r, path)
-	c.described.answer(r.Method, path, answer, c.PlainErrors)
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(answer.Code)
-	if _, err := w.Write(answer.Body.Bytes()); err != nil {
-		c.t.Error(err)
-	}
+	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	c.described.Also, c.described.OtherErrors = []string{"next"}, c.PlainErrors
+	c.described.Serve(w, r, func(w http.ResponseWriter, path string) {
+		c.asked[r.Method+" "+path]++
+		c.serve(w, r, path)
+	})
 }
 
 func (c *Company) serve(w http.ResponseWriter, r *http.Request, path string) {
