@@ -112,8 +112,9 @@ func (s *session) change(ctx context.Context, e endpoint, items []fieldValues) (
 		}
 		o := &outcome{id: r.Resource.text(fieldID)}
 		untold--
-		if r.Status != "succeeded" {
-			o.err = answer.ProblemOf(r.HTTP, rest.Said(r.Errors))
+		// Of a change that changes nothing Bob may say 304, which is no failure.
+		if r.Status != "succeeded" && r.HTTP != http.StatusNotModified {
+			o.err = problem(answer, r.HTTP, rest.Said(r.Errors))
 			if o.err.Kind != connector.Refused && o.err.Kind != connector.Unexpected {
 				// It says something of all that follow: credentials, patience, a fault of Bob's.
 				if failed == nil || o.err.Kind == connector.Ambiguous {
@@ -203,6 +204,16 @@ func (s *session) record(item values) connector.Record {
 	return r
 }
 
+// problem makes an error of an answer, or of a part of it that has a status of its own. Some of Bob's APIs tell a missing permission
+// with 401, and in words alone: then there is nothing wrong with the credentials.
+func problem(answer *rest.Answer, status int, words string) *connector.Error {
+	e := answer.ProblemOf(status, words)
+	if e.Kind == connector.Credentials && strings.Contains(strings.ToLower(words), "permission") {
+		e.Kind = connector.Permission
+	}
+	return e
+}
+
 // ready is an error while Bob takes no more requests at an endpoint.
 func (s *session) ready(e endpoint) error {
 	s.mu.Lock()
@@ -231,7 +242,7 @@ func (s *session) send(ctx context.Context, at endpoint, body any, changes bool)
 	if answer.OK() {
 		return answer, nil
 	}
-	e := answer.Problem(answer.Said())
+	e := problem(answer, answer.Status, answer.Said())
 	// A search holds nothing but ids: that Bob refuses it is no skill's fault, so none is looked for as the one to blame. But one that
 	// is too large may be taken in halves.
 	if !changes && e.Kind == connector.Refused && answer.Status != http.StatusRequestEntityTooLarge {

@@ -8,12 +8,14 @@
 //
 // What the public documentation leaves open, and what is done about it:
 //
-//   - The form of an error: its words are found in whatever form it has, its kind is taken from the status.
+//   - The form of an error: its words are found in whatever form it has, its kind is taken from the status. What is there already
+//     is 400 by the page on errors, and may be 409; a change that changes nothing may be told as 304, which is no failure; and a
+//     permission that is missing is 401 in others of Bob's APIs, told from bad credentials by the words alone.
 //   - Whether a creation was refused for its name or its external id: such a skill is patched. Bob finds it only by its
 //     external id, so a name that another skill bears ends as the refusal it was.
 //   - How a search is filtered: like Bob's other searches of the same form, by fieldId, operator and values. What comes
-//     back is looked at again.
-//   - The words for a status: "archived" and "inactive" are retired, all others are not.
+//     back is looked at again. A page may hold 200 skills by the page on pagination; no more are asked for than a batch holds.
+//   - The words for a status, which can be written as well: "archived" and "inactive" are retired, all others are not.
 //   - Whether a search shows archived skills: handled both ways.
 //   - Whether an archived skill can be brought back: it is patched to "active" and looked at again. If it is still
 //     archived, the skill is refused as Unsupported.
@@ -22,7 +24,8 @@
 //   - Whether the name of an archived skill is free: it is archived before another may take its name.
 //   - Which status a skill gets that is created without one, and whether it must have one: none is sent, for the words for a
 //     status are not known. One that comes out as archived or inactive is patched when the skill is written again.
-//   - How many requests a minute each endpoint takes: a setting, and the headers of the answers are heeded.
+//   - How many requests a minute each endpoint takes, from 10 to 100 in others of Bob's APIs: a setting, and the headers of the
+//     answers are heeded.
 package hibob
 
 import (

@@ -32,6 +32,7 @@ func TestConformanceOfAnotherCompany(t *testing.T) {
 	t.Parallel()
 	connectortest.Run(t, hibobtest.Harness(func(c *hibobtest.Company) {
 		c.HidesArchived, c.Archived, c.PlainErrors, c.NumericIDs = true, hibobtest.Ignored, true, true
+		c.Conflicts, c.NotModified, c.Denies401 = true, true, true
 	}))
 }
 
@@ -292,6 +293,8 @@ func TestAnswersOfItems(t *testing.T) {
 		"one is missing":          {`[{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}}]`, connector.Ambiguous, []string{"id/b=2"}},
 		"one comes twice":         {`[{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}},{"index":1,"status":"failed","httpStatus":400}]`, connector.Ambiguous, []string{"id/b=2"}},
 		"of a place there is not": {`[{"index":-1,"status":"succeeded"},{"index":2,"status":"succeeded"}]`, connector.Ambiguous, nil},
+		"nothing changes":         {`[{"index":0,"status":"failed","httpStatus":304,"resource":{"/skill/id":"1"}},{"index":1,"status":"succeeded","resource":{"/skill/id":2}}]`, 0, []string{"id/a=1", "id/b=2"}},
+		"no permission, in words": {`[{"index":0,"status":"failed","httpStatus":401,"errors":["No permissions to skills"]},{"index":1,"status":"failed","httpStatus":401,"errors":["No permissions to skills"]}]`, connector.Permission, nil},
 		"without a place":         {`[{"status":"succeeded"},{"status":"succeeded"}]`, connector.Ambiguous, nil},
 		"without an id":           {`[{"index":0,"status":"succeeded"},{"index":1,"status":"succeeded","resource":{"/skill/id":"2"}}]`, connector.Ambiguous, []string{"id/b=2"}},
 		"null":                    {`null`, connector.Ambiguous, nil},
@@ -472,5 +475,64 @@ func TestWords(t *testing.T) {
 	_, err := s.Write(t.Context(), skills("a"))
 	if e := connector.AsError(err); e.Kind != connector.Credentials || e.Message != "no SERVICE-4711 with …" {
 		t.Errorf("%v", err)
+	}
+}
+
+// heard is a test that hears what a fake reports.
+type heard struct {
+	testing.TB
+	said []string
+}
+
+func (h *heard) Errorf(format string, args ...any) {
+	h.said = append(h.said, fmt.Sprintf(format, args...))
+}
+
+// The fake takes what HiBob describes and reports all else: otherwise tests with it would show nothing.
+func TestWrongRequestsAreReported(t *testing.T) {
+	t.Parallel()
+	const skill = `{"/skill/name":"Go","/skill/source":"crosswalk","/skill/externalId":"id/Go"}`
+	locator := strings.Replace(skill, `"/skill/name":"Go",`, "", 1)
+	items := func(items ...string) string { return `{"items":[` + strings.Join(items, ",") + `]}` }
+	filters := `"filters":[{"fieldId":"/skill/source","operator":"equals","values":["crosswalk"]}]`
+	for name, test := range map[string]struct{ request, body, want string }{
+		"create":                       {"POST /v1/skills", items(skill), ""},
+		"update":                       {"PATCH /v1/skills", items(skill), ""},
+		"archive":                      {"PATCH /v1/skills/archive", items(locator), ""},
+		"search":                       {"POST /v1/skills/search", `{"fields":["/skill/id"],` + filters + `,"limit":200}`, ""},
+		"another path":                 {"POST /v1/skill", items(skill), "is not described"},
+		"another version":              {"POST /v2/skills", items(skill), "is not described"},
+		"another method":               {"PUT /v1/skills", items(skill), "is not described"},
+		"a query":                      {"POST /v1/skills?dry=1", items(skill), `asks by "dry"`},
+		"no items":                     {"POST /v1/skills", items(), "minItems"},
+		"too many items":               {"PATCH /v1/skills/archive", items(slices.Repeat([]string{locator}, 101)...), "maxItems"},
+		"a skill without a name":       {"POST /v1/skills", items(locator), "'/skill/name'"},
+		"a skill without a source":     {"POST /v1/skills", items(`{"/skill/name":"Go","/skill/externalId":"id/Go"}`), "'/skill/source'"},
+		"a change of nothing":          {"PATCH /v1/skills", items(locator), "minProperties"},
+		"a field that there is not":    {"PATCH /v1/skills", items(strings.Replace(skill, "name", "title", 1)), "'/skill/title'"},
+		"a field that cannot be set":   {"PATCH /v1/skills", items(strings.Replace(skill, "name", "id", 1)), "'/skill/id'"},
+		"an archive with a name":       {"PATCH /v1/skills/archive", items(skill), "'/skill/name'"},
+		"a name of another type":       {"POST /v1/skills", items(strings.Replace(skill, `"Go"`, `{"value":"Go"}`, 1)), "want string"},
+		"a page that is too large":     {"POST /v1/skills/search", `{"fields":["/skill/id"],` + filters + `,"limit":201}`, "maximum"},
+		"a field of a search":          {"POST /v1/skills/search", `{"fields":["/skill/level"],` + filters + `,"limit":1}`, "/fields/0"},
+		"a filter by something else":   {"POST /v1/skills/search", `{"fields":["/skill/id"],"filters":[{"fieldPath":"root.id","operator":"equals","values":["1"]}],"limit":1}`, "'fieldPath'"},
+		"something else in a search":   {"POST /v1/skills/search", `{"fields":["/skill/id"],` + filters + `,"limit":1,"showInactive":true}`, "'showInactive'"},
+		"a body that is not an object": {"POST /v1/skills", `[` + skill + `]`, "want object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &heard{TB: t}
+			c := hibobtest.New(h)
+			c.Import(c.Source, "id/Go", "Golang")
+			method, target, _ := strings.Cut(test.request, " ")
+			r := httptest.NewRequestWithContext(t.Context(), method, connectortest.Base+target, strings.NewReader(test.body))
+			r.SetBasicAuth(c.User, c.Token)
+			r.Header.Set("Accept", "application/json")
+			r.Header.Set("Content-Type", "application/json")
+			c.ServeHTTP(httptest.NewRecorder(), r)
+			if said := strings.Join(h.said, "\n"); test.want == "" && said != "" || !strings.Contains(said, test.want) {
+				t.Errorf("reported: %q, want %q", said, test.want)
+			}
+		})
 	}
 }

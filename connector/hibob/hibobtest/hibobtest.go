@@ -1,22 +1,29 @@
-// Package hibobtest is a company in Bob, for tests: the Skills API with its semantics as documented, in memory. It checks
-// every request it is sent and reports what is wrong to the test.
+// Package hibobtest is a company in Bob, for tests: the Skills API with its semantics as documented, in memory. It holds
+// every request against the published description of the API and reports what is wrong to the test.
 package hibobtest
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/crosswalk-hr/crosswalk/connector"
 	"github.com/crosswalk-hr/crosswalk/connector/connectortest"
+	"github.com/crosswalk-hr/crosswalk/connector/connectortest/described"
 	"github.com/crosswalk-hr/crosswalk/connector/hibob"
 )
+
+// types are names, types and limits of the description that HiBob publishes of its Skills API, as far as they were seen. See
+// NOTICE.md.
+//
+//go:embed hibob.types.json
+var types []byte
 
 // Company is a company's account.
 type Company struct {
@@ -45,14 +52,21 @@ type Company struct {
 	FreesNames bool
 	// Lag is how many searches a new skill stays unseen.
 	Lag int
+	// Conflicts: what is there already is refused with 409, not with 400.
+	Conflicts bool
+	// NotModified: a change that changes nothing has failed, with 304.
+	NotModified bool
+	// Denies401: a permission that is missing is told with 401, not with 403.
+	Denies401 bool
 
-	t      testing.TB
-	mu     sync.Mutex
-	skills []*Skill
-	places map[locator]*Skill
-	names  map[string]*Skill
-	used   map[string]*window
-	denied int
+	t         testing.TB
+	described *described.Description
+	mu        sync.Mutex
+	skills    []*Skill
+	places    map[locator]*Skill
+	names     map[string]*Skill
+	used      map[string]*window
+	denied    int
 }
 
 // ArchivedPatch is what becomes of a patch of an archived skill.
@@ -83,7 +97,8 @@ type window struct {
 // New makes a company with a service user who may do all.
 func New(t testing.TB) *Company {
 	return &Company{
-		User: "SERVICE-4711", Token: "t0ken/with+signs and blanks", Source: "crosswalk", MayView: true, MayManage: true, t: t,
+		User: "SERVICE-4711", Token: "t0ken/with+signs and blanks", Source: "crosswalk", MayView: true, MayManage: true,
+		t: t, described: described.New(t, types),
 		places: map[locator]*Skill{}, names: map[string]*Skill{}, used: map[string]*window{},
 	}
 }
@@ -194,11 +209,11 @@ func (c *Company) add(name string, at locator) *Skill {
 func (c *Company) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	path, ok := strings.CutPrefix(r.URL.Path, "/v1")
+	c.described.Serve(w, r, func(w http.ResponseWriter, path string) { c.serve(w, r, path) })
+}
+
+func (c *Company) serve(w http.ResponseWriter, r *http.Request, path string) {
 	endpoint := r.Method + " " + path
-	if !ok || r.URL.RawQuery != "" {
-		c.t.Errorf("%s %s", r.Method, r.URL)
-	}
 	if accept := r.Header.Get("Accept"); accept != "application/json" {
 		c.t.Errorf("%s: accept %q", endpoint, accept)
 	}
@@ -215,6 +230,10 @@ func (c *Company) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if may := c.MayView && (c.MayManage || path == "/skills/search"); !may {
+		if c.Denies401 {
+			c.say(w, http.StatusUnauthorized, map[string]string{"errorMessage": "No permissions to the skills catalog"})
+			return
+		}
 		c.say(w, http.StatusForbidden, problem("Forbidden", "The user has no permission for the skills catalog."))
 		return
 	}
@@ -227,8 +246,7 @@ func (c *Company) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.bulk(w, r, []string{"/skill/source", "/skill/externalId"}, []string{"/skill/name", "/skill/status"}, c.update)
 	case "PATCH /skills/archive":
 		c.bulk(w, r, []string{"/skill/source", "/skill/externalId"}, nil, c.archive)
-	default:
-		c.t.Errorf("no such endpoint: %s", endpoint)
+	default: // and the description has said that there is none
 		c.say(w, http.StatusNotFound, problem("notFound", "No such endpoint."))
 	}
 }
@@ -275,8 +293,8 @@ func (c *Company) search(w http.ResponseWriter, r *http.Request) {
 		Cursor  string   `json:"cursor"`
 	}
 	connectortest.Decode(c.t, r, &body)
-	if body.Limit < 1 || body.Limit > 100 || body.Filters == nil {
-		c.t.Errorf("search %+v", body)
+	if body.Filters == nil || body.Fields == nil || body.Limit == 0 {
+		c.t.Errorf("search %+v leaves something to Bob", body)
 	}
 	candidates := c.skills
 	for _, f := range body.Filters {
@@ -312,8 +330,8 @@ func (c *Company) search(w http.ResponseWriter, r *http.Request) {
 		all := map[string]any{"/skill/name": s.Name, "/skill/source": s.Source, "/skill/externalId": s.ExternalID, "/skill/status": status(s), "/skill/id": c.id(s)}
 		matches := true
 		for _, f := range body.Filters {
-			value, known := all[f.FieldID].(string)
-			if !known {
+			value, ours := all[f.FieldID].(string)
+			if !ours {
 				c.t.Errorf("filter by %q", f.FieldID)
 			}
 			matches = matches && slices.Contains(f.Values, value)
@@ -327,11 +345,7 @@ func (c *Company) search(w http.ResponseWriter, r *http.Request) {
 		}
 		item := map[string]any{}
 		for _, f := range body.Fields {
-			value, known := all[f]
-			if !known {
-				c.t.Errorf("field %q", f)
-			}
-			item[f] = value
+			item[f] = all[f]
 		}
 		items = append(items, item)
 	}
@@ -368,8 +382,7 @@ func (c *Company) bulk(w http.ResponseWriter, r *http.Request, required, optiona
 		Items []map[string]string `json:"items"`
 	}
 	connectortest.Decode(c.t, r, &body)
-	if n := len(body.Items); n < 1 || n > 100 {
-		c.t.Errorf("%s %s with %d items", r.Method, r.URL.Path, n)
+	if n := len(body.Items); n < 1 || n > 100 { // and the description has said so
 		c.say(w, http.StatusBadRequest, problem("validation", "items must have between 1 and 100 entries"))
 		return
 	}
@@ -423,13 +436,21 @@ func (c *Company) bulk(w http.ResponseWriter, r *http.Request, required, optiona
 	c.say(w, http.StatusOK, map[string]any{"results": results})
 }
 
+// inUse is the status for what is there already.
+func (c *Company) inUse() int {
+	if c.Conflicts {
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
+}
+
 func (c *Company) create(item map[string]string) (*Skill, *refusal) {
 	at := locator{item["/skill/source"], item["/skill/externalId"]}
 	switch {
 	case c.names[item["/skill/name"]] != nil:
-		return nil, &refusal{http.StatusConflict, "A skill with this name already exists"}
+		return nil, &refusal{c.inUse(), "A skill with this name already exists"}
 	case c.places[at] != nil:
-		return nil, &refusal{http.StatusConflict, "A skill with this source and externalId already exists"}
+		return nil, &refusal{c.inUse(), "A skill with this source and externalId already exists"}
 	}
 	return c.add(item["/skill/name"], at), nil
 }
@@ -446,7 +467,9 @@ func (c *Company) update(item map[string]string) (*Skill, *refusal) {
 	case s.Archived && c.Archived == Fails:
 		return nil, &refusal{http.StatusBadRequest, "An archived skill cannot be changed"}
 	case renames && c.names[name] != nil && c.names[name] != s:
-		return nil, &refusal{http.StatusConflict, "A skill with this name already exists"}
+		return nil, &refusal{c.inUse(), "A skill with this name already exists"}
+	case c.NotModified && (!renames || name == s.Name) && (state != "active" || !s.Archived || c.Archived != Revives):
+		return nil, &refusal{http.StatusNotModified, "Nothing was changed"}
 	}
 	if c.names[s.Name] == s {
 		delete(c.names, s.Name)
@@ -468,6 +491,8 @@ func (c *Company) archive(item map[string]string) (*Skill, *refusal) {
 	switch {
 	case s == nil:
 		return nil, &refusal{http.StatusNotFound, "Skill not found"}
+	case s.Archived && c.NotModified:
+		return nil, &refusal{http.StatusNotModified, "Nothing was changed"}
 	case s.Archived:
 		return nil, &refusal{http.StatusBadRequest, "The skill is archived already"}
 	}
