@@ -193,7 +193,7 @@ const (
 // connection that died within one) until all other leases are prolonged, and then not for long.
 func (s *Store) Extend(ctx context.Context, owner string, leases []store.Held, ttl time.Duration) (map[int64]store.Extended, error) {
 	began := time.Now()
-	states, err := extend(ctx, s.queries, owner, leases, ttl)
+	states, err := extend(ctx, dbq.New(s.beats), owner, leases, ttl)
 	if err != nil {
 		return nil, fault(fmt.Errorf("extend leases: %w", err))
 	}
@@ -221,7 +221,7 @@ func (s *Store) Extend(ctx context.Context, owner string, leases []store.Held, t
 
 // extendLocked waits for the row of a lease.
 func (s *Store) extendLocked(ctx context.Context, owner string, h store.Held, ttl time.Duration) (states map[int64]store.Extended, err error) {
-	err = s.once(ctx, func(ctx context.Context, tx *transaction) error {
+	err = s.onceOn(ctx, s.beats, func(ctx context.Context, tx *transaction) error {
 		if _, err := tx.sql.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", strconv.FormatInt(lockBeat.Milliseconds(), 10)); err != nil {
 			return err
 		}

@@ -37,7 +37,8 @@ type Options struct {
 	// Pooler: the URL leads to a pooler that gives the connection to somebody else after each transaction. Then nothing of a
 	// session is relied on: no notifications, so jobs are polled for, no prepared statements, no settings.
 	Pooler bool
-	// Conns is the most connections of this process; 16 if zero. One of them listens.
+	// Conns is the most connections of this process; 16 if zero. A server listens on one of them, and prolongs its
+	// leases on another.
 	Conns int
 	// Logger of the queue; nothing is logged without it.
 	Logger *slog.Logger
@@ -47,9 +48,12 @@ type Options struct {
 
 // Store is a store.Store.
 type Store struct {
-	opts    Options
-	log     *slog.Logger
-	pool    *pgxpool.Pool
+	opts Options
+	log  *slog.Logger
+	pool *pgxpool.Pool
+	// beats is the one connection, of those that were allowed, on which a server prolongs its leases: they do not stand in line
+	// with what keeps all others busy. Elsewhere it is pool.
+	beats   *pgxpool.Pool
 	queries *dbq.Queries
 	queue   *queue.Queue[pgx.Tx]
 }
@@ -58,7 +62,8 @@ var _ store.Store = (*Store)(nil)
 
 const (
 	defaultConns = 16
-	// fewestConns: migrations hold a lock on one while they run on another, and a server listens on one.
+	// fewestConns: migrations hold a lock on one while they run on another, and a server listens on one. A server keeps one more
+	// for its heartbeats.
 	fewestConns = 2
 	// connectTime bounds the way to a new connection.
 	connectTime = 3 * time.Second
@@ -90,8 +95,21 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 			_ = s.Close() // the first error is the one to tell
 		}
 	}()
+	if opts.Serve {
+		config.MaxConns--
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s.beats = s.pool
+	if opts.Serve {
+		// Heartbeats follow each other, so one connection does. But one that was given up counts until it has ended, which takes
+		// up to 15 s on a network that swallows everything, and the next heartbeat cannot wait for that.
+		alone := config.Copy()
+		alone.MaxConns, alone.MinConns, alone.MinIdleConns = 8, 0, 0
+		if s.beats, err = pgxpool.NewWithConfig(ctx, alone); err != nil {
+			return nil, fmt.Errorf("open database: %w", err)
+		}
 	}
 	s.queries = dbq.New(s.pool)
 	if err := s.open(ctx); err != nil {
@@ -118,9 +136,13 @@ func configOf(opts Options) (*pgxpool.Config, error) {
 	if opts.Conns > 0 {
 		config.MaxConns = int32(opts.Conns)
 	}
-	if config.MaxConns < fewestConns {
+	fewest := int32(fewestConns)
+	if opts.Serve {
+		fewest++
+	}
+	if config.MaxConns < fewest {
 		return nil, skill.Errorf(skill.Invalid, skill.CodeInputInvalid,
-			"%d connections are too few: a process needs at least %d", config.MaxConns, fewestConns)
+			"%d connections are too few: this process needs at least %d", config.MaxConns, fewest)
 	}
 	config.MaxConnLifetimeJitter = 5 * time.Minute
 	config.ConnConfig.ConnectTimeout = connectTime
@@ -216,6 +238,9 @@ func (s *Store) Close() error {
 	closed := make(chan struct{})
 	go func() {
 		s.pool.Close()
+		if s.beats != nil {
+			s.beats.Close() // closing it twice, where it is the same, does nothing
+		}
 		close(closed)
 	}()
 	timer := time.NewTimer(closeTime)
@@ -256,7 +281,11 @@ func (s *Store) retry(ctx context.Context, transaction func(ctx context.Context)
 }
 
 func (s *Store) once(ctx context.Context, f func(ctx context.Context, tx *transaction) error) error {
-	tx, err := s.pool.Begin(ctx)
+	return s.onceOn(ctx, s.pool, f)
+}
+
+func (s *Store) onceOn(ctx context.Context, pool *pgxpool.Pool, f func(ctx context.Context, tx *transaction) error) error {
+	tx, err := pool.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

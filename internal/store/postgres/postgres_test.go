@@ -629,6 +629,51 @@ func TestOneStuckDrainDoesNotStopTheHeartbeat(t *testing.T) {
 	}
 }
 
+// Whoever is waited for keeps all connections busy but one: the leases of a server that is overrun do not run out.
+func TestHeartbeatsDoNotStandInLine(t *testing.T) {
+	t.Parallel()
+	const conns = 5
+	address := pgtest.Database(t)
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: conns})
+	env, id := integration(t, s)
+	if _, err := submit(t.Context(), s, env, id, 1); err != nil {
+		t.Fatal(err)
+	}
+	lease, _, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked, conn := raw(t, address), raw(t, address)
+	exec(t, locked, "BEGIN")
+	exec(t, locked, "LOCK TABLE tasks")
+	overrun, end := context.WithCancel(t.Context())
+	var line sync.WaitGroup
+	for range 4 * conns {
+		line.Go(func() {
+			for overrun.Err() == nil {
+				submit(overrun, s, env, id, 1) //nolint:errcheck // none of them can be had
+			}
+		})
+	}
+	defer line.Wait()
+	defer end()
+	waits := func() bool {
+		return number(t, conn, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`) == conns-1
+	}
+	for since := time.Now(); !waits(); {
+		if time.Since(since) > 10*time.Second {
+			t.Fatal("the connections are not busy: this shows nothing")
+		}
+	}
+	beat, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	states, err := s.Extend(beat, "me", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, time.Hour)
+	if err != nil || len(states) != 1 || states[lease.Ref].Locked {
+		t.Errorf("extended %v, %v, while all other connections were busy: %v", states, err, waits())
+	}
+}
+
 // A first load is copied. Where a row is there against expectation, the load becomes an upsert and nothing fails.
 func TestCopyMeetsAnExistingRow(t *testing.T) {
 	t.Parallel()
