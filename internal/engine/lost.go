@@ -74,7 +74,9 @@ func (d *drain) endLease(ctx context.Context) error {
 			return err
 		}
 		d.alone = time.Time{}
-		d.turn.step.Answered, d.turn.step.Failures, d.turn.step.Away = false, 0, false
+		if t := d.turn; t != nil {
+			t.step.Answered, t.step.Failures, t.step.Away = false, 0, false
+		}
 		d.e.alone.Delete(l.Integration.ID)
 	}
 	held, cancel := within(ctx, storeMost)
@@ -93,11 +95,11 @@ func (d *drain) endLease(ctx context.Context) error {
 
 // unkept is what the tool has said of itself since the last step that was kept. Its pace is on disk before a call leaves.
 func (d *drain) unkept() store.Step {
-	if d.turn == nil {
-		return store.Step{}
+	s := store.Step{Hold: max(0, time.Until(d.alone))}
+	if t := d.turn; t != nil {
+		s.Answered, s.Failures, s.Away = t.step.Answered, t.step.Failures, t.step.Away
 	}
-	s := d.turn.step
-	return store.Step{Hold: max(0, time.Until(d.alone)), Answered: s.Answered, Failures: s.Failures, Away: s.Away}
+	return s
 }
 
 // alone is until when a tool wants to be left alone, if the database does not know.

@@ -135,6 +135,20 @@ func (r *remote) FailTasks(ctx context.Context, tasks []store.FailedTask) ([]int
 	return r.Store.FailTasks(ctx, tasks)
 }
 
+func (r *remote) ClaimSync(ctx context.Context, c store.SyncClaim) (store.SyncLease, error) {
+	if err := r.pass(ctx); err != nil {
+		return store.SyncLease{}, err
+	}
+	return r.Store.ClaimSync(ctx, c)
+}
+
+func (r *remote) AdvanceSync(ctx context.Context, lease store.Lease, step store.SyncStep) (store.SyncNext, error) {
+	if err := r.pass(ctx); err != nil {
+		return store.SyncNext{}, err
+	}
+	return r.Store.AdvanceSync(ctx, lease, step)
+}
+
 // While the database is away nothing goes on, and once it is back everything does, by itself and within 5 s: tasks that
 // were under way, tasks that waited, and those whose time was up meanwhile.
 func TestDatabaseAway(t *testing.T) {
@@ -229,6 +243,51 @@ func TestRetryAfterOutlivesTheDatabase(t *testing.T) {
 					f.ended(in, task).want(t, "COMPLETED", ok)
 					here()
 					if len(calls) != 2 || calls[1].Sub(calls[0]) < time.Minute || calls[1].Sub(calls[0]) > 70*time.Second {
+						t.Errorf("called at %v", calls)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The same with what a sync is told: neither it nor a task calls the tool before its minute is over.
+func TestRetryAfterOfASyncOutlivesTheDatabase(t *testing.T) {
+	for _, kind := range []connector.Kind{connector.Throttled, connector.Away} {
+		for _, outage := range []time.Duration{2500 * time.Millisecond, 11 * time.Second, 40 * time.Second} {
+			t.Run(fmt.Sprint(kind, " for ", outage), func(t *testing.T) {
+				run(t, nil, func(t *testing.T, f *fixture) {
+					r, tool := &remote{}, newCatalogue()
+					f.tools = []connector.Connector{tool}
+					f.around = func(s engineStore) engineStore {
+						r.Store = deaf{s}
+						return r
+					}
+					set := settings()
+					set.Sweep = 100 * time.Millisecond
+					f.start(set)
+					in := f.integrationWith("listing", "{}")
+					f.ended(in, f.submit(in, active("a", "b")...)).want(t, "COMPLETED", ok, ok)
+					wait(2 * time.Minute)
+					var calls []time.Time // one after the other
+					tool.onList = func(string) error {
+						if calls = append(calls, time.Now()); len(calls) == 1 {
+							r.set(refusing)
+							return &connector.Error{Kind: kind, RetryAfter: time.Minute}
+						}
+						return nil
+					}
+					f.request(in, true)
+					wait(outage)
+					r.set(nil)
+					task := f.submit(in, active("c")...)
+					wait(55*time.Second - outage)
+					if n := tool.written("id-c"); n > 0 {
+						t.Error("a task called the tool within its minute")
+					}
+					f.ended(in, task).want(t, "COMPLETED", ok)
+					f.syncEnded()
+					if len(calls) < 2 || calls[1].Sub(calls[0]) < time.Minute || calls[1].Sub(calls[0]) > 80*time.Second {
 						t.Errorf("called at %v", calls)
 					}
 				})

@@ -183,6 +183,7 @@ func (e *Engine) sync(ctx context.Context, integrationID string, beside bool) (w
 	default:
 		d.log.WarnContext(quiet, interrupted, "error", err)
 	}
+	e.remember(d)
 	e.schedule.beside(func() { d.afterwards(ctx, errors.Is(err, store.ErrLeaseLost)) })
 	return true // perhaps
 }
@@ -204,6 +205,9 @@ func (r *reading) run(ctx context.Context) (wanted bool, err error) {
 		return r.fail(ctx, "The integration cannot be used: "+err.Error())
 	case lister == nil:
 		return r.fail(ctx, "The connector cannot list the tool's skills.")
+	}
+	if wait := r.d.e.leftAlone(r.d.lease.Integration); wait > 0 {
+		return r.leave(ctx, wait)
 	}
 	for {
 		if r.d.over() || r.d.lease.stale() {
@@ -391,12 +395,16 @@ func (r *reading) failed(ctx context.Context, e *connector.Error) (store.SyncNex
 		return r.end(ctx, store.SyncStep{Failed: fmt.Sprintf("The tool did not list its skills, after %d attempts: %s", r.sync.Attempt, words(e, "no answer"))})
 	}
 	step.ResumeIn = d.backoff(e, r.sync.Attempt)
-	if e.Kind == connector.Throttled {
-		step.Hold = step.ResumeIn
+	if e.Kind == connector.Throttled || e.RetryAfter > 0 {
+		step.Hold, d.alone = step.ResumeIn, time.Now().Add(step.ResumeIn)
 		d.e.metrics.Held(d.lease.Integration.Tool, e.Kind.String())
 	}
 	step.Sync = r.sync
-	return d.e.store.AdvanceSync(ctx, d.lease.Lease, step)
+	next, err := d.e.store.AdvanceSync(ctx, d.lease.Lease, step)
+	if err == nil {
+		d.alone = time.Time{}
+	}
+	return next, err
 }
 
 // backoff is how long to wait after so many failed calls in a row.
