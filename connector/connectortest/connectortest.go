@@ -129,6 +129,7 @@ func Run(t *testing.T, h Harness) {
 		{"check", check, false},
 		{"list", list, false},
 		{"answers to a list that say nothing", emptyList, false},
+		{"a list that stands still", standingList, false},
 		{"find", find, false},
 		{"10,000 skills", tenThousand, false},
 		{"a job", job, false},

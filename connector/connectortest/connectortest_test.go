@@ -59,7 +59,7 @@ func (x *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /skills":
 		from, _ := strconv.Atoi(r.URL.Query().Get("from"))
 		to := min(from+500, len(x.skills))
-		x.say(w, map[string]any{"skills": append([]toySkill{}, x.skills[from:to]...), "more": to < len(x.skills)})
+		x.say(w, map[string]any{"skills": append([]toySkill{}, x.skills[min(from, to):to]...), "from": from, "more": to < len(x.skills)})
 	case "POST /find":
 		var names struct{ External, Adopt []string }
 		connectortest.Decode(x.t, r, &names)
@@ -306,6 +306,7 @@ func (s *toySession) List(ctx context.Context, cursor string) (connector.Page, e
 	from, _ := strconv.Atoi(cursor)
 	var answer struct {
 		Skills []toySkill
+		From   int
 		More   bool
 	}
 	if err := s.send(ctx, "GET", "/skills?from="+strconv.Itoa(from), nil, &answer); err != nil {
@@ -314,6 +315,9 @@ func (s *toySession) List(ctx context.Context, cursor string) (connector.Page, e
 	nameless := slices.ContainsFunc(answer.Skills, func(sk toySkill) bool { return sk.ID == "" })
 	if (answer.Skills == nil || nameless) && s.wrong != "takes nothing for an empty list" {
 		return connector.Page{}, connector.Errorf(connector.Unexpected, "the answer does not say which skills there are")
+	}
+	if answer.From != from && s.wrong != "lists a page again and again" {
+		return connector.Page{}, connector.Errorf(connector.Unexpected, "the list does not go on")
 	}
 	page := connector.Page{Records: toyRecords(answer.Skills)}
 	if answer.More && s.wrong != "lists the first page" {
@@ -404,6 +408,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"finds nothing":                              "find",
 		"takes its time":                             "10,000_skills",
 		"takes nothing for an empty list":            "answers_to_a_list_that_say_nothing",
+		"lists a page again and again":               "a_list_that_stands_still",
 	})
 	caught(t, "TestJobToy", map[string]string{
 		"knows its own jobs only":                         "a_job",

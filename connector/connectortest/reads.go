@@ -159,6 +159,72 @@ func emptyList(t *testing.T, h Harness) {
 	}
 }
 
+// standingList has a page answered as the one before it was, and all that follow: the tool does not heed where to go on, or something
+// between keeps answers. What a list does not hold counts as deleted, and a list without an end is no list: it must be an error.
+func standingList(t *testing.T, h Harness) {
+	h.need(t, connector.CanList)
+	if !h.HTTP {
+		h.skip(t, "it does not speak HTTP")
+	}
+	account, s := h.account(t, Normal)
+	names := make([]string, listed)
+	for i := range names {
+		names[i] = fmt.Sprint("skill ", i)
+	}
+	account.writeAll(t, s, skills(names...))
+	cursors := []string{""} // of all pages
+	for len(cursors) <= listed {
+		page, err := account.open(t).(connector.Lister).List(t.Context(), cursors[len(cursors)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page.Next == "" {
+			break
+		}
+		cursors = append(cursors, page.Next)
+	}
+	if len(cursors) < 2 {
+		h.skip(t, "the list is one page")
+	}
+	type said struct {
+		status int
+		header http.Header
+		body   []byte
+	}
+	var before []said // to the page before the last one, which says that there is more
+	account.wire.set(func(int, bool) *fault {
+		return &fault{carried: true, answer: changed(func(a *http.Response, whole []byte) {
+			before = append(before, said{a.StatusCode, a.Header.Clone(), whole})
+			a.Body = io.NopCloser(bytes.NewReader(whole))
+		})}
+	})
+	last := len(cursors) - 1
+	if _, err := account.open(t).(connector.Lister).List(t.Context(), cursors[last-1]); err != nil {
+		t.Fatal(err)
+	}
+	cursor := cursors[last]
+	for pages := 1; ; pages++ {
+		account.wire.set(func(n int, _ bool) *fault {
+			return &fault{carried: true, answer: changed(func(a *http.Response, _ []byte) {
+				again := before[min(n, len(before))-1]
+				a.StatusCode, a.Header, a.Body = again.status, again.header.Clone(), io.NopCloser(bytes.NewReader(again.body))
+			})}
+		})
+		page, err := account.open(t).(connector.Lister).List(t.Context(), cursor)
+		switch e := connector.AsError(err); {
+		case e != nil && e.Kind == connector.Unexpected:
+			return
+		case e != nil:
+			t.Fatalf("a page is answered as the one before: %v, want the kind %s", e, connector.Unexpected)
+		case page.Next == "":
+			t.Fatal("a page is answered as the one before, and the list ends without an error")
+		case pages == 3:
+			t.Fatal("every page is answered as the first of them, and the list goes on")
+		}
+		cursor = page.Next
+	}
+}
+
 // nothings are answers of the kind of a given one that say nothing: a JSON null, an object without fields or without its lists, a list of
 // objects without fields; an XML document without what is in it at some depth. A list without anything in it is none of them: it says that there is nothing.
 func nothings(answer []byte) []string {

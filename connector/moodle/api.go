@@ -363,14 +363,23 @@ func (s *session) query(ctx context.Context, framework int64, skip, limit int, f
 // after is a page of the competencies behind the one with the id last, which was the skip-th. It also holds when some before
 // that were deleted meanwhile. The page may be the last one if it is not full.
 func (s *session) after(ctx context.Context, framework int64, skip int, last int64) (page []competency, next int, full bool, err error) {
-	for from := max(0, skip-1); ; from = max(0, from-pageSize/2) {
+	shown := int64(0) // the first of a page that held nothing new
+	for from := max(0, skip-1); ; {
 		if page, full, err = s.page(ctx, framework, from); err != nil {
 			return nil, 0, false, err
 		}
+		if from > 0 && (len(page) == 0 || page[0].ID > last) {
+			from, shown = max(0, from-pageSize/2), 0
+			continue
+		}
 		next = from + len(page)
-		if from == 0 || len(page) > 0 && page[0].ID <= last {
+		if !full || len(page) == 0 || page[len(page)-1].ID > last {
 			return slices.DeleteFunc(page, func(c competency) bool { return c.ID <= last }), next, full, nil
 		}
+		if page[0].ID == shown {
+			return nil, 0, false, connector.Errorf(connector.Unexpected, "Moodle's list of competencies does not go on: it shows the same ones wherever it is to begin")
+		}
+		from, shown = max(next-1, from+1), page[0].ID
 	}
 }
 

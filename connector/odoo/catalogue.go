@@ -183,6 +183,9 @@ func (s *session) scan(ctx context.Context, after int64, limit int) ([]record, m
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(records) > 0 && records[0].ID <= after {
+		return nil, nil, connector.Errorf(connector.Unexpected, "Odoo's list of skills does not go on: it was asked for those behind the id %d, and begins with %d", after, records[0].ID)
+	}
 	owners, err := s.owners(ctx, idsOf(records))
 	return records, owners, err
 }
