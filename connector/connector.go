@@ -35,7 +35,8 @@ type Skill struct {
 	// Taken: the record of that RemoteID was not made by Write. People made it in the tool, and since then it is to be managed
 	// under OriginID, which the tool does not know yet. That very record is meant: it is changed, and gets OriginID as its
 	// external id; or the skill is refused as Unsupported, with what people can do instead. It never becomes a second one,
-	// and is not said to be retired while its record is active.
+	// and is not said to be retired while its record is active. That it has got the external id, and nothing else, no error
+	// need tell: people do not see it, and the record is found by it the next time.
 	Taken bool
 }
 

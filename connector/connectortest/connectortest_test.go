@@ -244,7 +244,7 @@ func (s *toySession) Write(ctx context.Context, skills []connector.Skill) ([]con
 	items := make([]toyItem, len(skills))
 	for i, sk := range skills {
 		items[i] = toyItem{sk.OriginID, sk.Name, sk.Active, sk.Adopt && s.wrong != "does not adopt", ""}
-		if sk.Taken && s.wrong != "makes twins of what people made" {
+		if sk.Taken && s.wrong != "makes twins of what people made" && (!sk.Unsure || s.wrong != "makes twins where it is not sure") {
 			items[i].Taken = sk.RemoteID
 		}
 		switch s.wrong {
@@ -392,6 +392,7 @@ func TestWrongConnectorsAreCaught(t *testing.T) {
 		"does not retire":                            "deactivate_and_reactivate",
 		"does not adopt":                             "adopt",
 		"makes twins of what people made":            "a_skill_made_by_hand_that_is_to_be_managed",
+		"makes twins where it is not sure":           "faults/cut_before_the_tool_has_the_request",
 		"forgets to ask":                             "what_may_not_be_sent_any_more_is_not_sent",
 		"takes a write for a read":                   "faults",
 		"takes silence for absence":                  "faults/hangs_after_it_was_carried_out",

@@ -148,10 +148,12 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 // scene is an account with some skills, and what shall become of them in one go: created, changed, retired, revived, left
-// alone.
+// alone; and one that people made, taken over by its remote id.
 type scene struct {
 	*subject
 	wanted []connector.Skill
+	// forbids: the tool says that something is not permitted. To take a skill over may want a permission of its own.
+	forbids bool
 }
 
 func newScene(t *testing.T, h Harness) *scene {
@@ -175,7 +177,52 @@ func newScene(t *testing.T, h Harness) *scene {
 	if d.Can(connector.CanDeactivate) && !d.Can(connector.CanReactivate) {
 		s.wanted[4].Active = false
 	}
+	if d.Can(connector.CanTake) {
+		s.takes(t, true)
+	}
 	return s
+}
+
+// newTakingScene is an account with nothing but a skill that people made, which shall be taken over and retired.
+func newTakingScene(t *testing.T, h Harness) *scene {
+	t.Helper()
+	s := &scene{subject: h.subject(t, Normal)}
+	s.takes(t, false)
+	return s
+}
+
+// takes has people make a skill, and wants it.
+func (s *scene) takes(t *testing.T, active bool) {
+	t.Helper()
+	id := s.MakeByHand(t, "made by hand")
+	s.wanted = append(s.wanted, connector.Skill{OriginID: "id/taken", RemoteID: id, Name: "taken", Active: active, Taken: true})
+}
+
+// state is what the tool holds of the wanted skills by their origin ids. Of one that people made it is that very record, and no matter
+// whether it has got its origin id: that alone is nothing that people see, and how it is found the next time.
+func (s *scene) state(t *testing.T) map[string]connector.Record {
+	t.Helper()
+	state := s.byOrigin(t)
+	for _, r := range s.Records(t) {
+		for _, sk := range s.wanted {
+			if sk.Taken && r.RemoteID == sk.RemoteID {
+				r.OriginID, r.UpdatedAt = "", time.Time{}
+				state[sk.OriginID] = r
+			}
+		}
+	}
+	return state
+}
+
+// isAsWanted checks that the tool holds what is wanted and nothing else: no twin of what people made.
+func (s *scene) isAsWanted(t *testing.T) {
+	t.Helper()
+	s.holds(t, s.wanted)
+	for _, r := range s.Records(t) {
+		if r.OriginID == "" {
+			t.Errorf("the tool also holds %+v", r)
+		}
+	}
 }
 
 // attempt writes what is wanted the way the engine does: in batches, up to the first that fails. It returns how many skills
@@ -199,21 +246,35 @@ func faultMatrix(t *testing.T, h Harness) {
 	if !h.HTTP {
 		t.Skipf("%s does not speak HTTP", h.Connector.Describe().Slug)
 	}
+	meetAll(t, h, newScene, faults())
+	if d := h.Connector.Describe(); d.Can(connector.CanTake) && d.Can(connector.CanDeactivate) {
+		t.Run("a skill made by hand is retired", func(t *testing.T) {
+			meetAll(t, h, newTakingScene, slices.DeleteFunc(faults(), func(f fault) bool {
+				return !slices.Contains([]string{
+					"refused connection", "cut before the tool has the request", "cut after it was carried out", "503", "429",
+					"SIGKILL before the tool has the request", "SIGKILL after it was carried out",
+				}, f.name)
+			}))
+		})
+	}
+}
+
+func meetAll(t *testing.T, h Harness, begin func(*testing.T, Harness) *scene, faults []fault) {
 	requests := 0
 	synctest.Test(t, func(t *testing.T) {
-		s := newScene(t, h)
+		s := begin(t, h)
 		s.asksBeforeItChanges(t)
 		s.wire.set(nil)
 		if _, _, err := s.attempt(t.Context(), t, s.open(t)); err != nil {
 			t.Fatal(err)
 		}
 		requests = s.wire.count()
-		s.holds(t, s.wanted)
+		s.isAsWanted(t)
 	})
 	if requests == 0 && !t.Failed() {
 		t.Error("the connector does without its account's HTTP client")
 	}
-	for _, f := range faults() {
+	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			for at := 1; at <= requests; at++ {
 				for _, lasting := range []bool{false, true} {
@@ -225,7 +286,7 @@ func faultMatrix(t *testing.T, h Harness) {
 						name += " and all that follow"
 					}
 					t.Run(name, func(t *testing.T) {
-						synctest.Test(t, func(t *testing.T) { meet(t, h, f, at, lasting) })
+						synctest.Test(t, func(t *testing.T) { meet(t, begin(t, h), f, at, lasting) })
 					})
 				}
 			}
@@ -249,9 +310,9 @@ func (s *scene) asksBeforeItChanges(t *testing.T) {
 }
 
 // meet is one case of the matrix.
-func meet(t *testing.T, h Harness, f fault, at int, lasting bool) {
-	s := newScene(t, h)
-	before := s.byOrigin(t)
+func meet(t *testing.T, s *scene, f fault, at int, lasting bool) {
+	s.forbids = f.kind != nil && *f.kind == connector.Permission
+	before := s.state(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var over time.Time // when the call should have ended
@@ -303,24 +364,25 @@ func meet(t *testing.T, h Harness, f fault, at int, lasting bool) {
 		rest = append(rest, sk)
 	}
 	s.writeAll(t, s.open(t), rest)
-	s.holds(t, s.wanted)
+	s.isAsWanted(t)
 }
 
 // check holds what a call said against what the tool holds, and collects the skills of which it leaves open what became of
 // them.
 func (s *scene) check(t *testing.T, before map[string]connector.Record, results map[string]connector.Result, left int, err *connector.Error, unsure map[string]bool) {
 	t.Helper()
-	after := s.byOrigin(t)
+	held, after := s.byOrigin(t), s.state(t)
 	for i, sk := range s.wanted {
 		tried := i < len(s.wanted)-left
 		r, ok := results[sk.OriginID]
 		switch {
 		case ok && r.Err == nil:
-			s.isTrue(t, sk, r, after)
+			s.isTrue(t, sk, r, held)
 		case ok && r.Err.Kind == connector.Ambiguous, !ok && tried && err != nil && err.Kind == connector.Ambiguous:
 			unsure[sk.OriginID] = true
 		default:
-			if ok && (r.Err.Kind == connector.Refused || r.Err.Kind == connector.Unsupported) {
+			own := sk.Taken && s.forbids && ok && r.Err.Kind == connector.Unsupported
+			if ok && !own && (r.Err.Kind == connector.Refused || r.Err.Kind == connector.Unsupported) {
 				t.Errorf("%s: the tool has not refused the skill, but %v", sk.OriginID, r.Err)
 			}
 			if diff := cmp.Diff(before[sk.OriginID], after[sk.OriginID]); diff != "" {
@@ -348,8 +410,12 @@ func (s *scene) checkError(t *testing.T, f fault, at int, lasting bool, err *con
 	if err.Kind == connector.Refused || err.Kind == connector.Unsupported {
 		t.Errorf("the tool has not refused the batch, but Write = %v", err)
 	}
-	// One answer may mean that a token has expired; a second one is the last.
-	if refused := s.wire.count() - at + 1; lasting && f.kind != nil && (*f.kind == connector.Credentials || *f.kind == connector.Permission) && refused > 2 {
+	// One answer may mean that a token has expired; a second one is the last, but for that about a permission of its own.
+	most := 2
+	if s.forbids && slices.ContainsFunc(s.wanted, func(sk connector.Skill) bool { return sk.Taken }) {
+		most++
+	}
+	if refused := s.wire.count() - at + 1; lasting && f.kind != nil && (*f.kind == connector.Credentials || *f.kind == connector.Permission) && refused > most {
 		t.Errorf("%d more requests although the tool had refused the credentials", refused-1)
 	}
 }
@@ -360,7 +426,7 @@ func mayNotSend(t *testing.T, h Harness) {
 	passed := errors.New("somebody else writes to this account now")
 	for last := 1; ; last++ {
 		s := newScene(t, h)
-		before := s.byOrigin(t)
+		before := s.state(t)
 		if s.wire != nil {
 			s.wire.set(nil)
 		}
@@ -403,7 +469,7 @@ func mayNotSend(t *testing.T, h Harness) {
 			}
 		}
 		s.writeAll(t, s.open(t), rest)
-		s.holds(t, s.wanted)
+		s.isAsWanted(t)
 		if t.Failed() {
 			return
 		}
