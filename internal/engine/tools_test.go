@@ -3,10 +3,12 @@ package engine_test
 import (
 	"context"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,4 +229,107 @@ func TestAdoptWhatWasReadWithAnExternalID(t *testing.T) {
 			}
 		}
 	})
+}
+
+// troubled is the way to a tool on which one request meets something.
+type troubled struct {
+	next http.RoundTripper
+	// at is which request that is, counted from 0; meets says what: before, and when, the tool has it.
+	at, requests int
+	meets        func(next func() (*http.Response, error)) (*http.Response, error)
+}
+
+func (w *troubled) RoundTrip(r *http.Request) (*http.Response, error) {
+	next := func() (*http.Response, error) { return w.next.RoundTrip(r) }
+	if w.meets == nil {
+		return next()
+	}
+	if w.requests++; w.requests-1 != w.at {
+		return next()
+	}
+	return w.meets(next)
+}
+
+// says answers in the tool's place.
+func says(status int) func(func() (*http.Response, error)) (*http.Response, error) {
+	return func(func() (*http.Response, error)) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(status)
+		return w.Result(), nil
+	}
+}
+
+// A skill that people made in the tool is renamed through the API. Whatever each request of that meets, the very record is renamed,
+// and there is no second one, in the tool or in what is read of it.
+func TestWhatPeopleMadeIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	cut := func(after bool) func(func() (*http.Response, error)) (*http.Response, error) {
+		return func(next func() (*http.Response, error)) (*http.Response, error) {
+			if after {
+				if answer, err := next(); err == nil {
+					answer.Body.Close()
+				}
+			}
+			return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+		}
+	}
+	meets := map[string]func(func() (*http.Response, error)) (*http.Response, error){
+		"a cut before it has arrived":        cut(false),
+		"a cut after it was carried out":     cut(true),
+		"the answer that it shall wait":      says(http.StatusTooManyRequests),
+		"the answer that the tool is away":   says(http.StatusServiceUnavailable),
+		"the answer that the tool is broken": says(http.StatusInternalServerError),
+	}
+	for _, h := range tools() {
+		d := h.Connector.Describe()
+		if !d.Can(connector.CanTake) {
+			continue
+		}
+		t.Run(d.Slug, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				accounts := map[string]connector.Account{} // filled before a task of theirs is there, so no lock
+				f.tools = []connector.Connector{h.Connector}
+				f.account = func(in store.Integration) (connector.Account, error) { return accounts[in.ID], nil }
+				f.start(settings())
+				for _, name := range slices.Sorted(maps.Keys(meets)) {
+					for at, all := 0, 1; at < all; at++ {
+						account, ok := h.Given(t, connectortest.Normal)
+						if !ok {
+							t.Fatal("no account")
+						}
+						way := &troubled{next: account.HTTP.Transport, at: at}
+						account.HTTP.Transport = way
+						remote := account.MakeByHand(t, "Welding")
+						in := f.integrationWith(d.Slug, "{}")
+						accounts[in.ID] = connector.Account{ID: in.ID, Settings: account.Settings, HTTP: account.HTTP}
+						f.sync(in, true)
+						id := f.read(in)[remote].ID
+						kept, err := f.store.Keep(t.Context(), store.Wish{EnvironmentID: f.env, IntegrationID: in.ID, ID: id, Name: "Brazing", Status: skill.Active})
+						if err != nil {
+							t.Fatal(err)
+						}
+						way.meets = meets[name]
+						f.ended(in, f.submit(in, skill.Item{OriginID: kept.OriginID, Name: "Brazing", Status: skill.Active})).want(t, "COMPLETED", "")
+						all = way.requests
+						f.sync(in, true)
+						want := []connector.Record{{RemoteID: remote, OriginID: kept.OriginID, Name: "Brazing", Active: true}}
+						records := account.Records(t)
+						for i := range records {
+							records[i].UpdatedAt = time.Time{}
+						}
+						if diff := cmp.Diff(want, records); diff != "" {
+							t.Errorf("the tool holds (-want +got):\n%s", diff)
+						}
+						if diff := cmp.Diff(map[string]string{kept.OriginID: "Brazing"}, f.shown(in)); diff != "" {
+							t.Errorf("shown (-want +got):\n%s", diff)
+						}
+						if t.Failed() {
+							t.Fatalf("request %d meets %s", at, name)
+						}
+					}
+				}
+			})
+		})
+	}
 }
