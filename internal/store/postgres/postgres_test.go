@@ -1132,7 +1132,7 @@ func TestSchema(t *testing.T) {
 func TestExamine(t *testing.T) {
 	t.Parallel()
 	address := pgtest.Database(t)
-	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 2})
+	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: 3})
 	conn := raw(t, address)
 	find := func(check string) store.Finding {
 		t.Helper()
