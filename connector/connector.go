@@ -122,6 +122,8 @@ type Description struct {
 	Limits Limits
 	// Capabilities are what it can do besides making and changing skills, where the settings allow.
 	Capabilities []Capability
+	// AdoptsIdentified: Skill.Adopt also takes over a record with an external id, if no skill was ever sent with that (Account.Knows).
+	AdoptsIdentified bool
 	// Links are the vendor's pages on what the connector uses.
 	Links []Link
 	// Beta: not yet tried by people other than its authors.

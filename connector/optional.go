@@ -40,6 +40,8 @@ type Record struct {
 	OriginID string
 	Name     string
 	Active   bool
+	// Apart: no skill of this name with Adopt takes it over, for the tool keeps it apart from those of the account. List says so.
+	Apart bool
 	// UpdatedAt is zero if the tool does not tell.
 	UpdatedAt time.Time
 }

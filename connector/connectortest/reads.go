@@ -90,7 +90,7 @@ func list(t *testing.T, h Harness) {
 	shown := map[string]bool{}
 	for i := range got {
 		shown[got[i].RemoteID] = true
-		got[i].UpdatedAt = time.Time{}
+		got[i].UpdatedAt, got[i].Apart = time.Time{}, false
 	}
 	want := slices.DeleteFunc(account.Records(t), func(r connector.Record) bool {
 		return !shown[r.RemoteID] && (!r.Active || r.OriginID == "")

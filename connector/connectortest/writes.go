@@ -305,6 +305,12 @@ func adopt(t *testing.T, h Harness) {
 		t.Fatal("the connector adopts skills, and the account cannot have any")
 	}
 	id := account.MakeByHand(t, "Welding")
+	if lister, ok := account.open(t).(connector.Lister); ok {
+		page, err := lister.List(t.Context(), "")
+		if err != nil || slices.ContainsFunc(page.Records, func(r connector.Record) bool { return r.RemoteID == id && r.Apart }) {
+			t.Errorf("the list says that nothing takes Welding over, or %v: %+v", err, page.Records)
+		}
+	}
 	list := skills("Welding", "Go")
 	for i := range list {
 		list[i].Adopt = true

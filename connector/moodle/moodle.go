@@ -100,6 +100,7 @@ func (moodle) Describe() connector.Description {
 			connector.CanCheck, connector.CanList, connector.CanFind, connector.CanDeactivate, connector.CanReactivate, connector.CanAdopt,
 			connector.CanTake,
 		},
+		AdoptsIdentified: true,
 		Links: []connector.Link{
 			{Label: "Competencies", URL: "https://docs.moodle.org/405/en/Competencies"},
 			{Label: "Using web services", URL: "https://docs.moodle.org/405/en/Using_web_services", Guide: true},

@@ -243,13 +243,19 @@ func (s *session) List(ctx context.Context, cursor string) (connector.Page, erro
 	if err != nil {
 		return connector.Page{}, err
 	}
+	home, _, err := s.findType(ctx, s.set.SkillType)
+	if err != nil {
+		return connector.Page{}, err
+	}
 	records, owners, err := s.scan(ctx, after, listed)
 	if err != nil {
 		return connector.Page{}, err
 	}
 	var page connector.Page
 	for _, r := range records {
-		page.Records = append(page.Records, r.public(owners[r.ID], archived))
+		shown := r.public(owners[r.ID], archived)
+		shown.Apart = int64(r.Type) != home.id // see unclaimed
+		page.Records = append(page.Records, shown)
 	}
 	if len(records) == listed {
 		page.Next = strconv.FormatInt(records[len(records)-1].ID, 10)

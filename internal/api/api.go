@@ -37,6 +37,7 @@ type Reader interface {
 	ReadSkills(ctx context.Context, q store.SkillQuery) (store.SkillPage, error)
 	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]store.SkillRow, error)
 	RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.RemoteSkill, error)
+	ReadByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.SkillRow, error)
 	SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error)
 	DeleteIntegration(ctx context.Context, id string) (store.Integration, error)
 	CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error)

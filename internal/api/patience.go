@@ -109,6 +109,12 @@ func (p patient) RemoteByName(ctx context.Context, environmentID, integrationID 
 	})
 }
 
+func (p patient) ReadByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.SkillRow, error) {
+	return within(ctx, func(ctx context.Context) ([]store.SkillRow, error) {
+		return p.store.ReadByName(ctx, environmentID, integrationID, names)
+	})
+}
+
 func (p patient) SetEnabled(ctx context.Context, id string, enabled bool) (store.Integration, error) {
 	return within(ctx, func(ctx context.Context) (store.Integration, error) { return p.store.SetEnabled(ctx, id, enabled) })
 }

@@ -67,6 +67,10 @@ func (s slow) RemoteByName(ctx context.Context, _, _ string, _ []string) ([]stor
 	return nil, s.wait(ctx, "RemoteByName")
 }
 
+func (s slow) ReadByName(ctx context.Context, _, _ string, _ []string) ([]store.SkillRow, error) {
+	return nil, s.wait(ctx, "ReadByName")
+}
+
 func (s slow) SkillsByOrigin(ctx context.Context, _, _ string, _ []string) ([]store.SkillRow, error) {
 	return nil, s.wait(ctx, "SkillsByOrigin")
 }

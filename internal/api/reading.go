@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -501,13 +502,13 @@ func (a *API) diff(w http.ResponseWriter, r *http.Request) error {
 	for _, row := range rows {
 		known[row.OriginID] = row
 	}
-	rendering, refuses, adopts := "", in.Policy.RefuseInactive, false
+	rendering, refuses, adopts, identified := "", in.Policy.RefuseInactive, false, false
 	if c, ok := a.Connectors.Find(in.Tool); ok {
 		if rendering, err = c.Describe().Rendering(in.Settings); err != nil {
 			return skill.Errorf(skill.Conflict, skill.CodeSetupIncomplete, "The integration cannot be used: %v.", err)
 		}
 		refuses = account.Inactive(c.Describe(), in.Settings, in.Policy) == account.Refuse
-		adopts = in.Policy.Adopt && c.Describe().Can(connector.CanAdopt)
+		adopts, identified = in.Policy.Adopt && c.Describe().Can(connector.CanAdopt), c.Describe().AdoptsIdentified
 	}
 	changes := make([]change, len(request.Items))
 	for i, it := range request.Items {
@@ -521,7 +522,10 @@ func (a *API) diff(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if adopts {
-		if err := a.adoptions(r, who.EnvironmentID, integrationID, changes); err != nil {
+		for i, it := range request.Items { // what had a record of its own is made anew, if that is gone
+			changes[i].own = known[it.OriginID].RemoteID != ""
+		}
+		if err := a.adoptions(r, who.EnvironmentID, integrationID, changes, identified); err != nil {
 			return err
 		}
 	}
@@ -534,35 +538,54 @@ const (
 	creates   = "CREATE"
 )
 
-// adoptions finds what would not be made, since people made a skill of that name in the tool. Each of these is taken over once.
-func (a *API) adoptions(r *http.Request, environmentID, integrationID string, changes []change) error {
+// adoptions finds what would not be made, since people made a skill of that name in the tool: one that the tool does not keep apart,
+// retired or not, with an external id of its own only if the connector takes over such. Each of these is taken over once, those
+// without an external id first, and then in the order in which they were made.
+func (a *API) adoptions(r *http.Request, environmentID, integrationID string, changes []change, identified bool) error {
 	var names []string
+	sent := make(map[string]bool, len(changes))
 	for _, c := range changes {
-		if c.Change == creates {
+		sent[c.OriginID] = true
+		if c.adoptable() {
 			names = append(names, c.To.Name)
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	found, err := a.Store.RemoteByName(r.Context(), environmentID, integrationID, names)
+	remote, err := a.Store.RemoteByName(r.Context(), environmentID, integrationID, names)
+	var read []store.SkillRow
+	if err == nil && identified {
+		read, err = a.Store.ReadByName(r.Context(), environmentID, integrationID, names)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return noIntegration(integrationID)
 	}
 	if err != nil {
 		return err
 	}
-	free := map[string]int{}
-	for _, s := range found {
-		free[s.Name]++
+	free := make([]store.Skill, 0, len(remote)+len(read))
+	for _, s := range remote {
+		free = append(free, s.View())
+	}
+	for _, row := range read {
+		if !sent[row.OriginID] {
+			free = append(free, row.View())
+		}
+	}
+	slices.SortFunc(free, func(a, b store.Skill) int { // ids of tools mostly are numbers
+		return cmp.Or(cmp.Compare(min(len(a.OriginID), 1), min(len(b.OriginID), 1)), cmp.Compare(len(a.RemoteID), len(b.RemoteID)), strings.Compare(a.RemoteID, b.RemoteID))
+	})
+	by := map[string][]store.Skill{}
+	for _, s := range free {
+		by[s.Name] = append(by[s.Name], s)
 	}
 	for i := range changes {
 		c := &changes[i]
-		if c.Change != creates || free[c.To.Name] == 0 {
-			continue
+		if own := by[c.To.Name]; c.adoptable() && len(own) > 0 {
+			c.Change, c.From = "ADOPT", &changeEnd{own[0].Name, own[0].Status.String()}
+			by[c.To.Name] = own[1:]
 		}
-		free[c.To.Name]--
-		c.Change, c.From = "ADOPT", &changeEnd{c.To.Name, skill.Active.String()}
 	}
 	return nil
 }
@@ -574,7 +597,12 @@ type change struct {
 	ID       *string    `json:"id"`
 	From     *changeEnd `json:"from"`
 	To       changeEnd  `json:"to"`
+
+	own bool // it has had a record of its own
 }
+
+// adoptable reports whether a record that people made may be taken instead of a new one.
+func (c change) adoptable() bool { return c.Change == creates && !c.own }
 
 type changeEnd struct {
 	Name   string `json:"name"`

@@ -575,6 +575,7 @@ func TestDiffTellsWhatIsRefused(t *testing.T) {
 type handmade struct {
 	api.Reader
 	skills []store.RemoteSkill
+	rows   []store.SkillRow // that have an external id
 }
 
 func (h handmade) ReadSkills(_ context.Context, q store.SkillQuery) (page store.SkillPage, err error) {
@@ -590,6 +591,15 @@ func (h handmade) RemoteByName(_ context.Context, _, _ string, names []string) (
 	for _, s := range h.skills {
 		if slices.Contains(names, s.Name) {
 			found = append(found, s)
+		}
+	}
+	return found, nil
+}
+
+func (h handmade) ReadByName(_ context.Context, _, _ string, names []string) (found []store.SkillRow, err error) {
+	for _, row := range h.rows {
+		if slices.Contains(names, row.Name) {
+			found = append(found, row)
 		}
 	}
 	return found, nil
@@ -620,7 +630,7 @@ func TestSkillsThatNobodyManages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := setup(t, func(c *api.Config) {
 				c.Connectors = connector.NewRegistry(able{sandbox.New(nil), test.can})
-				c.Store = handmade{c.Store, []store.RemoteSkill{{RemoteID: "r1", ID: their, Name: "theirs", Status: skill.Active}}}
+				c.Store = handmade{Reader: c.Store, skills: []store.RemoteSkill{{RemoteID: "r1", ID: their, Name: "theirs", Status: skill.Active}}}
 			})
 			ours := f.do(request{method: "POST", path: "/v1/hris/skills", body: `{"name":"ours"}`}).record(t)
 			f.do(request{method: "PATCH", path: "/v1/hris/skills/" + ours.ID, body: `{"name":"ours, too"}`}).record(t)
@@ -678,44 +688,81 @@ func TestInactiveSkillsThatASettingRefuses(t *testing.T) {
 	}
 }
 
-// What people made under the same name is taken over, if the integration says so: each once, and by none that is inactive.
+// identifying is a connector that also takes over what has an external id already.
+type identifying struct{ able }
+
+func (i identifying) Describe() connector.Description {
+	d := i.able.Describe()
+	d.AdoptsIdentified = true
+	return d
+}
+
+// What people made under the same name is taken over, if the integration says so: each once, retired or not, and by none that is
+// inactive or that has had a record of its own; with an external id only where the connector does so, and then last.
 func TestDiffTellsWhatIsTakenOver(t *testing.T) {
-	can := []connector.Capability{connector.CanDeactivate, connector.CanAdopt}
-	f := setup(t, func(c *api.Config) {
-		c.Connectors = connector.NewRegistry(able{sandbox.New(nil), can})
-		c.Store = handmade{c.Store, []store.RemoteSkill{{RemoteID: "r1", ID: skill.NewID(time.Now()), Name: "Welding", Status: skill.Active}}}
-	})
-	changes := func() string {
-		t.Helper()
-		a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: `{"items":[{"origin_id":"retired","name":"Welding","status":"INACTIVE"},
-			{"origin_id":"1","name":"Welding"},{"origin_id":"2","name":"Welding"},{"origin_id":"3","name":"Brewing"}]}`})
-		var data struct {
-			Results []struct {
-				Change string
-				From   *struct{ Name, Status string }
+	can := able{sandbox.New(nil), []connector.Capability{connector.CanDeactivate, connector.CanAdopt}}
+	remote := []store.RemoteSkill{
+		{RemoteID: "12", ID: skill.NewID(time.Now()), Name: "Welding", Status: skill.Active},
+		{RemoteID: "9", ID: skill.NewID(time.Now()), Name: "Welding", Status: skill.Inactive},
+		{RemoteID: "13", ID: skill.NewID(time.Now()), Name: "Gone", Status: skill.Active},
+	}
+	rows := []store.SkillRow{
+		{ID: skill.NewID(time.Now()), OriginID: "COMP-1", RemoteID: "7", Name: "Welding", Status: skill.Active},
+		{ID: skill.NewID(time.Now()), OriginID: "COMP-2", RemoteID: "8", Name: "Brewing", Status: skill.Active},
+	}
+	const body = `{"items":[{"origin_id":"retired","name":"Welding","status":"INACTIVE"},{"origin_id":"1","name":"Welding"},{"origin_id":"2","name":"Welding"},
+		{"origin_id":"3","name":"Welding"},{"origin_id":"4","name":"Welding"},{"origin_id":"COMP-2","name":"Brewing"},{"origin_id":"5","name":"Brewing"},
+		{"origin_id":"6","name":"welding"},{"origin_id":"gone","name":"Gone"}]}`
+	for name, test := range map[string]struct {
+		connector connector.Connector
+		adopt     bool
+		want      string
+	}{
+		"without the policy":         {can, false, "NONE CREATE CREATE CREATE CREATE CREATE CREATE CREATE CREATE"},
+		"with it":                    {can, true, "NONE ADOPT/INACTIVE ADOPT/ACTIVE CREATE CREATE CREATE CREATE CREATE CREATE"},
+		"with external ids likewise": {identifying{can}, true, "NONE ADOPT/INACTIVE ADOPT/ACTIVE ADOPT/ACTIVE CREATE CREATE CREATE CREATE CREATE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := setup(t, func(c *api.Config) {
+				c.Connectors = connector.NewRegistry(test.connector)
+				c.Store = handmade{ownGone{c.Store}, remote, rows}
+			})
+			if _, err := f.store.SetPolicy(t.Context(), f.integration, store.Policy{Adopt: test.adopt}); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if err := json.Unmarshal(a.Data, &data); err != nil {
-			t.Fatalf("%v: %s", err, a.body)
-		}
-		var got []string
-		for _, r := range data.Results {
-			got = append(got, r.Change)
-			if (r.From != nil) != (r.Change == "ADOPT") || r.From != nil && (r.From.Name != "Welding" || r.From.Status != "ACTIVE") {
-				t.Errorf("%s from %+v", r.Change, r.From)
+			a := f.do(request{method: "POST", path: "/v1/hris/skills/bulk/diff", body: body})
+			var data struct {
+				Results []struct {
+					Change   string
+					From, To *struct{ Name, Status string }
+				}
 			}
-		}
-		return strings.Join(got, " ")
+			if err := json.Unmarshal(a.Data, &data); err != nil {
+				t.Fatalf("%v: %s", err, a.body)
+			}
+			var got []string
+			for _, r := range data.Results {
+				if r.Change == "ADOPT" && r.From != nil && r.From.Name == r.To.Name {
+					r.Change += "/" + r.From.Status
+				}
+				got = append(got, r.Change)
+			}
+			if got := strings.Join(got, " "); got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+		})
 	}
-	if got, want := changes(), "NONE CREATE CREATE CREATE"; got != want {
-		t.Errorf("without the policy: %s, want %s", got, want)
-	}
-	if _, err := f.store.SetPolicy(t.Context(), f.integration, store.Policy{Adopt: true}); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := changes(), "NONE ADOPT CREATE CREATE"; got != want {
-		t.Errorf("with the policy: %s, want %s", got, want)
-	}
+}
+
+// ownGone is a store whose skill "gone" was written once, and vanished from the tool.
+type ownGone struct{ api.Reader }
+
+func (s ownGone) SkillsByOrigin(ctx context.Context, environmentID, integrationID string, ids []string) ([]store.SkillRow, error) {
+	rows, err := s.Reader.SkillsByOrigin(ctx, environmentID, integrationID, ids)
+	at := time.Now().Add(-time.Hour)
+	return append(rows, store.SkillRow{
+		ID: skill.NewID(at), OriginID: "gone", RemoteID: "4711", Name: "Gone", Status: skill.Active, WrittenAt: at, Note: store.Gone, NotedAt: at.Add(time.Minute),
+	}), err
 }
 
 // What a tool has refused of a bulk is none of its skills.

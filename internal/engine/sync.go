@@ -428,7 +428,7 @@ func clean(records []connector.Record) []store.Remote {
 			continue // no tool would know it again
 		}
 		ids[rec.RemoteID] = true
-		r := store.Remote{RemoteID: rec.RemoteID, OriginID: rec.OriginID, Name: strings.ReplaceAll(strings.ToValidUTF8(rec.Name, "\ufffd"), "\x00", "\ufffd"), Status: skill.Inactive}
+		r := store.Remote{RemoteID: rec.RemoteID, OriginID: rec.OriginID, Name: strings.ReplaceAll(strings.ToValidUTF8(rec.Name, "\ufffd"), "\x00", "\ufffd"), Status: skill.Inactive, Apart: rec.Apart}
 		if rec.Active {
 			r.Status = skill.Active
 		}
@@ -487,8 +487,8 @@ func (r *reading) sort(ctx context.Context, records []store.Remote, step *store.
 	for _, rec := range records {
 		if rec.OriginID == "" {
 			was, ok := known[rec.RemoteID]
-			if !ok || was.Name != rec.Name || was.Status != rec.Status || was.Gone {
-				step.Remote = append(step.Remote, store.RemoteSkill{RemoteID: rec.RemoteID, Name: rec.Name, Status: rec.Status})
+			if !ok || was.Name != rec.Name || was.Status != rec.Status || was.Apart != rec.Apart || was.Gone {
+				step.Remote = append(step.Remote, store.RemoteSkill{RemoteID: rec.RemoteID, Name: rec.Name, Status: rec.Status, Apart: rec.Apart})
 			}
 			continue
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/learning360/learning360test"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle"
 	"github.com/crosswalk-hr/crosswalk/connector/moodle/moodletest"
+	"github.com/crosswalk-hr/crosswalk/connector/odoo"
 	"github.com/crosswalk-hr/crosswalk/connector/odoo/odootest"
 	"github.com/crosswalk-hr/crosswalk/connector/workday/workdaytest"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
@@ -328,6 +329,84 @@ func TestWhatPeopleMadeIsTakenOnce(t *testing.T) {
 							t.Fatalf("request %d meets %s", at, name)
 						}
 					}
+				}
+			})
+		})
+	}
+}
+
+// What the store says that a skill may take over is what it takes over: the answer to what an upsert would do rests on it.
+func TestWhatMayBeAdoptedIsAdopted(t *testing.T) {
+	t.Parallel()
+	const free, apart, retired, numbered = "free", "apart", "retired", "numbered"
+	names := []string{free, apart, retired, numbered}
+	odooAt := func(version int) func(*testing.T) (http.Handler, []byte, func() []connector.Record) {
+		return func(t *testing.T) (http.Handler, []byte, func() []connector.Record) {
+			server := odootest.New(t, version)
+			server.MakeByHand(free)
+			server.Make("Languages", apart)
+			server.Make(server.ArchivedType, retired)
+			return server, server.Settings(connectortest.Base), server.Records
+		}
+	}
+	for name, test := range map[string]struct {
+		connector connector.Connector
+		tool      func(*testing.T) (http.Handler, []byte, func() []connector.Record)
+		want      []string
+	}{
+		"odoo 19": {odoo.New(), odooAt(19), []string{free}},
+		"odoo 17": {odoo.New(), odooAt(17), []string{free}},
+		"moodle": {moodle.New(), func(t *testing.T) (http.Handler, []byte, func() []connector.Record) {
+			site := moodletest.New(t)
+			site.Make("", free)
+			site.Make("COMP-1", numbered)
+			return site, site.Settings(connectortest.Base), site.Records
+		}, []string{free, numbered}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, f *fixture) {
+				tool, set, records := test.tool(t)
+				d := test.connector.Describe()
+				f.tools = []connector.Connector{test.connector}
+				f.account = func(in store.Integration) (connector.Account, error) {
+					return connector.Account{ID: in.ID, Settings: set, HTTP: &http.Client{Transport: served{tool}}}, nil
+				}
+				f.start(settings())
+				in := f.integrationWith(d.Slug, "{}")
+				f.policy(in, store.Policy{Adopt: true})
+				f.sync(in, true)
+				var told []string
+				remote, err := f.store.RemoteByName(t.Context(), f.env, in.ID, names)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range remote {
+					told = append(told, r.Name)
+				}
+				if d.AdoptsIdentified {
+					rows, err := f.store.ReadByName(t.Context(), f.env, in.ID, names)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, row := range rows {
+						told = append(told, row.View().Name)
+					}
+				}
+				before := map[string]string{} // names by remote ids
+				for _, r := range records() {
+					before[r.RemoteID] = r.Name
+				}
+				f.ended(in, f.submit(in, active(names...)...)).want(t, "COMPLETED", "", "", "", "")
+				var taken []string
+				for _, r := range records() {
+					if name, was := before[r.RemoteID]; was && r.OriginID == "id-"+name {
+						taken = append(taken, name)
+					}
+				}
+				slices.Sort(told)
+				slices.Sort(taken)
+				if !slices.Equal(told, test.want) || !slices.Equal(taken, test.want) {
+					t.Errorf("told of %q, took over %q, want %q", told, taken, test.want)
 				}
 			})
 		})

@@ -131,6 +131,7 @@ type Remote struct {
 	OriginID string // empty: the tool has none for it
 	Name     string
 	Status   skill.Status
+	Apart    bool // none of the same name takes it over
 }
 
 // SkillNote changes a row of the catalogue that is still as it was when it was read, and does nothing to another.
@@ -214,6 +215,7 @@ type RemoteSkill struct {
 	ID       string // empty until it is known to be none of the catalogue
 	Name     string
 	Status   skill.Status
+	Apart    bool // none of the same name takes it over
 	// ChangedAt and GoneAt are set by the store; whoever writes one says with Gone whether the tool shows it.
 	ChangedAt, GoneAt time.Time
 	Gone              bool
@@ -375,9 +377,12 @@ type Catalogue interface {
 	ReadSkills(ctx context.Context, q SkillQuery) (SkillPage, error)
 	// SkillsByOrigin are the rows of these skills, in any order; those that are not known are missing. Errors likewise.
 	SkillsByOrigin(ctx context.Context, environmentID, integrationID string, originIDs []string) ([]SkillRow, error)
-	// RemoteByName are the skills without a manager that bear one of these names and that the tool offers, in no order. Errors
-	// likewise.
+	// RemoteByName are the skills without a manager that bear one of these names, that the tool shows, retired ones included, and
+	// that are not kept apart, in no order. Errors likewise.
 	RemoteByName(ctx context.Context, environmentID, integrationID string, names []string) ([]RemoteSkill, error)
+	// ReadByName are the skills that bear one of these names, and that were read in the tool with their origin_id and never sent
+	// or asked for, in no order; none that is gone. It goes through all skills of the integration. Errors likewise.
+	ReadByName(ctx context.Context, environmentID, integrationID string, names []string) ([]SkillRow, error)
 	// Keep notes what is asked for and returns the skill as it is read from now on, with its origin_id: the caller submits the
 	// item. It does what Submit does with an integration that is not there, is off or full. A skill of the tool's own
 	// becomes a managed one, whose origin_id is its id. ErrNoSkill when there is none with the ID.

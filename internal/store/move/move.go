@@ -222,7 +222,14 @@ func tables() []table {
 			{to: "exchange"},
 		}},
 		{to: "remote_skills", columns: []column{
-			{to: "integration"}, {to: "remote_id"}, {to: "id"}, {to: "name", kind: words}, {to: "status"}, {to: "changed_at", kind: moment}, {to: "gone_at", kind: moment},
+			{to: "integration"},
+			{to: "remote_id"},
+			{to: "id"},
+			{to: "name", kind: words},
+			{to: "status"},
+			{to: "changed_at", kind: moment},
+			{to: "gone_at", kind: moment},
+			{to: "apart", kind: truth},
 		}},
 		{to: "syncs", columns: []column{
 			{to: "integration"},

@@ -40,12 +40,12 @@ func scanSkill(row pgx.CollectableRow) (r store.SkillRow, err error) {
 	return r, err
 }
 
-const remoteColumns = `remote_id, coalesce(id, ''), name, status, changed_at, gone_at`
+const remoteColumns = `remote_id, coalesce(id, ''), name, status, apart, changed_at, gone_at`
 
 func scanRemote(row pgx.CollectableRow) (r store.RemoteSkill, err error) {
 	var status int16
 	var gone *time.Time
-	err = row.Scan(&r.RemoteID, &r.ID, &r.Name, &status, &r.ChangedAt, &gone)
+	err = row.Scan(&r.RemoteID, &r.ID, &r.Name, &status, &r.Apart, &r.ChangedAt, &gone)
 	r.Status, r.ChangedAt, r.GoneAt, r.Gone = skill.Status(status), r.ChangedAt.UTC(), nullTime(gone), gone != nil
 	return r, err
 }
@@ -159,7 +159,22 @@ func (s *Store) RemoteByName(ctx context.Context, environmentID, integrationID s
 		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
 	}
 	rows, err := gather(ctx, s.pool, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE integration = $1 AND id IS NOT NULL AND gone_at IS NULL
-		AND status = $2 AND name = ANY ($3::text[]) AND `+notManaged, ref, int16(skill.Active), names)
+		AND NOT apart AND name = ANY ($2::text[]) AND `+notManaged, ref, names)
+	if err != nil {
+		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
+	}
+	return rows, nil
+}
+
+// ReadByName implements store.Catalogue.
+func (s *Store) ReadByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.SkillRow, error) {
+	ref, err := s.queries.ReadableIntegration(ctx, dbq.ReadableIntegrationParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
+	}
+	// As in store.SkillRow.Sent: 1 is that the tool shows something else.
+	rows, err := gather(ctx, s.pool, scanSkill, `SELECT `+skillColumns+` FROM skills s WHERE s.integration = $1 AND s.written_at IS NULL AND s.error_at IS NULL
+		AND NOT s.unsure AND coalesce(s.noted, 1) = 1 AND coalesce(s.noted_name, s.name) = ANY ($2::text[])`, ref, names)
 	if err != nil {
 		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
 	}
@@ -482,6 +497,7 @@ func (tx *transaction) applySync(ctx context.Context, ref int64, step store.Sync
 			r := &step.Remote[i]
 			p.RemoteIds, p.Ids, p.Names = append(p.RemoteIds, r.RemoteID), append(p.Ids, r.ID), append(p.Names, r.Name)
 			p.Statuses, p.Gone = append(p.Statuses, int16(r.Status)), append(p.Gone, r.Gone)
+			p.Apart = append(p.Apart, r.Apart)
 		}
 		if err := tx.KeepRemoteSkills(ctx, p); err != nil {
 			return fmt.Errorf("keep listed skills: %w", err)

@@ -33,12 +33,12 @@ func scanSkill(rows *sql.Rows) (r store.SkillRow, err error) {
 	return r, err
 }
 
-const remoteColumns = `remote_id, coalesce(id, ''), name, status, changed_at, gone_at`
+const remoteColumns = `remote_id, coalesce(id, ''), name, status, apart, changed_at, gone_at`
 
 func scanRemote(rows *sql.Rows) (r store.RemoteSkill, err error) {
 	var changed int64
 	var gone sql.NullInt64
-	err = rows.Scan(&r.RemoteID, &r.ID, &r.Name, &r.Status, &changed, &gone)
+	err = rows.Scan(&r.RemoteID, &r.ID, &r.Name, &r.Status, &r.Apart, &changed, &gone)
 	r.ChangedAt, r.GoneAt, r.Gone = fromMillis(changed), fromNullMillis(gone), gone.Valid
 	return r, err
 }
@@ -157,7 +157,22 @@ func (s *Store) RemoteByName(ctx context.Context, environmentID, integrationID s
 		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
 	}
 	rows, err := gather(ctx, s.read, scanRemote, `SELECT `+remoteColumns+` FROM remote_skills WHERE integration = ? AND id IS NOT NULL AND gone_at IS NULL
-		AND status = ? AND name IN (SELECT value FROM json_each(?)) AND `+notManaged, ref, skill.Active, list(names))
+		AND NOT apart AND name IN (SELECT value FROM json_each(?)) AND `+notManaged, ref, list(names))
+	if err != nil {
+		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
+	}
+	return rows, nil
+}
+
+// ReadByName implements store.Catalogue.
+func (s *Store) ReadByName(ctx context.Context, environmentID, integrationID string, names []string) ([]store.SkillRow, error) {
+	ref, err := s.queries.ReadableIntegration(ctx, dbq.ReadableIntegrationParams{ID: integrationID, Environment: environmentID})
+	if err != nil {
+		return nil, fmt.Errorf("skills of %s: %w", integrationID, missing(err))
+	}
+	// As in store.SkillRow.Sent: 1 is that the tool shows something else.
+	rows, err := gather(ctx, s.read, scanSkill, `SELECT `+skillColumns+` FROM skills WHERE integration = ? AND written_at IS NULL AND error_at IS NULL
+		AND NOT unsure AND coalesce(noted, 1) = 1 AND coalesce(noted_name, name) IN (SELECT value FROM json_each(?))`, ref, list(names))
 	if err != nil {
 		return nil, fault(fmt.Errorf("skills of %s: %w", integrationID, err))
 	}
@@ -509,7 +524,7 @@ func (s *Store) applySync(ctx context.Context, tx *transaction, ref int64, step 
 			if r.ID != "" {
 				id = r.ID
 			}
-			return append(args, r.RemoteID, id, r.Name, int64(r.Status), flag(r.Gone))
+			return append(args, r.RemoteID, id, r.Name, int64(r.Status), flag(r.Gone), flag(r.Apart))
 		},
 	}); err != nil {
 		return fmt.Errorf("keep listed skills: %w", err)

@@ -131,11 +131,11 @@ func (b *bulks) prepare(ctx context.Context, write, read *sql.DB) error {
 		},
 		{
 			&b.remoteSkills, write,
-			`INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at)
-			 SELECT ?, ?, column1, column2, column3, column4, CASE WHEN column5 THEN ? END FROM (VALUES `,
+			`INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at, apart)
+			 SELECT ?, ?, column1, column2, column3, column4, CASE WHEN column5 THEN ? END, column6 FROM (VALUES `,
 			`) WHERE true ON CONFLICT (integration, remote_id) DO UPDATE SET id = coalesce(id, excluded.id), name = excluded.name,
-			 status = excluded.status, changed_at = excluded.changed_at, gone_at = excluded.gone_at`,
-			5,
+			 status = excluded.status, apart = excluded.apart, changed_at = excluded.changed_at, gone_at = excluded.gone_at`,
+			6,
 		},
 		{
 			&b.indexWords, write,

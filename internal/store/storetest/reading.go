@@ -904,6 +904,57 @@ func wishesBesideDrains(t *testing.T, f *fixture) {
 	}
 }
 
+// readByName: what was read with an external id and never asked for is found by the name that it has now, unless it is gone.
+func readByName(t *testing.T, f *fixture) {
+	in := f.integration(t)
+	f.clock.advance(time.Hour)
+	lease := f.claimSync(t, in)
+	var made []store.NewSkill
+	origins := []string{"as read", "renamed", "gone", "asked for", "another"}
+	for i, origin := range origins {
+		made = append(made, store.NewSkill{ID: ordered(i + 1), Remote: store.Remote{RemoteID: fmt.Sprint("r", i), OriginID: origin, Name: "Welding", Status: skill.Active}})
+	}
+	made[1].Name, made[4].Name = "Wedling", "Brewing"
+	f.advanceSync(t, lease, store.SyncStep{New: made, Sync: store.Sync{Position: "1"}})
+	rows, err := f.SkillsByOrigin(t.Context(), in.EnvironmentID, in.ID, origins)
+	if err != nil || len(rows) != len(origins) {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	step := store.SyncStep{Then: store.SyncEnd, Next: time.Hour}
+	for _, row := range rows {
+		var note store.SkillNote
+		changes := false
+		switch row.OriginID {
+		case "renamed":
+			note, changes = row.See(store.Remote{RemoteID: row.RemoteID, OriginID: row.OriginID, Name: "Welding", Status: skill.Active})
+		case "gone":
+			note, changes = row.Miss(f.clock.Now())
+		}
+		if changes {
+			step.Notes = append(step.Notes, note)
+		}
+	}
+	if len(step.Notes) != 2 {
+		t.Fatalf("notes %+v", step.Notes)
+	}
+	f.advanceSync(t, lease, step)
+	if _, err := f.Keep(t.Context(), store.Wish{EnvironmentID: in.EnvironmentID, IntegrationID: in.ID, ID: ordered(4), Status: skill.Inactive}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := f.ReadByName(t.Context(), in.EnvironmentID, in.ID, []string{"Welding", "Wedling"})
+	var got []string
+	for _, row := range found {
+		got = append(got, row.OriginID+" "+row.View().Name)
+	}
+	slices.Sort(got)
+	if err != nil || !slices.Equal(got, []string{"as read Welding", "renamed Welding"}) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := f.ReadByName(t.Context(), id(1), in.ID, []string{"Welding"}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("in another environment: %v", err)
+	}
+}
+
 // managed: what was the tool's own is a skill of ours from the first wish on, under its id.
 func managed(t *testing.T, f *fixture) {
 	in := f.integration(t)
@@ -915,14 +966,20 @@ func managed(t *testing.T, f *fixture) {
 			{RemoteID: "r2", ID: ordered(2), Name: "gone", Status: skill.Active, Gone: true},
 			{RemoteID: "r3", ID: ordered(3), Name: "retired", Status: skill.Inactive},
 			{RemoteID: "r4", Name: "not sure yet", Status: skill.Active},
+			{RemoteID: "r5", ID: ordered(5), Name: "kept apart", Status: skill.Active, Apart: true},
 		},
 		Then: store.SyncEnd, Next: time.Hour,
 	})
-	named := func(environment string) ([]store.RemoteSkill, error) {
-		return f.RemoteByName(t.Context(), environment, in.ID, []string{"theirs", "gone", "retired", "not sure yet", "nobody's"})
+	named := func(environment string) (names []string, err error) {
+		found, err := f.RemoteByName(t.Context(), environment, in.ID, []string{"theirs", "gone", "retired", "not sure yet", "kept apart", "nobody's"})
+		for _, r := range found {
+			names = append(names, r.Name+" "+r.RemoteID+" "+r.Status.String())
+		}
+		slices.Sort(names)
+		return names, err
 	}
-	if found, err := named(in.EnvironmentID); err != nil || len(found) != 1 || found[0].ID != ordered(1) || found[0].RemoteID != "r1" {
-		t.Errorf("by name: %+v, %v", found, err)
+	if found, err := named(in.EnvironmentID); err != nil || !slices.Equal(found, []string{"retired r3 INACTIVE", "theirs r1 ACTIVE"}) {
+		t.Errorf("by name: %q, %v", found, err)
 	}
 	if _, err := named(id(1)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("by name, in another environment: %v", err)
@@ -936,8 +993,8 @@ func managed(t *testing.T, f *fixture) {
 	}); err != nil || len(page.Skills) != 1 || page.Skills[0] != s {
 		t.Errorf("read: %+v, %v", page, err)
 	}
-	if found, err := named(in.EnvironmentID); err != nil || len(found) != 0 {
-		t.Errorf("by name, since it is ours: %+v, %v", found, err)
+	if found, err := named(in.EnvironmentID); err != nil || !slices.Equal(found, []string{"retired r3 INACTIVE"}) {
+		t.Errorf("by name, since it is ours: %q, %v", found, err)
 	}
 	f.submit(t, in, skill.Item{OriginID: ordered(1), Name: "theirs", Status: skill.Inactive})
 	drain, next := f.claim(t, in, "drain", 0)

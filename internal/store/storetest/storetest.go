@@ -123,6 +123,7 @@ func Run(t *testing.T, open Opener) {
 		{"a wish for what is there", wishForNothing},
 		{"a remote id that becomes known is a change", linkedIsAChange},
 		{"the tool's own skills become managed ones", managed},
+		{"skills that were only read, by their names", readByName},
 		{"the sandbox's catalogue", sandboxCatalogue},
 		{"the sandbox's rate limit and scripts", sandboxTraffic},
 	} {

@@ -311,12 +311,12 @@ func (q *Queries) ItemBlocks(ctx context.Context, task int64) ([][]byte, error) 
 }
 
 const keepRemoteSkills = `-- name: KeepRemoteSkills :exec
-INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at)
-SELECT $1, clock(), u.remote_id, nullif(u.id, ''), u.name, u.status, CASE WHEN u.gone THEN clock() END
+INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at, apart)
+SELECT $1, clock(), u.remote_id, nullif(u.id, ''), u.name, u.status, CASE WHEN u.gone THEN clock() END, u.apart
 FROM (SELECT unnest($2::text[]) AS remote_id, unnest($3::text[]) AS id, unnest($4::text[]) AS name,
-  unnest($5::smallint[]) AS status, unnest($6::boolean[]) AS gone) u
+  unnest($5::smallint[]) AS status, unnest($6::boolean[]) AS gone, unnest($7::boolean[]) AS apart) u
 ON CONFLICT (integration, remote_id) DO UPDATE SET id = coalesce(remote_skills.id, excluded.id), name = excluded.name, status = excluded.status,
-  changed_at = excluded.changed_at, gone_at = excluded.gone_at
+  apart = excluded.apart, changed_at = excluded.changed_at, gone_at = excluded.gone_at
 `
 
 type KeepRemoteSkillsParams struct {
@@ -326,6 +326,7 @@ type KeepRemoteSkillsParams struct {
 	Names       []string
 	Statuses    []int16
 	Gone        []bool
+	Apart       []bool
 }
 
 func (q *Queries) KeepRemoteSkills(ctx context.Context, arg KeepRemoteSkillsParams) error {
@@ -336,6 +337,7 @@ func (q *Queries) KeepRemoteSkills(ctx context.Context, arg KeepRemoteSkillsPara
 		arg.Names,
 		arg.Statuses,
 		arg.Gone,
+		arg.Apart,
 	)
 	return err
 }

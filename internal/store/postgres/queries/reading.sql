@@ -76,12 +76,12 @@ SELECT @integration, unnest(@origin_ids::text[]), unnest(@ids::text[]), unnest(@
 ON CONFLICT (integration, origin_id) DO NOTHING;
 
 -- name: KeepRemoteSkills :exec
-INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at)
-SELECT @integration, clock(), u.remote_id, nullif(u.id, ''), u.name, u.status, CASE WHEN u.gone THEN clock() END
+INSERT INTO remote_skills (integration, changed_at, remote_id, id, name, status, gone_at, apart)
+SELECT @integration, clock(), u.remote_id, nullif(u.id, ''), u.name, u.status, CASE WHEN u.gone THEN clock() END, u.apart
 FROM (SELECT unnest(@remote_ids::text[]) AS remote_id, unnest(@ids::text[]) AS id, unnest(@names::text[]) AS name,
-  unnest(@statuses::smallint[]) AS status, unnest(@gone::boolean[]) AS gone) u
+  unnest(@statuses::smallint[]) AS status, unnest(@gone::boolean[]) AS gone, unnest(@apart::boolean[]) AS apart) u
 ON CONFLICT (integration, remote_id) DO UPDATE SET id = coalesce(remote_skills.id, excluded.id), name = excluded.name, status = excluded.status,
-  changed_at = excluded.changed_at, gone_at = excluded.gone_at;
+  apart = excluded.apart, changed_at = excluded.changed_at, gone_at = excluded.gone_at;
 
 -- name: DropRemoteSkills :exec
 DELETE FROM remote_skills WHERE integration = @integration AND remote_id = ANY (@remote_ids::text[]);
