@@ -18,10 +18,13 @@ const (
 
 // NewLinkToken returns a fresh token for a link, which nobody guesses.
 func NewLinkToken() string {
-	secret := make([]byte, keyBytes)
-	_, _ = rand.Read(secret) // never fails: it ends the process instead
-	return linkPrefix + base58.Encode(secret)
+	var secret [keyBytes]byte
+	_, _ = rand.Read(secret[:]) // never fails: it ends the process instead
+	return LinkTokenOf(secret)
 }
+
+// LinkTokenOf is NewLinkToken for a secret that the caller has: as hard to guess as random bytes, and always the same token.
+func LinkTokenOf(secret [keyBytes]byte) string { return linkPrefix + base58.Encode(secret[:]) }
 
 // ConnectToken is the token that the caller gets when a link is used by the form with that number. Only who has both, as
 // the browser that was shown the form, can make it, and always makes the same: a form that is sent twice leads to one

@@ -33,6 +33,7 @@ type Store interface {
 	store.Pages
 	ConnectSettings(ctx context.Context, environmentID string) (store.ConnectSettings, error)
 	SetConnectSettings(ctx context.Context, environmentID string, settings store.ConnectSettings) error
+	Link(ctx context.Context, hash [32]byte) (store.Link, error)
 	CreateLink(ctx context.Context, link store.Link, hash [32]byte, good time.Duration) (store.Link, error)
 	Interactions(ctx context.Context, q store.InteractionQuery) (store.InteractionList, error)
 	Interaction(ctx context.Context, environmentID, id string) (store.Interaction, error)

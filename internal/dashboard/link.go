@@ -59,7 +59,7 @@ func (d *Dashboard) linkTools() []choice {
 	var categories, tools []choice
 	for _, t := range d.Connectors.All() {
 		tools = append(tools, choice{t.Slug, t.Label})
-		all := choice{string(t.Category), "The customer chooses: all tools of the category " + string(t.Category)}
+		all := choice{string(t.Category), "The customer chooses, category " + string(t.Category)}
 		if t.Slug != sandbox.Slug && !slices.Contains(categories, all) {
 			categories = append(categories, all)
 		}
@@ -133,15 +133,23 @@ func (d *Dashboard) relink(w http.ResponseWriter, r *http.Request) error {
 
 // makeLink keeps a link and shows it, the one time that it can be read: what is kept is its hash.
 func (d *Dashboard) makeLink(w http.ResponseWriter, r *http.Request, link store.Link, good time.Duration) error {
-	token := auth.NewLinkToken()
+	seed, _ := d.formSeed(r)
+	token := auth.LinkTokenOf(seed)
 	hash, _ := auth.HashToken(token)
-	err := d.act(r, link.EnvironmentID, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) (err error) {
-		link, err = d.Store.CreateLink(ctx, link, hash, good)
-		return err
+	done, err := once(func() (bool, error) { return d.linkAgain(w, r, hash, token) }, func() error {
+		return d.act(r, link.EnvironmentID, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) (err error) {
+			link, err = d.Store.CreateLink(ctx, link, hash, good)
+			return err
+		})
 	})
-	if err != nil {
+	if done || err != nil {
 		return err
 	}
+	return d.showLinkOnce(w, r, link, token)
+}
+
+// showLinkOnce is showKeyOnce for a link.
+func (d *Dashboard) showLinkOnce(w http.ResponseWriter, r *http.Request, link store.Link, token string) error {
 	v := d.view(r, "The link for "+link.EndUser.OrganisationName)
 	v.Nav = "integrations"
 	v.Data = struct {

@@ -376,6 +376,45 @@ func TestFormsSentTwice(t *testing.T) {
 			b.post(s.at("/integrations/"+id+"/settings"), "set.latency", "1ms").want(http.StatusOK) // the credentials can be opened
 			b.post(s.at("/integrations/new"), append(form, "set.latency", "2ms")...).want(http.StatusOK, in("h1", "Acme GmbH"))
 			integrations(2)
+
+			links := func() (n int) {
+				t.Helper()
+				all, err := s.srv.Store.AuditLog(t.Context(), store.AuditFilter{Limit: 1000})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range all {
+					if e.Failed == "" && (e.Action == store.Connect.Action() || e.Action == store.Relink.Action()) {
+						n++
+					}
+				}
+				return n
+			}
+			form = []string{"form", number("/integrations/link"), "customer", "Globex", "email", "anna@globex.example", "tool", "HRIS"}
+			address := twice("/integrations/link", "#link", form...)
+			s.visitor().get(strings.TrimPrefix(address, s.srv.URL)).want(http.StatusOK, in("body", "Globex"))
+			twice("/integrations/"+id+"/link", "#link", "form", number("/integrations/"+id))
+			b.post(s.at("/integrations/link"), append(form, "language", "de")...).want(http.StatusOK, in("#link"))
+			if n := links(); n != 3 {
+				t.Errorf("%d links were made, want 3", n)
+			}
+
+			refusing := s.connect("Initech", `{"refuse_names":"^Weld"}`)
+			failed := s.push(refusing, items("Welding", "Go")...)
+			s.ended(failed)
+			again := twice("/tasks/"+failed+"/retry", "h1", "form", number("/tasks/"+failed))
+			// From a page that was loaded anew they are sent anew, also when the first form was.
+			b.post(s.at("/tasks/"+failed+"/retry"), "form", number("/tasks/"+failed)).want(http.StatusOK, in(".notice", "sent again"), not("h1", again))
+			list, err := s.srv.Store.ListTasks(t.Context(), store.TaskFilter{EnvironmentID: s.env.ID, IntegrationID: refusing.ID, Limit: 10})
+			if err != nil || len(list) != 3 {
+				t.Errorf("there are %d tasks, want 3: %v", len(list), err)
+			}
+			// What could not be sent can be, from the same page, when it is mended.
+			late := number("/tasks/" + failed)
+			b.post(s.at("/integrations/"+refusing.ID+"/enabled"), "value", "false").want(http.StatusOK)
+			b.post(s.at("/tasks/"+failed+"/retry"), "form", late).want(http.StatusConflict, in("h1", "switched off"))
+			b.post(s.at("/integrations/"+refusing.ID+"/enabled"), "value", "true").want(http.StatusOK)
+			twice("/tasks/"+failed+"/retry", "h1", "form", late)
 		})
 	}
 }

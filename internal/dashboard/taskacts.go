@@ -37,12 +37,13 @@ func (d *Dashboard) retryTask(w http.ResponseWriter, r *http.Request) error {
 	if len(again) == 0 {
 		return &problem{http.StatusConflict, "Nothing of this task failed", "There is nothing to send again."}
 	}
-	id := skill.NewTaskID(d.Now())
-	err = d.act(r, env(r).ID, "task.retry", head.ID, plural(len(again), "skill")+" of "+head.ID+" as "+id, func(ctx context.Context) error {
-		_, err := d.Engine.Submit(ctx, store.Submission{
-			EnvironmentID: env(r).ID, IntegrationID: head.IntegrationID, KeyID: byUser + who(r).ID, TaskID: id, Items: again,
+	id, done, err := d.taskOnce(r, func(id string) error {
+		return d.act(r, env(r).ID, "task.retry", head.ID, plural(len(again), "skill")+" of "+head.ID+" as "+id, func(ctx context.Context) error {
+			_, err := d.Engine.Submit(ctx, store.Submission{
+				EnvironmentID: env(r).ID, IntegrationID: head.IntegrationID, KeyID: byUser + who(r).ID, TaskID: id, Items: again,
+			})
+			return err
 		})
-		return err
 	})
 	full, isFull := errors.AsType[*store.FullError](err)
 	switch {
@@ -57,6 +58,8 @@ func (d *Dashboard) retryTask(w http.ResponseWriter, r *http.Request) error {
 		return &problem{http.StatusConflict, "The integration was deleted", "Its tasks can still be read, but nothing is sent any more."}
 	case err != nil:
 		return err
+	case done:
+		return redirect(w, r, base(r)+"/tasks/"+id)
 	}
 	d.notice(r, plural(len(again), "skill")+" "+isAre(len(again))+" sent again, as this task.")
 	return redirect(w, r, base(r)+"/tasks/"+id)

@@ -117,6 +117,9 @@ func TimeOfID(id string) time.Time {
 // NewTaskID returns a fresh identifier of a task.
 func NewTaskID(now time.Time) string { return taskPrefix + NewID(now) }
 
+// TaskIDOf is the identifier of a task from a time and a seed, as IDOf.
+func TaskIDOf(at time.Time, seed [32]byte) string { return taskPrefix + IDOf(at, seed) }
+
 // NewIntegrationID returns a fresh identifier of an integration with a tool.
 func NewIntegrationID(tool string, now time.Time) string { return tool + ":" + NewID(now) }
 
