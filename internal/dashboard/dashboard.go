@@ -248,6 +248,14 @@ func (d *Dashboard) wrap(h handler) http.Handler {
 	})
 }
 
+// told carries out a request of which more is known than its caller knows: an error's page says where one is and leads on.
+func (d *Dashboard) told(w http.ResponseWriter, r *http.Request, h handler) error {
+	if err := h(w, r); err != nil {
+		d.fail(w, r, err)
+	}
+	return nil
+}
+
 // problem is an error that a person may read.
 type problem struct {
 	status int
@@ -370,7 +378,7 @@ func (d *Dashboard) inEnvironment(h handler) handler {
 		}
 		for _, e := range all {
 			if e.ID == r.PathValue("env") {
-				return h(w, r.WithContext(context.WithValue(r.Context(), placeKey{}, &place{e, all})))
+				return d.told(w, r.WithContext(context.WithValue(r.Context(), placeKey{}, &place{e, all})), h)
 			}
 		}
 		return notFound()

@@ -582,6 +582,14 @@ func TestATaskThatFailed(t *testing.T) {
 	s.ended(id)
 	b.get(s.at("/tasks/"+id)).want(http.StatusOK, in("#progress", "■", "Failed", "2 failed"), in(".groups", "INTEGRATION.AUTHENTICATION_INVALID"), count("#items tbody tr", 2),
 		in("#items tbody tr", "Go", "not written"))
+	// Its items lead to what is known of their skills, which have no line in the catalogue; nothing else does.
+	one := "/skills/one?" + values("integration", acme.ID, "origin_id", "id-2").Encode()
+	b.get(s.at("/tasks/"+id)).want(http.StatusOK, link("#items a.id", s.at(one)))
+	b.get(s.at("/skills")).want(http.StatusOK, not("tbody"))
+	b.get(s.at(one)).want(http.StatusOK, in("h1", "Rust"), in("main", "has not reached Sandbox"), in("dl", "Not written", "id-2"), not("dl", "Our id"), count("tbody tr", 1),
+		in("tbody tr", "not written", "refused the credentials"), link("tbody a.id", s.at("/tasks/"+id+"?q=id-2#items")))
+	b.get(s.at("/skills/one?"+values("integration", acme.ID, "origin_id", "id-3").Encode())).want(http.StatusNotFound, link("main a", s.at("/")), in("nav", "Skills"))
+	b.get(s.at("/skills/one?" + values("integration", "sandbox:none", "origin_id", "id-2").Encode())).want(http.StatusNotFound)
 	b.get(s.at("/")).want(http.StatusOK, in(".alarms", "Credentials refused", "Sandbox of Acme GmbH refused the credentials"), in(".alarms blockquote"),
 		in("#tasks-ended", "1 task ended", "0 without failures", "0 with failures", "1 of which nothing succeeded"))
 	b.get(s.at("/integrations/"+acme.ID)).want(http.StatusOK, in(".wrong", "Sandbox refused the credentials"), in("dl", "Credentials refused"))

@@ -96,7 +96,7 @@ func (d *Dashboard) signedIn(role store.Role, h handler) handler {
 				"Only " + role.String() + "s may do that. An owner can change your role on the page Settings.",
 			}
 		}
-		return h(w, r)
+		return d.told(w, r, h)
 	}
 }
 

@@ -148,6 +148,7 @@ type past struct {
 
 type skillPage struct {
 	skillLine
+	Unwritten               bool   // it was sent, and is not in the catalogue
 	Seen                    string // in the tool, or asked for
 	History                 []past
 	Searched, SearchedItems int
@@ -155,15 +156,29 @@ type skillPage struct {
 }
 
 func (d *Dashboard) skill(w http.ResponseWriter, r *http.Request) error {
-	row, err := d.Store.FindSkill(r.Context(), env(r).ID, clean(r.FormValue("integration")), clean(r.FormValue("origin_id")))
+	ctx, integration, origin := r.Context(), clean(r.FormValue("integration")), clean(r.FormValue("origin_id"))
+	row, err := d.Store.FindSkill(ctx, env(r).ID, integration, origin)
+	unwritten := errors.Is(err, store.ErrNotFound)
+	if unwritten {
+		// A task that waits, or ended before its tool was asked, leads here too.
+		var in store.IntegrationState
+		in, err = d.Store.IntegrationState(ctx, env(r).ID, integration)
+		row = store.ListedSkill{Name: origin, OriginID: origin, IntegrationID: in.ID, Tool: in.Tool, Customer: in.EndUser.OrganisationName}
+	}
 	if err != nil {
 		return err
 	}
-	page := skillPage{skillLine: skillLine{row, skillState(row)}, Seen: d.seen(row)}
-	if err := d.history(r.Context(), env(r).ID, &page); err != nil {
+	page := skillPage{skillLine: skillLine{row, skillState(row)}, Unwritten: unwritten, Seen: d.seen(row)}
+	if err := d.history(ctx, env(r).ID, &page); err != nil {
 		return err
 	}
-	v := d.view(r, row.Name)
+	if unwritten {
+		if len(page.History) == 0 {
+			return notFound()
+		}
+		page.Name = page.History[0].Line.Name
+	}
+	v := d.view(r, page.Name)
 	v.Nav, v.Data = "skills", page
 	d.show(w, r, http.StatusOK, "skill", v)
 	return nil
