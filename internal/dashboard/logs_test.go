@@ -86,7 +86,7 @@ func TestLogs(t *testing.T) {
 	}
 	b.get(s.at("/logs/"+exchange)).want(http.StatusOK, in("dl", "no answer", "items 101 to 102"), link("dl a", s.at("/tasks/"+task+"?after=100#items")), in(".wrong", "the connection broke"), in("table", "X-Evil", "<img src=x"), not("img[onerror]"), not("h1 b"),
 		in("section", "2 B that are no text"))
-	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer", "task "+task),
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", "to the tool", "no answer", "items 101 to 102 of "+task),
 		link("tbody a", s.at("/tasks/"+task)), link("tbody a", s.at("/tasks/"+task+"?after=100#items")))
 	// From an item to its exchanges, and by the task's id from the field of the search.
 	b.get(s.at("/logs?task="+task+"&item=102")).want(http.StatusOK, count("tbody tr", 1), in(".said", "About item 102"), count("#q[value="+task+"]", 1), count("input[name=item][value='102']", 1))
