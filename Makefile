@@ -96,7 +96,8 @@ fuzz: ## fuzz every parser of what comes from outside, three minutes each
 	done
 
 .PHONY: screenshots
-screenshots: needs ## draw the dashboard's pages anew in docs/screenshots, and hold them against axe-core
+screenshots: needs ## draw every page anew in docs/screenshots, and hold them against axe-core
+	rm -f docs/screenshots/*.png
 	CROSSWALK_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -count=1 -run='^TestEveryPage$$' ./e2e
 
 .PHONY: upgrade-fixture

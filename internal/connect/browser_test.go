@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -123,57 +122,6 @@ func click(element, text string) step {
 	return chromedp.Click(chromedp.Search(fmt.Sprintf("//%s[contains(normalize-space(.), %q)]", element, text)))
 }
 
-// axe finds what somebody cannot use. The file is fetched by scripts/test-needs.
-const axe = "../../.tools/axe-core-4.14.1/axe.min.js"
-
-// violations are the serious and critical ones, each with the elements it is about.
-const violations = `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.
-	filter(v => v.impact === "serious" || v.impact === "critical").
-	map(v => v.id + ": " + v.help + ": " + v.nodes.slice(0, 5).map(n => n.target + " " + n.html.slice(0, 120)).join("; ")))`
-
-// picture looks at the page on a phone and a desk, light and dark: everybody can use it, and it is no wider than the screen. It
-// keeps a picture where somebody wants to see it: CROSSWALK_SCREENSHOTS is the folder.
-func picture(t *testing.T, ctx context.Context, name string) { //nolint:revive // the test comes first
-	t.Helper()
-	script, err := os.ReadFile(axe)
-	if err != nil {
-		t.Fatalf("%v: run scripts/test-needs", err)
-	}
-	dir := os.Getenv("CROSSWALK_SCREENSHOTS")
-	for _, width := range []int64{390, 1440} {
-		for _, theme := range []string{"light", "dark"} {
-			var shot []byte
-			var wide bool
-			run(t, ctx,
-				chromedp.EmulateViewport(width, 900),
-				call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}),
-				into(&wide, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")),
-			)
-			if wide {
-				t.Errorf("%s is wider than a screen of %d", name, width)
-			}
-			if (width == 390) == (theme == "dark") { // the other two differ in nothing that axe can tell
-				var found []string
-				run(t, ctx,
-					into(new(*runtime.RemoteObject), chromedp.Evaluate[*runtime.RemoteObject](string(script)+"; 0")),
-					into(&found, chromedp.Evaluate[[]string](violations, chromedp.EvalAwaitPromise)),
-				)
-				for _, v := range found {
-					t.Errorf("%s, %s at %d: %s", name, theme, width, v)
-				}
-			}
-			if dir == "" {
-				continue
-			}
-			run(t, ctx, into(&shot, chromedp.FullScreenshot(100)))
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("connect-%s-%d-%s.png", name, width, theme)), shot, 0o600); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	run(t, ctx, chromedp.EmulateViewport(1024, 900))
-}
-
 func (f *fixture) address(token string) string { return f.server.URL + "/connect/" + token }
 
 func TestBrowser(t *testing.T) {
@@ -181,25 +129,15 @@ func TestBrowser(t *testing.T) {
 	ctx := chromium(t)
 	token := f.link(nil)
 	var copied, connected string
-	run(t, ctx, chromedp.Navigate(f.address(token)), says("h1", "Which tool"), says(".brand", "Talent Cloud"))
-	picture(t, ctx, "choose")
-	run(t, ctx, click("a", "HiBob"), says("h1", "Connect HiBob"))
-	picture(t, ctx, "form")
 	run(t, ctx,
+		chromedp.Navigate(f.address(token)), says("h1", "Which tool"), says(".brand", "Talent Cloud"), click("a", "HiBob"), says("h1", "Connect HiBob"),
 		chromedp.SendKeys(chromedp.CSS("#set-service_user_id"), f.company.User), chromedp.SendKeys(chromedp.CSS("#set-token"), "wrong"),
 		chromedp.Click(chromedp.CSS("details.more summary")), chromedp.SetValue(chromedp.CSS("#set-address"), f.bob),
 		click("button", "Test and connect"), says("[role=alert]", "HiBob does not accept these credentials"),
-	)
-	picture(t, ctx, "refused")
-	run(t, ctx, click("a", "Deutsch"), says("h1", "HiBob verbinden"))
-	picture(t, ctx, "formular")
-	run(t, ctx,
+		click("a", "Deutsch"), says("h1", "HiBob verbinden"),
 		chromedp.SendKeys(chromedp.CSS("#set-service_user_id"), f.company.User), chromedp.SendKeys(chromedp.CSS("#set-token"), f.company.Token),
 		chromedp.Click(chromedp.CSS("details.more summary")), chromedp.SetValue(chromedp.CSS("#set-address"), f.bob),
 		click("button", "Prüfen und verbinden"), says("h1", "HiBob ist verbunden"),
-	)
-	picture(t, ctx, "done")
-	run(t, ctx,
 		into(&connected, chromedp.Text(chromedp.CSS("#token"))),
 		chromedp.Click(chromedp.CSS(".copy")), into(&copied, chromedp.Text(chromedp.CSS(".copy"))),
 	)
@@ -207,7 +145,6 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("made %+v", in)
 	}
 	run(t, ctx, chromedp.Navigate(f.address(token)), says("h1", "This link cannot be used"))
-	picture(t, ctx, "gone")
 }
 
 // Without scripts everything works but telling the page around.

@@ -3,10 +3,7 @@ package dashboard_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
@@ -259,96 +255,3 @@ func TestKeyboard(t *testing.T) {
 		t.Error("the focus cannot be seen")
 	}
 }
-
-// No page is wider than a phone, or lets the browser complain. With CROSSWALK_SCREENSHOTS=DIR they are kept there.
-func TestPagesOnScreens(t *testing.T) {
-	s := open(t)
-	s.addUser("ada@example.com", store.Owner)
-	_, key := s.apiKey("nightly upload")
-	s.apiKey("reporting")
-	acme := s.connect("Acme GmbH", `{"refuse_names":"(?i)^test","batch_limit":100}`)
-	globex := s.connect("Globex Corporation", `{"refuse_credentials":true}`)
-	slow := s.connect("Initech", `{"batch_limit":10,"latency":"1s"}`)
-	list := make([]skill.Item, 240)
-	words := []string{"TypeScript", "Negotiation", "Welding", "Forklift licence", "Python", "Project management", "Test, please ignore", "German, C1", "Data modelling", "First aid"}
-	for i := range list {
-		list[i] = skill.Item{OriginID: fmt.Sprintf("skill-%04d", i+1), Name: words[i%len(words)], Status: skill.Active}
-		if i >= len(words) {
-			list[i].Name = fmt.Sprintf("%s, level %d", words[i%len(words)], i/len(words))
-		}
-	}
-	task := s.push(acme, list...)
-	s.ended(task)
-	s.ended(s.push(acme, list[:40]...))
-	s.ended(s.push(globex, list[:5]...))
-	running := s.push(slow, list...)
-	exchange := skill.NewID(time.Now())
-	if err := s.srv.Store.AppendInteractions(t.Context(), []store.Interaction{
-		{
-			ID: exchange, Outbound: true, EnvironmentID: s.env.ID, IntegrationID: acme.ID, TaskID: task, Items: store.Range{Start: 0, Stop: 100}, Method: "POST",
-			URL: "https://api.acme.example/v1/skills/batch", Status: 422, Took: 231 * time.Millisecond, Failed: true,
-			Exchange: store.Exchange{
-				RequestHeader: map[string][]string{"Content-Type": {"application/json"}, "Authorization": {"[secret]"}}, RequestBody: []byte(`{"skills":[{"id":"skill-0007","name":"Test, please ignore"}]}`),
-				AnswerHeader: map[string][]string{"Content-Type": {"application/json"}}, AnswerBody: []byte(`{"error":"A skill with this name already exists","field":"name"}`),
-			},
-		},
-		{ID: skill.NewID(time.Now()), EnvironmentID: s.env.ID, IntegrationID: acme.ID, Method: "POST", URL: "/v1/hris/skills/bulk", Peer: "192.0.2.44", Status: 200, Took: 12 * time.Millisecond, Key: key.Prefix},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	ctx := chromium(t)
-	run(ctx, t, chromedp.Navigate(s.srv.URL+"/sign-in"), chromedp.SendKeys(chromedp.CSS("#name"), "ada@example.com"), chromedp.SendKeys(chromedp.CSS("#password"), password), click("button", "Sign in"), says("h1", "Overview"))
-	dir := os.Getenv("CROSSWALK_SCREENSHOTS")
-	pages := []struct{ name, path string }{
-		{"overview", s.at("/")},
-		{"tasks", s.at("/tasks")},
-		{"task", s.at("/tasks/" + task)},
-		{"task-running", s.at("/tasks/" + running)},
-		{"skills", s.at("/skills")},
-		{"skill", s.at("/skills/one?integration=" + acme.ID + "&origin_id=skill-0007")},
-		{"integrations", s.at("/integrations")},
-		{"integration", s.at("/integrations/" + globex.ID)},
-		{"connect", s.at("/integrations/new?tool=hibob")},
-		{"tools", s.at("/integrations/new")},
-		{"link", s.at("/integrations/link")},
-		{"logs", s.at("/logs")},
-		{"log", s.at("/logs/" + exchange)},
-		{"secrets", s.at("/secrets")},
-		{"key", s.at("/secrets/" + key.ID)},
-		{"key-new", s.at("/secrets/new")},
-		{"settings", s.at("/settings")},
-		{"audit", s.at("/audit")},
-		{"account", "/account/"},
-	}
-	for _, width := range []int64{390, 1440} {
-		for _, theme := range []string{"light", "dark"} {
-			run(ctx, t, chromedp.EmulateViewport(width, 900), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}}))
-			for _, p := range pages {
-				var wide int64
-				var broken []string
-				run(ctx, t, chromedp.Navigate(s.srv.URL+p.path), chromedp.WaitReady(chromedp.CSS("h1")), into(&wide, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)), into(&broken, chromedp.Evaluate[[]string](nameless)))
-				if wide > width {
-					t.Errorf("%s is %d wide on a screen of %d", p.name, wide, width)
-				}
-				if len(broken) > 0 {
-					t.Errorf("%s: without a name: %s", p.name, strings.Join(broken, "; "))
-				}
-				if dir == "" {
-					continue
-				}
-				var picture []byte
-				run(ctx, t, into(&picture, chromedp.CaptureScreenshot()))
-				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", p.name, width, theme)), picture, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	}
-}
-
-// nameless lists what can be used and has no name that a screen reader could say.
-const nameless = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")].filter(e => {
-	if (!e.checkVisibility()) return false;
-	const labels = e.labels ? [...e.labels].map(l => l.textContent).join("") : "";
-	return !(e.textContent.trim() || e.getAttribute("aria-label") || labels.trim());
-}).map(e => e.outerHTML.slice(0, 120))`
