@@ -118,7 +118,7 @@ type ListedSkill struct {
 	Known         bool // what the tool holds is known, and as it was asked for
 	Unsure        bool
 	WrittenAt     time.Time // zero: never
-	WrittenBy     string    // the task, where it is known: not by every store
+	WrittenBy     string    // the task; empty: none, or one that is not kept any more
 	ErrorCode     skill.Code
 	ErrorMessage  string
 	ErrorAt       time.Time // zero: the last attempt did not fail

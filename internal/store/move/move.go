@@ -182,7 +182,7 @@ func tables() []table {
 			{to: "receipt_at", kind: moment},
 		}},
 		{to: "results", from: "tasks WHERE status <> 0", id: "id", columns: append([]column{
-			{to: "status"}, {to: "completed_at", kind: moment}, {to: "document"}, {to: "blocks", from: "seq", kind: blocks},
+			{to: "seq"}, {to: "status"}, {to: "completed_at", kind: moment}, {to: "document"}, {to: "blocks", from: "seq", kind: blocks},
 		}, task...)},
 		{to: "expired", from: "expired_tasks", id: "id", columns: []column{{to: "id"}, {to: "integration"}, {to: "expired_at", kind: moment}}},
 		{to: "skills", id: "id", columns: []column{

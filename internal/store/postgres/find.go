@@ -263,10 +263,13 @@ func (fi finder) Listed(ctx context.Context, at []store.SkillCursor) ([]store.Li
 	rows, err := gather(ctx, fi.pool, pgx.RowToStructByPos[dbq.SkillRowRow], `SELECT s.*, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 		FROM (SELECT unnest($1::bigint[]) AS ref, unnest($2::text[]) AS origin_id) u JOIN integrations i ON i.seq = u.ref CROSS JOIN LATERAL (
 			SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL) AS known, s.unsure, s.written_at, s.error_code, s.error_message, s.error_at,
-				s.noted, s.noted_at, s.noted_name, s.noted_status
+				s.noted, s.noted_at, s.noted_name, s.noted_status, s.written_by
 			FROM skills s WHERE s.integration = u.ref AND s.origin_id = u.origin_id OFFSET 0
 		) s`, refs, ids)
-	return collect(rows, skillRow), err
+	if err != nil {
+		return nil, err
+	}
+	return skillRows(ctx, fi.queries, rows)
 }
 
 // noteNames notes that the names of skills may have changed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -260,6 +261,34 @@ func placeOf[K comparable](heads []store.TaskHead, key func(store.TaskHead) K) m
 	return at
 }
 
+// skillRows are skills with the tasks that wrote them.
+func skillRows(ctx context.Context, q *dbq.Queries, rows []dbq.SkillRowRow) ([]store.ListedSkill, error) {
+	var named []int64
+	for _, r := range rows {
+		if r.WrittenBy != nil && !slices.Contains(named, *r.WrittenBy) {
+			named = append(named, *r.WrittenBy)
+		}
+	}
+	list := collect(rows, skillRow)
+	if len(named) == 0 {
+		return list, nil
+	}
+	writers, err := q.Writers(ctx, named)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[int64]string, len(writers))
+	for _, w := range writers {
+		ids[w.Seq] = w.ID
+	}
+	for i, r := range rows {
+		if r.WrittenBy != nil {
+			list[i].WrittenBy = ids[*r.WrittenBy]
+		}
+	}
+	return list, nil
+}
+
 func skillRow(r dbq.SkillRowRow) store.ListedSkill {
 	noted := store.Noted{At: nullTime(r.NotedAt), Name: text(r.NotedName)}
 	if r.Noted != nil {
@@ -292,7 +321,11 @@ func (s *Store) FindSkill(ctx context.Context, environmentID, integrationID, ori
 	if err != nil {
 		return store.ListedSkill{}, fmt.Errorf("skill %q of %s: %w", originID, integrationID, missing(err))
 	}
-	return skillRow(row), nil
+	list, err := skillRows(ctx, s.queries, []dbq.SkillRowRow{row})
+	if err != nil {
+		return store.ListedSkill{}, fault(fmt.Errorf("skill %q of %s: %w", originID, integrationID, err))
+	}
+	return list[0], nil
 }
 
 // CountCatalogue implements store.Pages.

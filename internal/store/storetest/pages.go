@@ -829,3 +829,48 @@ func namesIndexedTogether(t *testing.T, f *fixture) {
 		t.Errorf("found %d of 200, behind %v, more %v: %v", len(page.Skills), page.Behind, page.More, err)
 	}
 }
+
+// Which task wrote a skill last is known while the task goes on, when it has ended, and until it has expired.
+func writers(t *testing.T, f *fixture) {
+	in, other := f.integration(t), f.integration(t)
+	var tasks []skill.Task
+	for range 3 { // the first has another behind it when it ends, the second has none that could be ended so, the third goes on
+		tasks = append(tasks, f.accept(t, in, items("Go", "Rust", "Zig")...))
+	}
+	f.write(t, other, items("Go"), id(90))
+	lease, next := f.claim(t, in, "x", 0)
+	for i, name := range []string{"Go", "Rust", "Zig"} {
+		step := store.Step{Task: next.Task.Ref, Written: []store.SkillWritten{written(items(name)[0], 0, id(i+1))}, Then: store.Proceed}
+		if i < 2 {
+			step.Finish = finish(next.Task, "x")
+			step.Finish.Counts = skill.Counts{Written: 3}
+		}
+		next = f.advance(t, lease, step)
+	}
+	by := func(in store.Integration) (got []string) {
+		t.Helper()
+		list, err := f.ListSkills(t.Context(), store.SkillFilter{EnvironmentID: f.env, IntegrationID: in.ID, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list.Skills {
+			one, err := f.FindSkill(t.Context(), f.env, in.ID, s.OriginID)
+			if err != nil || one.WrittenBy != s.WrittenBy {
+				t.Errorf("%s was written by %q, or by %q, %v", s.OriginID, s.WrittenBy, one.WrittenBy, err)
+			}
+			got = append(got, s.WrittenBy)
+		}
+		return got
+	}
+	want := []string{tasks[0].ID, tasks[1].ID, tasks[2].ID}
+	if diff := cmp.Diff(want, by(in)); diff != "" {
+		t.Errorf("written by (-want +got):\n%s", diff)
+	}
+	f.advance(t, lease, store.Step{Task: next.Task.Ref, Finish: finish(next.Task, "x"), Then: store.Leave})
+	if diff := cmp.Diff(want, by(in)); diff != "" {
+		t.Errorf("when all have ended, written by (-want +got):\n%s", diff)
+	}
+	if got := by(other); len(got) != 1 || got[0] == "" || slices.Contains(want, got[0]) {
+		t.Errorf("the other integration's skill was written by %q", got)
+	}
+}

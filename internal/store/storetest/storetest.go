@@ -96,6 +96,7 @@ func Run(t *testing.T, open Opener) {
 		{"a task with what it was about", taskContent},
 		{"an item in several tasks", itemInTasks},
 		{"the catalogue is listed", catalogueListed},
+		{"the catalogue tells which task wrote a skill", writers},
 		{"the catalogue is counted", catalogueCounted},
 		{"names are indexed", namesIndexed},
 		{"names that others have as well", namesElsewhere},

@@ -281,8 +281,8 @@ WITH d AS (
 ), w AS (
   INSERT INTO unsearched (integration, origin_ids) SELECT $1, $12::bytea WHERE $12::bytea IS NOT NULL
 ), r AS (
-  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, $13, t.items, $14, $15, $16, t.rewrite, t.created_at, $17, $18, ARRAY[t.block]
+  INSERT INTO results (seq, id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.seq, t.id, t.integration, t.key_id, $13, t.items, $14, $15, $16, t.rewrite, t.created_at, $17, $18, ARRAY[t.block]
   FROM t
 )
 SELECT i.seq, i.id, i.environment_id, i.tool, i.name, i.end_user_email, i.end_user_origin_id, i.settings, i.settings_version, i.enabled, i.invalid_reason, i.invalid_at, i.created_at, i.deleted_at, i.credentials, i.adopt, i.refuse_inactive, clock()::timestamptz AS now, coalesce(d.pending, 0)::bigint AS pending,
@@ -494,7 +494,7 @@ func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindS
 
 const finishTask = `-- name: FinishTask :one
 WITH t AS (
-  DELETE FROM tasks WHERE seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline, block
+  DELETE FROM tasks WHERE tasks.seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline, block
 ), i AS (
   DELETE FROM task_items USING t WHERE task_items.task = t.seq AND t.block IS NULL RETURNING task_items.start, task_items.block
 ), o AS (
@@ -504,8 +504,8 @@ WITH t AS (
 ), d AS (
   UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - t.items FROM t WHERE drains.integration = t.integration
 ), r AS (
-  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, $3, t.items, $4, $5, $6, t.rewrite, t.created_at, $7, $8,
+  INSERT INTO results (seq, id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.seq, t.id, t.integration, t.key_id, $3, t.items, $4, $5, $6, t.rewrite, t.created_at, $7, $8,
     CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i) END
   FROM t
 )

@@ -341,7 +341,7 @@ func (q *Queries) SkillByID(ctx context.Context, arg SkillByIDParams) (SkillByID
 
 const skillRow = `-- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, s.written_by, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = $1 AND i.id = $2 AND s.origin_id = $3
 `
@@ -368,6 +368,7 @@ type SkillRowRow struct {
 	NotedAt        *time.Time
 	NotedName      *string
 	NotedStatus    *int16
+	WrittenBy      *int64
 	IntegrationRef int64
 	IntegrationID  string
 	Tool           string
@@ -393,6 +394,7 @@ func (q *Queries) SkillRow(ctx context.Context, arg SkillRowParams) (SkillRowRow
 		&i.NotedAt,
 		&i.NotedName,
 		&i.NotedStatus,
+		&i.WrittenBy,
 		&i.IntegrationRef,
 		&i.IntegrationID,
 		&i.Tool,
@@ -580,4 +582,36 @@ func (q *Queries) TaskWhere(ctx context.Context, id string) (string, error) {
 	var environment_id string
 	err := row.Scan(&environment_id)
 	return environment_id, err
+}
+
+const writers = `-- name: Writers :many
+SELECT t.seq::bigint AS seq, t.id FROM tasks t WHERE t.seq = ANY ($1::bigint[])
+UNION ALL
+SELECT r.seq::bigint AS seq, r.id FROM results r WHERE r.seq = ANY ($1::bigint[])
+`
+
+type WritersRow struct {
+	Seq int64
+	ID  string
+}
+
+// The tasks that skills of an environment name, whether they go on or have ended.
+func (q *Queries) Writers(ctx context.Context, seqs []int64) ([]WritersRow, error) {
+	rows, err := q.db.Query(ctx, writers, seqs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WritersRow
+	for rows.Next() {
+		var i WritersRow
+		if err := rows.Scan(&i.Seq, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

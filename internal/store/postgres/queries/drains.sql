@@ -109,7 +109,7 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM t) OR refuse('WC002');
 
 -- name: FinishTask :one
 WITH t AS (
-  DELETE FROM tasks WHERE seq = @task RETURNING *
+  DELETE FROM tasks WHERE tasks.seq = @task RETURNING *
 ), i AS (
   DELETE FROM task_items USING t WHERE task_items.task = t.seq AND t.block IS NULL RETURNING task_items.start, task_items.block
 ), o AS (
@@ -119,8 +119,8 @@ WITH t AS (
 ), d AS (
   UPDATE drains SET pending = drains.pending - 1, waiting = drains.waiting - t.items FROM t WHERE drains.integration = t.integration
 ), r AS (
-  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
+  INSERT INTO results (seq, id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.seq, t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document,
     CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i) END
   FROM t
 )
@@ -155,8 +155,8 @@ WITH d AS (
 ), w AS (
   INSERT INTO unsearched (integration, origin_ids) SELECT @integration, @named::bytea WHERE @named::bytea IS NOT NULL
 ), r AS (
-  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document, ARRAY[t.block]
+  INSERT INTO results (seq, id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.seq, t.id, t.integration, t.key_id, @status, t.items, @written, @unchanged, @failed, t.rewrite, t.created_at, @completed_at, @document, ARRAY[t.block]
   FROM t
 )
 SELECT sqlc.embed(i), clock()::timestamptz AS now, coalesce(d.pending, 0)::bigint AS pending,

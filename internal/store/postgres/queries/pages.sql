@@ -69,9 +69,15 @@ WHERE t.seq = @seq;
 
 -- name: SkillRow :one
 SELECT s.origin_id, s.id, s.remote_id, s.name, s.status, (s.hash IS NOT NULL)::boolean AS known, s.unsure, s.written_at, s.error_code, s.error_message,
-  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
+  s.error_at, s.noted, s.noted_at, s.noted_name, s.noted_status, s.written_by, i.seq AS integration_ref, i.id AS integration_id, i.tool, i.name AS customer
 FROM skills s JOIN integrations i ON i.seq = s.integration
 WHERE i.environment_id = @environment AND i.id = @integration AND s.origin_id = @origin_id;
+
+-- name: Writers :many
+-- The tasks that skills of an environment name, whether they go on or have ended.
+SELECT t.seq::bigint AS seq, t.id FROM tasks t WHERE t.seq = ANY (@seqs::bigint[])
+UNION ALL
+SELECT r.seq::bigint AS seq, r.id FROM results r WHERE r.seq = ANY (@seqs::bigint[]);
 
 -- name: SkillByID :one
 SELECT i.id AS integration_id, s.origin_id FROM integrations i CROSS JOIN LATERAL (

@@ -74,7 +74,7 @@ ORDER BY integration FOR NO KEY UPDATE;
 
 -- name: FailUnstartedTasks :many
 WITH t AS (
-  DELETE FROM tasks WHERE seq = ANY (@tasks::bigint[]) AND NOT started RETURNING *
+  DELETE FROM tasks WHERE tasks.seq = ANY (@tasks::bigint[]) AND NOT tasks.started RETURNING *
 ), i AS (
   DELETE FROM task_items USING t WHERE task_items.task = t.seq RETURNING task_items.task, task_items.start, task_items.block
 ), d AS (
@@ -82,8 +82,8 @@ WITH t AS (
   FROM (SELECT t.integration, count(*) AS tasks, sum(t.items) AS items FROM t GROUP BY t.integration) s
   WHERE drains.integration = s.integration
 ), r AS (
-  INSERT INTO results (id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
-  SELECT t.id, t.integration, t.key_id, 2, t.items, 0, 0, t.items, t.rewrite, t.created_at, u.completed_at, u.document,
+  INSERT INTO results (seq, id, integration, key_id, status, items, written, unchanged, failed, rewrite, created_at, completed_at, document, blocks)
+  SELECT t.seq, t.id, t.integration, t.key_id, 2, t.items, 0, 0, t.items, t.rewrite, t.created_at, u.completed_at, u.document,
     CASE WHEN t.block IS NOT NULL THEN ARRAY[t.block] ELSE (SELECT array_agg(i.block ORDER BY i.start) FROM i WHERE i.task = t.seq) END
   FROM t JOIN (SELECT unnest(@tasks::bigint[]) AS task, unnest(@completed_at::timestamptz[]) AS completed_at, unnest(@documents::bytea[]) AS document) u
     ON u.task = t.seq
