@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -58,5 +61,36 @@ func TestReadme(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the session did not print %q:\n%s", want, out)
 		}
+	}
+}
+
+// A demo that stays up can be looked at in the dashboard.
+func TestDemoKeep(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), program, "demo", "--keep")
+	cmd.Env = append(environment(), "TMPDIR="+t.TempDir())
+	out := &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended
+	setup := regexp.MustCompile(`http://\S+/setup\?token=\S+`)
+	eventually(t, time.Minute, "the demo is over and stays up", func() bool {
+		return setup.MatchString(out.String()) && strings.Contains(out.String(), "COMPLETED 12,944 skills")
+	})
+	response, err := machinery.Get(setup.FindString(out.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(body), "Welcome") {
+		t.Errorf("the link leads to %d %s, %v", response.StatusCode, body, err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("Ctrl-C: %v\n%s", err, out)
 	}
 }

@@ -15,13 +15,14 @@ import (
 	"github.com/crosswalk-hr/crosswalk/connector/sandbox"
 	"github.com/crosswalk-hr/crosswalk/examples"
 	"github.com/crosswalk-hr/crosswalk/internal/auth"
+	"github.com/crosswalk-hr/crosswalk/internal/engine"
 	"github.com/crosswalk-hr/crosswalk/internal/server"
 	"github.com/crosswalk-hr/crosswalk/internal/skillfile"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 )
 
 type demoCommand struct {
-	Keep   bool   `help:"Stay up afterwards, to try the API by hand."`
+	Keep   bool   `help:"Stay up afterwards, to try the API by hand and the dashboard."`
 	Listen string `help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:0" env:"CROSSWALK_LISTEN" placeholder:"HOST:PORT"`
 }
 
@@ -36,7 +37,12 @@ func (c *demoCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := server.Start(a.ctx, server.Config{Listen: c.Listen, Database: server.Database{Data: dir}})
+	// What the dashboard says of how long things are kept is meant: they are for as long as the demo stays up.
+	const day = 24 * time.Hour
+	s, err := server.Start(a.ctx, server.Config{
+		Listen: c.Listen, Database: server.Database{Data: dir}, Dashboard: c.Keep, Version: version(),
+		Engine: engine.Settings{TaskTimeout: day, KeepTasks: 30 * day, KeepTombstones: 365 * day, KeepLogs: 14 * day},
+	})
 	if err != nil {
 		return err
 	}
@@ -59,10 +65,10 @@ func (c *demoCommand) Run(a *app) (err error) {
 		return err
 	}
 	if c.Keep {
-		fmt.Fprintf(a.out, "\nThe server stays up until Ctrl-C. In another terminal:\n\n"+
+		fmt.Fprintf(a.out, "\nThe server stays up until Ctrl-C. In a browser, make the dashboard's first user:\n\n  %s\n\nIn another terminal:\n\n"+
 			"  export CROSSWALK_URL=%s CROSSWALK_API_KEY=%s CROSSWALK_INTEGRATION=%s\n"+
 			"  curl -s $CROSSWALK_URL/v1/hris/skills/bulk/%s -H \"Authorization: Bearer $CROSSWALK_API_KEY\" -H \"X-Integration-Id: $CROSSWALK_INTEGRATION\" | head -c 300\n\n",
-			s.URL, d.client.APIKey, d.client.IntegrationID, d.lastTask)
+			s.SetupLink, s.URL, d.client.APIKey, d.client.IntegrationID, d.lastTask)
 	}
 	fmt.Fprintln(a.out, summary)
 	if c.Keep {
