@@ -76,7 +76,7 @@ func TestDemoKeep(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended
 	setup := regexp.MustCompile(`http://\S+/setup\?token=\S+`)
-	eventually(t, time.Minute, "the demo is over and stays up", func() bool {
+	eventually(t, 2*time.Minute, "the demo is over and stays up", func() bool {
 		return setup.MatchString(out.String()) && strings.Contains(out.String(), "COMPLETED 12,944 skills")
 	})
 	response, err := machinery.Get(setup.FindString(out.String()))

@@ -38,7 +38,7 @@ func chromium(t *testing.T) context.Context {
 	)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	ctx, end := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, end := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(func() { end(); cancel(); stop() })
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
