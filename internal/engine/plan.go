@@ -59,9 +59,10 @@ type plan struct {
 	refuse func(*work) bool
 
 	task     *store.DrainTask
-	outcomes []skill.Outcome // of the whole task, by position; the plan sets the unchanged ones
-	first    []skill.Item    // the items from the beginning on that are at hand
-	held     []store.Range   // positions that are in chunks of jobs already, in order
+	outcomes []skill.Outcome    // of the whole task, by position; the plan sets the unchanged ones
+	first    []skill.Item       // the items from the beginning on that are at hand
+	known    []store.SkillState // those of first, if they were looked up
+	held     []store.Range      // positions that are in chunks of jobs already, in order
 
 	at    int     // next position to look at
 	block int     // how many items the last block held
@@ -194,9 +195,11 @@ func (p *plan) look(ctx context.Context, from, stop int) (must []*work, n int, e
 			open = append(open, i)
 		}
 	}
-	states, err := p.store.Skills(ctx, p.lease, ids)
-	if err != nil {
-		return nil, 0, err
+	states := p.known
+	if from > 0 || len(states) != len(ids) {
+		if states, err = p.store.Skills(ctx, p.lease, ids); err != nil {
+			return nil, 0, err
+		}
 	}
 	if p.task.Rewrite {
 		// What the task was made with may be older than what was written since.

@@ -69,7 +69,7 @@ func (d *drain) newTurn(ctx context.Context, next store.Next) (*turn, error) {
 	}
 	t.plan = &plan{
 		store: d.e.store, lease: d.lease.Lease, rendering: d.rendering, batch: max(d.limits.Batch, 1), atOnce: max(d.limits.Concurrency, 1),
-		task: task, outcomes: t.outcomes, first: next.Items, refuse: t.refuses,
+		task: task, outcomes: t.outcomes, first: next.Items, known: next.States, refuse: t.refuses,
 	}
 	t.answers = make(chan answer, max(d.limits.Concurrency, 1))
 	if task.Started {
@@ -283,7 +283,11 @@ func (t *turn) advance(ctx context.Context) (store.Next, error) {
 		t.step.Hold = max(0, time.Until(t.notYet))
 	}
 	t.step.Attempt, t.step.Touched = t.attempt, t.touched
-	t.d.e.recent.stale(t.task.ID)
+	if t.step.Finish != nil {
+		t.d.e.recent.ends(t.task.ID)
+	} else {
+		t.d.e.recent.stale(t.task.ID)
+	}
 	next, err := t.d.advance(ctx, t.step)
 	if err == nil {
 		t.step, t.d.alone = store.Step{Task: t.task.Ref}, time.Time{}

@@ -254,6 +254,8 @@ type Next struct {
 	Opened bool
 	// Items are what Drains.Items would return of the task from its beginning, if the store had them at hand.
 	Items []skill.Item
+	// States are what Drains.Skills would return of all Items, if the store has looked already; else nil.
+	States []SkillState
 }
 
 // Run is the outcomes of consecutive items, from position Start on.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -124,13 +123,21 @@ func (n *noted) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
 	return nothing{}
 }
 
-func (n *noted) Query(context.Context, string, ...any) (pgx.Rows, error) {
-	return nil, errors.New("a batch has no statement of many rows")
+func (n *noted) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
+	n.batch.Queue(sql, args...)
+	return none{}, nil
 }
 
 type nothing struct{}
 
 func (nothing) Scan(...any) error { return nil }
+
+// none are the rows of a statement that is only noted.
+type none struct{ pgx.Rows }
+
+func (none) Next() bool { return false }
+func (none) Err() error { return nil }
+func (none) Close()     {}
 
 // answers hands out the results of the statements in the order they were noted.
 type answers struct{ results pgx.BatchResults }

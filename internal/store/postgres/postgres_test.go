@@ -418,6 +418,33 @@ func drain(ctx context.Context, s store.Store, id, owner string) error {
 	return err
 }
 
+// A small task that is leased as it is submitted needs one way to the database before its call, not two.
+func TestALeaseBringsWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	s := closing(t, postgres.Options{URL: pgtest.Reused(t), Serve: true, Conns: 4})
+	env, id := integration(t, s)
+	for _, items := range [][]skill.Item{{{OriginID: "a", Name: "A"}}, {{OriginID: "a", Name: "A"}, {OriginID: "b", Name: "B"}}} {
+		accepted, err := s.Submit(t.Context(), store.Submission{
+			EnvironmentID: env, IntegrationID: id, KeyID: "key", TaskID: skill.NewTaskID(time.Now()), Timeout: time.Hour, Items: items,
+			Claim: &store.Claim{Owner: "me", TTL: time.Minute, OpenUpTo: 10},
+		})
+		if err != nil || accepted.Leased == nil {
+			t.Fatal(accepted, err)
+		}
+		next := accepted.Leased.Next
+		if known := len(items) - 1; len(next.States) != len(items) || next.States[0].Known != (known == 1) {
+			t.Errorf("of %d skills, %d of them known: %+v", len(items), known, next.States)
+		}
+		if _, err := s.Advance(t.Context(), accepted.Leased.Lease, store.Step{
+			Task: next.Task.Ref, Then: store.Proceed,
+			Written: []store.SkillWritten{{ID: skill.NewID(time.Now()), RemoteID: "r", Item: items[0]}},
+			Finish:  &store.Finish{Status: skill.Completed, CompletedAt: next.Now, Document: []byte("{}")},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Two stores on one database, everybody at once on a few integrations: nobody waits for somebody who waits for him, and
 // afterwards the counters say what is there.
 func TestNoDeadlocks(t *testing.T) {

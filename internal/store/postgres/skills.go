@@ -107,11 +107,16 @@ func (h *held) markUnsure(ctx context.Context, q *dbq.Queries, unsure []store.Sk
 
 // Skills implements store.Drains.
 func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []string) ([]store.SkillState, error) {
-	states := make([]store.SkillState, len(originIDs))
 	rows, err := s.queries.FindSkills(ctx, dbq.FindSkillsParams{Integration: lease.Ref, OriginIds: originIDs})
 	if err != nil {
 		return nil, fault(fmt.Errorf("look skills up: %w", err))
 	}
+	return statesOf(originIDs, rows), nil
+}
+
+// statesOf are the states of skills in the order in which they were asked for.
+func statesOf(originIDs []string, rows []dbq.FindSkillsRow) []store.SkillState {
+	states := make([]store.SkillState, len(originIDs))
 	found := make(map[string]*dbq.FindSkillsRow, len(rows))
 	for i := range rows {
 		found[rows[i].OriginID] = &rows[i]
@@ -125,7 +130,7 @@ func (s *Store) Skills(ctx context.Context, lease store.Lease, originIDs []strin
 		st.Known = copy(st.Hash[:], row.Hash) == len(st.Hash)
 		states[i] = st
 	}
-	return states, nil
+	return states
 }
 
 // Contents implements store.Drains.

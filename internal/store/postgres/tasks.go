@@ -54,8 +54,17 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 	if p.Starts, p.Blocks = blocksOf(sub.Items); len(p.Blocks) == 1 && len(p.Blocks[0]) <= inlineBytes {
 		p.Block, p.Starts, p.Blocks = p.Blocks[0], nil, nil
 	}
+	// A small task that is leased by the way needs no other way to the database before its call.
+	var originIDs []string
+	if c := sub.Claim; c != nil && p.Block != nil && len(sub.Items) <= c.OpenUpTo {
+		originIDs = make([]string, len(sub.Items))
+		for i, it := range sub.Items {
+			originIDs[i] = it.OriginID
+		}
+	}
 	err = s.inBatches(ctx, func(ctx context.Context, b *batches) error {
 		var row dbq.SubmitTaskRow
+		var found []dbq.FindSubmittedRow
 		ask := func(ctx context.Context, q *dbq.Queries) (err error) {
 			if sub.Claim != nil {
 				// As in Claim: what is leased must be the integration as it is once the lock is there.
@@ -63,7 +72,10 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 					return err
 				}
 			}
-			row, err = q.SubmitTask(ctx, p)
+			if row, err = q.SubmitTask(ctx, p); err != nil || originIDs == nil {
+				return err
+			}
+			found, err = q.FindSubmitted(ctx, dbq.FindSubmittedParams{OriginIds: originIDs, Task: sub.TaskID})
 			return err
 		}
 		send := b.end
@@ -87,6 +99,13 @@ func (s *Store) Submit(ctx context.Context, sub store.Submission) (task store.Ac
 		}
 		if row.Rests {
 			task.Leased = leased(sub, task.Task, row, p.Block != nil)
+			if row.Opened && originIDs != nil {
+				rows := make([]dbq.FindSkillsRow, len(found))
+				for i, r := range found {
+					rows[i] = dbq.FindSkillsRow(r)
+				}
+				task.Leased.Next.States = statesOf(originIDs, rows)
+			}
 		}
 		if !sub.Elsewhere {
 			return nil

@@ -51,6 +51,7 @@ func Run(t *testing.T, open Opener) {
 		{"other processes are woken", elsewhere},
 		{"small tasks are opened with the claim", openedWithClaim},
 		{"an integration that rests is leased with the submission", leasedWithSubmission},
+		{"skills are looked up with a lease", statesWithLease},
 		{"items are kept, however few or many", itemsOfAnySize},
 		{"the end of the last task", lastEnded},
 		{"tasks run in the order of their acceptance", inOrder},
@@ -731,7 +732,7 @@ func leasedWithSubmission(t *testing.T, f *fixture) {
 		// What differs is whose they are, and that a store need not bring the items, nor know that it is the last.
 		same := *got.Next.Task
 		same.ID, same.Ref, same.Last = next.Task.ID, next.Task.Ref, next.Task.Last
-		got.Next.Task, got.Next.Items, next.Items = &same, nil, nil
+		got.Next.Task, got.Next.Items, next.Items, got.Next.States = &same, nil, nil, nil
 		ref := got.Lease.Ref
 		got.Lease.Ref, got.Lease.Integration = lease.Ref, lease.Integration
 		if diff := cmp.Diff(&store.Leased{Lease: lease, Next: next}, got); diff != "" {
@@ -781,6 +782,49 @@ func leasedWithSubmission(t *testing.T, f *fixture) {
 	if _, leased := submit(in, 10, items("Zig")...); leased != nil {
 		t.Error("leased although the credentials were refused")
 	}
+}
+
+// statesWithLease: a store may look skills up as it leases. It tells what a look-up right after tells, or nothing.
+func statesWithLease(t *testing.T, f *fixture) {
+	ctx := t.Context()
+	in := f.integration(t)
+	submit := func(list ...skill.Item) *store.Leased {
+		t.Helper()
+		f.clock.advance(time.Second)
+		accepted, err := f.Submit(ctx, store.Submission{
+			EnvironmentID: f.env, IntegrationID: in.ID, KeyID: "key", TaskID: skill.NewTaskID(f.clock.Now()), Items: list, Timeout: timeout,
+			Claim: &store.Claim{Owner: "a", TTL: ttl, OpenUpTo: 10},
+		})
+		if err != nil || accepted.Leased == nil || !accepted.Leased.Next.Opened {
+			t.Fatalf("submitted: %+v, %v", accepted, err)
+		}
+		next := accepted.Leased.Next
+		states, err := f.Skills(ctx, accepted.Leased.Lease, each(list, func(it skill.Item) string { return it.OriginID }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.States != nil {
+			if diff := cmp.Diff(states, next.States); diff != "" {
+				t.Errorf("looked up right after, and leased (-looked up +leased):\n%s", diff)
+			}
+		}
+		return accepted.Leased
+	}
+	end := func(l *store.Leased, step store.Step) {
+		t.Helper()
+		step.Task, step.Finish, step.Then, step.Close = l.Next.Task.Ref, finish(l.Next.Task, "x"), store.Proceed, []store.Range{{Start: 0, Stop: l.Next.Task.Items}}
+		f.advance(t, l.Lease, step)
+	}
+	list := items("Go", "Rust", "C")
+	fresh := submit(list...)
+	end(fresh, store.Step{
+		Written: []store.SkillWritten{{ID: id(1), RemoteID: "r1", Item: list[0], Hash: skill.ContentHash("", list[0])}, {ID: id(2), Item: list[1]}},
+		Refused: []store.SkillRefused{{ID: id(3), Item: list[2], Code: skill.CodeRemoteInput, Message: "no"}},
+	})
+	known := submit(append(items("Zig", "Ada"), list...)...)
+	end(known, store.Step{})
+	other := submit(items("Zig")...)
+	end(other, store.Step{})
 }
 
 // lastEnded: a store may end the last task of an integration in a shorter way, which must come to the same.

@@ -492,6 +492,59 @@ func (q *Queries) FindSkills(ctx context.Context, arg FindSkillsParams) ([]FindS
 	return items, nil
 }
 
+const findSubmitted = `-- name: FindSubmitted :many
+SELECT s.origin_id, s.id, s.remote_id, s.hash, s.unsure, s.taken FROM tasks t JOIN drains d ON d.integration = t.integration AND d.has_skills
+CROSS JOIN (SELECT unnest($1::text[]) AS origin_id) u CROSS JOIN LATERAL (
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure,
+    (skills.origin_id = skills.id AND coalesce(skills.remote_id, '') <> '' AND skills.written_at IS NULL)::boolean AS taken
+  FROM skills
+  WHERE skills.integration = t.integration AND skills.origin_id = u.origin_id OFFSET 0
+) s
+WHERE t.id = $2 AND t.started
+`
+
+type FindSubmittedParams struct {
+	OriginIds []string
+	Task      string
+}
+
+type FindSubmittedRow struct {
+	OriginID string
+	ID       string
+	RemoteID *string
+	Hash     []byte
+	Unsure   bool
+	Taken    bool
+}
+
+// FindSkills for a task that was opened as it was submitted, in the same batch.
+func (q *Queries) FindSubmitted(ctx context.Context, arg FindSubmittedParams) ([]FindSubmittedRow, error) {
+	rows, err := q.db.Query(ctx, findSubmitted, arg.OriginIds, arg.Task)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []FindSubmittedRow
+	for rows.Next() {
+		var i FindSubmittedRow
+		if err := rows.Scan(
+			&i.OriginID,
+			&i.ID,
+			&i.RemoteID,
+			&i.Hash,
+			&i.Unsure,
+			&i.Taken,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const finishTask = `-- name: FinishTask :one
 WITH t AS (
   DELETE FROM tasks WHERE tasks.seq = $1 RETURNING seq, id, integration, key_id, items, done, written, unchanged, failed, started, touched, rewrite, attempt, created_at, deadline, block

@@ -213,6 +213,17 @@ SELECT s.* FROM (SELECT unnest(@origin_ids::text[]) AS origin_id) u CROSS JOIN L
 ) s
 WHERE (SELECT drains.has_skills FROM drains WHERE drains.integration = @integration);
 
+-- name: FindSubmitted :many
+-- FindSkills for a task that was opened as it was submitted, in the same batch.
+SELECT s.* FROM tasks t JOIN drains d ON d.integration = t.integration AND d.has_skills
+CROSS JOIN (SELECT unnest(@origin_ids::text[]) AS origin_id) u CROSS JOIN LATERAL (
+  SELECT skills.origin_id, skills.id, skills.remote_id, skills.hash, skills.unsure,
+    (skills.origin_id = skills.id AND coalesce(skills.remote_id, '') <> '' AND skills.written_at IS NULL)::boolean AS taken
+  FROM skills
+  WHERE skills.integration = t.integration AND skills.origin_id = u.origin_id OFFSET 0
+) s
+WHERE t.id = @task AND t.started;
+
 -- name: SkillContents :many
 SELECT origin_id, name, status FROM skills
 WHERE integration = @integration AND origin_id = ANY (@origin_ids::text[]) AND written_at IS NOT NULL;
