@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -137,11 +138,17 @@ func (d *Dashboard) makeLink(w http.ResponseWriter, r *http.Request, link store.
 	token := auth.LinkTokenOf(seed)
 	hash, _ := auth.HashToken(token)
 	done, err := once(func() (bool, error) { return d.linkAgain(w, r, hash, token) }, func() error {
-		return d.act(r, link.EnvironmentID, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) (err error) {
-			link, err = d.Store.CreateLink(ctx, link, hash, good)
+		return d.act(r, link.EnvironmentID, link.Purpose.Action(), link.IntegrationID, link.Made(good), func(ctx context.Context) error {
+			kept, err := d.Store.CreateLink(ctx, link, hash, good)
+			if err == nil {
+				link = kept
+			}
 			return err
 		})
 	})
+	if errors.Is(err, store.ErrExists) { // and has expired, so that linkAgain does not find it
+		return d.linkMade(w, r, link)
+	}
 	if done || err != nil {
 		return err
 	}

@@ -93,12 +93,17 @@ func (d *Dashboard) linkAgain(w http.ResponseWriter, r *http.Request, hash [32]b
 	if d.Now().Sub(link.CreatedAt) < onceTime && !link.Used() {
 		return true, d.showLinkOnce(w, r, link, token)
 	}
+	return true, d.linkMade(w, r, link)
+}
+
+// linkMade answers a form whose link cannot be shown any more.
+func (d *Dashboard) linkMade(w http.ResponseWriter, r *http.Request, link store.Link) error {
 	d.notice(r, "That form has made its link already. A link is shown once: make another one if you do not have it.")
 	to := base(r) + "/integrations"
 	if link.Purpose == store.Relink {
 		to += "/" + link.IntegrationID
 	}
-	return true, redirect(w, r, to)
+	return redirect(w, r, to)
 }
 
 // integrationAgain is keyAgain for an integration.

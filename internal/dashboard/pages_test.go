@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"database/sql"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,7 @@ import (
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/store"
 	"github.com/crosswalk-hr/crosswalk/internal/store/postgres/pgtest"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
 func TestEmptyPagesTeach(t *testing.T) {
@@ -416,6 +419,33 @@ func TestFormsSentTwice(t *testing.T) {
 			b.post(s.at("/integrations/"+refusing.ID+"/enabled"), "value", "true").want(http.StatusOK)
 			twice("/tasks/"+failed+"/retry", "h1", "form", late)
 		})
+	}
+}
+
+// A form that is sent again when its link has expired leads on: it makes no other link, and is no fault of the server's.
+func TestLinkFormSentLate(t *testing.T) {
+	t.Parallel()
+	var data string
+	s := open(t, func(c *server.Config) { data = c.Database.Data })
+	b := s.user("ada", store.Member)
+	id := s.connect("Acme GmbH", "{}").ID
+	db, err := sql.Open("sqlite", sqlite.DSN(filepath.Join(data, "crosswalk.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for path, to := range map[string]string{"/integrations/link": "Integrations", "/integrations/" + id: "Acme GmbH"} {
+		form := []string{
+			"form", b.get(s.at(path)).Find("input[name=form]").AttrOr("value", ""), "customer", "Globex", "email", "anna@globex.example", "tool", "HRIS",
+		}
+		if path != "/integrations/link" {
+			path += "/link"
+		}
+		b.post(s.at(path), form...).want(http.StatusOK, in("#link"))
+		if _, err := db.ExecContext(t.Context(), "UPDATE connect_links SET created_at = 1, expires_at = 2"); err != nil {
+			t.Fatal(err)
+		}
+		b.post(s.at(path), form...).want(http.StatusOK, in("h1", to), in(".notice", "has made its link already"), not("body", s.srv.URL+"/connect/"))
 	}
 }
 

@@ -152,7 +152,8 @@ type Links interface {
 	// SetConnectSettings replaces them. ErrNotFound when there is no such environment.
 	SetConnectSettings(ctx context.Context, environmentID string, settings ConnectSettings) error
 
-	// CreateLink keeps a link for a while; CreatedAt and ExpiresAt are set by the store.
+	// CreateLink keeps a link for a while; CreatedAt and ExpiresAt are set by the store. ErrExists if there is one with that hash,
+	// expired or not.
 	CreateLink(ctx context.Context, link Link, hash [32]byte, good time.Duration) (Link, error)
 	// Link finds one that has not expired, or that was used and whose token has not; else ErrNotFound.
 	Link(ctx context.Context, hash [32]byte) (Link, error)

@@ -48,7 +48,7 @@ func (s *Store) CreateLink(ctx context.Context, l store.Link, hash [32]byte, goo
 			Email: nullText(l.EndUser.CreatorEmail), OriginID: nullText(l.EndUser.OriginID), Good: good,
 		})
 		l.CreatedAt, l.ExpiresAt = row.CreatedAt.UTC(), row.ExpiresAt.UTC()
-		return err
+		return taken(err)
 	})
 	if err != nil {
 		return store.Link{}, fmt.Errorf("create link: %w", err)

@@ -45,12 +45,12 @@ func (s *Store) CreateLink(ctx context.Context, l store.Link, hash [32]byte, goo
 			return err
 		}
 		l.CreatedAt, l.ExpiresAt = fromMillis(tx.now), fromMillis(tx.now+good.Milliseconds())
-		return tx.InsertLink(ctx, dbq.InsertLinkParams{
+		return taken(tx.InsertLink(ctx, dbq.InsertLinkParams{
 			Hash: hash[:], EnvironmentID: l.EnvironmentID, Purpose: int64(l.Purpose), IntegrationID: nullText(l.IntegrationID),
 			Tool: nullText(l.Tool), Category: l.Category, Language: l.Language, Organisation: l.EndUser.OrganisationName,
 			Email: nullText(l.EndUser.CreatorEmail), OriginID: nullText(l.EndUser.OriginID),
 			CreatedAt: tx.now, ExpiresAt: l.ExpiresAt.UnixMilli(),
-		})
+		}))
 	})
 	if err != nil {
 		return store.Link{}, fmt.Errorf("create link: %w", err)

@@ -128,6 +128,15 @@ func links(t *testing.T, f *fixture) {
 	f.clock.advance(time.Millisecond)
 	_, err = f.IntegrationByToken(ctx, f.env, [32]byte{9})
 	wantError(t, err, store.ErrNotFound)
+
+	// A hash is one link's for good.
+	l := store.Link{EnvironmentID: f.env, Purpose: store.Connect, Category: "HRIS", Language: "en"}
+	f.link(t, l, 77)
+	for range 2 {
+		_, err = f.CreateLink(ctx, l, [32]byte{77}, time.Hour)
+		wantError(t, err, store.ErrExists)
+		f.clock.advance(2 * time.Hour)
+	}
 	_, err = f.Link(ctx, [32]byte{1})
 	wantError(t, err, store.ErrNotFound)
 
