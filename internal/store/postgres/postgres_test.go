@@ -382,6 +382,20 @@ func integration(t *testing.T, s store.Store) (environment, id string) {
 	return env.ID, in.ID
 }
 
+// leased makes an integration with a task, whose lease is "me"'s for a minute.
+func leased(t *testing.T, s store.Store) (environment, id string, held store.Held) {
+	t.Helper()
+	environment, id = integration(t, s)
+	if _, err := submit(t.Context(), s, environment, id, 1); err != nil {
+		t.Fatal(err)
+	}
+	lease, _, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return environment, id, store.Held{Ref: lease.Ref, Epoch: lease.Epoch}
+}
+
 func submit(ctx context.Context, s store.Store, environment, id string, n int) (store.Accepted, error) {
 	items := make([]skill.Item, n)
 	for i := range items {
@@ -584,15 +598,8 @@ func TestOneStuckDrainDoesNotStopTheHeartbeat(t *testing.T) {
 			s := closing(t, postgres.Options{URL: address, Serve: true, Pooler: pooler, Conns: 4})
 			var held []store.Held
 			for range 4 {
-				env, id := integration(t, s)
-				if _, err := submit(t.Context(), s, env, id, 1); err != nil {
-					t.Fatal(err)
-				}
-				lease, _, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
-				if err != nil {
-					t.Fatal(err)
-				}
-				held = append(held, store.Held{Ref: lease.Ref, Epoch: lease.Epoch})
+				_, _, lease := leased(t, s)
+				held = append(held, lease)
 			}
 			stuck, taken := held[1].Ref, held[3].Ref
 			held[3].Epoch-- // somebody has taken it over
@@ -662,14 +669,7 @@ func TestHeartbeatsDoNotStandInLine(t *testing.T) {
 	const conns = 5
 	address := pgtest.Database(t)
 	s := closing(t, postgres.Options{URL: address, Serve: true, Conns: conns})
-	env, id := integration(t, s)
-	if _, err := submit(t.Context(), s, env, id, 1); err != nil {
-		t.Fatal(err)
-	}
-	lease, _, err := s.Claim(t.Context(), store.Claim{IntegrationID: id, Owner: "me", TTL: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
+	env, id, lease := leased(t, s)
 	locked, conn := raw(t, address), raw(t, address)
 	exec(t, locked, "BEGIN")
 	exec(t, locked, "LOCK TABLE tasks")
@@ -695,7 +695,7 @@ func TestHeartbeatsDoNotStandInLine(t *testing.T) {
 	}
 	beat, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	states, err := s.Extend(beat, "me", []store.Held{{Ref: lease.Ref, Epoch: lease.Epoch}}, time.Hour)
+	states, err := s.Extend(beat, "me", []store.Held{lease}, time.Hour)
 	if err != nil || len(states) != 1 || states[lease.Ref].Locked {
 		t.Errorf("extended %v, %v, while all other connections were busy: %v", states, err, waits())
 	}
