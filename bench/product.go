@@ -34,8 +34,8 @@ type wanted struct {
 
 // rawDatabase is what the database alone does on this machine at this moment.
 type rawDatabase interface {
-	// upsert writes the items as new rows in one transaction.
-	upsert(ctx context.Context, items []skill.Item) (time.Duration, error)
+	// upsert writes the items in one transaction.
+	upsert(ctx context.Context, integration int, items []skill.Item) (time.Duration, error)
 	// transactions runs bare insert+update transactions for a while and returns how many a second.
 	transactions(ctx context.Context, d time.Duration) (float64, error)
 	close() error

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,9 +19,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/crosswalk-hr/crosswalk/examples"
 	"github.com/crosswalk-hr/crosswalk/internal/skill"
 	"github.com/crosswalk-hr/crosswalk/internal/skillfile"
+	"github.com/crosswalk-hr/crosswalk/internal/store/sqlite"
 )
 
 // server is a crosswalk process with a key.
@@ -272,4 +276,34 @@ func (s *server) processorTime() (time.Duration, error) {
 	system, err := strconv.Atoi(fields[12])
 	const ticks = 100 // a second, on every Linux
 	return time.Duration(user+system) * time.Second / ticks, err
+}
+
+// searched waits until the names of all skills are in the search, which goes on behind the tasks that wrote them.
+func (s *server) searched() error {
+	ctx, cancel := context.WithTimeout(s.b.ctx, 10*time.Minute)
+	defer cancel()
+	const query = "SELECT EXISTS (SELECT 1 FROM unsearched)"
+	var some func() (bool, error)
+	if s.b.admin == nil {
+		db, err := sql.Open("sqlite", sqlite.DSN(s.database, "query_only(1)"))
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		some = func() (some bool, err error) { return some, db.QueryRowContext(ctx, query).Scan(&some) }
+	} else {
+		db, err := pgx.Connect(ctx, s.database)
+		if err != nil {
+			return err
+		}
+		defer db.Close(context.Background()) //nolint:errcheck // nothing is under way
+		some = func() (some bool, err error) { return some, db.QueryRow(ctx, query).Scan(&some) }
+	}
+	for {
+		more, err := some()
+		if err != nil || !more {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }

@@ -24,10 +24,9 @@ type rawSQLite struct {
 	db   *sql.DB
 	rows int // of a statement: the fastest
 	bulk *sql.Stmt
-	// integration is counted up so that rows are new.
-	integration int
-	insert      *sql.Stmt
-	update      *sql.Stmt
+
+	insert *sql.Stmt
+	update *sql.Stmt
 }
 
 func openRawSQLite(ctx context.Context, path string) (*rawSQLite, error) {
@@ -80,8 +79,8 @@ func (r *rawSQLite) fastest(ctx context.Context, items []skill.Item) error {
 			return err
 		}
 		var times []time.Duration
-		for range 5 {
-			took, err := r.upsert(ctx, items)
+		for run := range 5 {
+			took, err := r.upsert(ctx, -rows-run, items) // the rows are new
 			if err != nil {
 				return err
 			}
@@ -96,13 +95,12 @@ func (r *rawSQLite) fastest(ctx context.Context, items []skill.Item) error {
 
 func (r *rawSQLite) close() error { return r.db.Close() }
 
-func (r *rawSQLite) upsert(ctx context.Context, items []skill.Item) (time.Duration, error) {
+func (r *rawSQLite) upsert(ctx context.Context, integration int, items []skill.Item) (time.Duration, error) {
 	if r.bulk == nil {
 		if err := r.fastest(ctx, items); err != nil {
 			return 0, err
 		}
 	}
-	r.integration++
 	ids := skill.NewIDs(time.Now(), len(items))
 	began := time.Now()
 	tx, err := r.db.BeginTx(ctx, nil)
@@ -113,7 +111,7 @@ func (r *rawSQLite) upsert(ctx context.Context, items []skill.Item) (time.Durati
 	stmt := tx.StmtContext(ctx, r.bulk)
 	args := make([]any, 0, r.rows*6+3)
 	for at := 0; at < len(items); at += r.rows {
-		args = append(args[:0], r.integration, began.UnixMilli(), 1)
+		args = append(args[:0], integration, began.UnixMilli(), 1)
 		for i, it := range items[at : at+r.rows] {
 			hash := skill.ContentHash("sandbox", it)
 			args = append(args, it.OriginID, ids[at+i], "SKL-"+strconv.Itoa(at+i), it.Name, int64(it.Status), hash[:])

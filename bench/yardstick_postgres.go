@@ -16,9 +16,8 @@ import (
 
 // rawPostgres is pgx and a table of the same shape.
 type rawPostgres struct {
-	conn        *pgx.Conn
-	url         string
-	integration int64 // counted up so that rows are new
+	conn *pgx.Conn
+	url  string
 }
 
 // rawConns is how many connections the bare transactions have.
@@ -43,8 +42,7 @@ func openRawPostgres(ctx context.Context, url string) (*rawPostgres, error) {
 
 func (r *rawPostgres) close() error { return r.conn.Close(context.Background()) }
 
-func (r *rawPostgres) upsert(ctx context.Context, items []skill.Item) (time.Duration, error) {
-	r.integration++
+func (r *rawPostgres) upsert(ctx context.Context, integration int, items []skill.Item) (time.Duration, error) {
 	ids := skill.NewIDs(time.Now(), len(items))
 	began := time.Now()
 	var origins, remotes, names []string
@@ -59,7 +57,7 @@ func (r *rawPostgres) upsert(ctx context.Context, items []skill.Item) (time.Dura
 		SELECT $1, now(), $2, unnest($3::text[]), unnest($4::text[]), unnest($5::text[]), unnest($6::text[]), unnest($7::smallint[]), unnest($8::bytea[])
 		ON CONFLICT (integration, origin_id) DO UPDATE SET written_at = excluded.written_at, written_by = excluded.written_by,
 		  remote_id = excluded.remote_id, name = excluded.name, status = excluded.status, hash = excluded.hash`,
-		r.integration, int64(1), origins, ids, remotes, names, statuses, hashes)
+		integration, int64(1), origins, ids, remotes, names, statuses, hashes)
 	return time.Since(began), err
 }
 
