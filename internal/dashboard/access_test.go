@@ -285,6 +285,7 @@ func TestViewerIsLedNowhereForbidden(t *testing.T) {
 	acme, broken := s.connect("Acme GmbH", `{"refuse_names":"Welding"}`), s.connect("Globex", `{"refuse_credentials":true}`)
 	s.ended(s.push(acme, items("Go", "Welding")...))
 	s.ended(s.push(broken, items("Go")...))
+	s.logged(store.InteractionQuery{Outbound: true, Failed: true}, 2) // pages lead to them
 	s.apiKey("nightly")
 	empty, err := s.srv.Store.CreateEnvironment(t.Context(), "staging")
 	if err != nil {

@@ -184,6 +184,24 @@ func items(names ...string) []skill.Item {
 	return list
 }
 
+// logged waits until so many exchanges are in the log, which is written beside the requests.
+func (s *site) logged(q store.InteractionQuery, n int) {
+	s.t.Helper()
+	q.EnvironmentID, q.Limit = s.env.ID, n
+	for limit := time.Now().Add(10 * time.Second); ; {
+		list, err := s.srv.Store.Interactions(s.t.Context(), q)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if len(list.Interactions) >= n {
+			return
+		}
+		if time.Now().After(limit) {
+			s.t.Fatalf("%d exchanges are logged, want %d", len(list.Interactions), n)
+		}
+	}
+}
+
 func (s *site) apiKey(name string) (secret string, key store.Key) {
 	s.t.Helper()
 	secret, shown, hash := auth.NewKey()

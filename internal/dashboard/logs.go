@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -21,6 +22,8 @@ const logsTogether = 50
 type logLine struct {
 	store.Interaction
 	Mark mark
+	// Integrated names the integration: its tool and its customer. Empty where it is not there any more.
+	Integrated string
 }
 
 // logLine says how an interaction went.
@@ -36,7 +39,7 @@ func lineOf(i store.Interaction) logLine {
 	case i.Failed:
 		kind = "failed"
 	}
-	return logLine{i, markOf(kind, word)}
+	return logLine{Interaction: i, Mark: markOf(kind, word)}
 }
 
 type logFilter struct{ Q, Integration, Task, Item, Way, Status, Within, Sort, After string }
@@ -142,8 +145,9 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 		Next         string
 		First        bool
 		Looked       int // it ended after that many, and there are more
-		Off          bool
-	}{Off: d.LogMode == "off", Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.After == ""}
+		Mode         string
+		Kept         time.Duration
+	}{Mode: d.LogMode, Kept: d.KeepLogs, Filter: f, Ways: ways(), Answers: answers(), Times: times(), First: f.After == ""}
 	list, err := d.Store.Interactions(ctx, q)
 	if err != nil {
 		return err
@@ -156,6 +160,19 @@ func (d *Dashboard) logs(w http.ResponseWriter, r *http.Request) error {
 	}
 	if page.Integrations, err = d.choices(ctx, env(r).ID); err != nil {
 		return err
+	}
+	names := map[string]string{"": ""}
+	for _, in := range page.Integrations {
+		names[in.ID] = d.named(in.Integration)
+	}
+	for i := range page.Lines {
+		line := &page.Lines[i]
+		name, known := names[line.IntegrationID]
+		if !known { // of more integrations than a filter offers
+			name = d.integrated(ctx, line.EnvironmentID, line.IntegrationID)
+			names[line.IntegrationID] = name
+		}
+		line.Integrated = name
 	}
 	v := d.view(r, "Logs")
 	v.Nav, v.Data = "logs", page
@@ -181,9 +198,21 @@ func logCursorOf(text string) store.InteractionCursor {
 // header is a line of a request's or an answer's header.
 type header struct{ Name, Value string }
 
+// integrated names an integration, if there is one.
+func (d *Dashboard) integrated(ctx context.Context, environmentID, integrationID string) string {
+	in, err := d.Store.Integration(ctx, environmentID, integrationID)
+	if err != nil {
+		return "" // its id says more than an error would
+	}
+	return d.named(in)
+}
+
+func (d *Dashboard) named(in store.Integration) string {
+	return d.Connectors.Label(in.Tool) + ", " + in.EndUser.OrganisationName
+}
+
 type logPage struct {
 	logLine
-	Customer                     string
 	RequestHeaders, AnswerHeader []header
 	Request, Answer              string
 	RequestNote, AnswerNote      string
@@ -231,9 +260,7 @@ func (d *Dashboard) showLog(w http.ResponseWriter, r *http.Request, one store.In
 	page.Request, page.RequestNote = readable(one.RequestBody, one.RequestCut)
 	page.Answer, page.AnswerNote = readable(one.AnswerBody, one.AnswerCut)
 	if one.IntegrationID != "" && one.EnvironmentID != "" {
-		if in, err := d.Store.Integration(r.Context(), one.EnvironmentID, one.IntegrationID); err == nil {
-			page.Customer = d.label(in)
-		}
+		page.Integrated = d.integrated(r.Context(), one.EnvironmentID, one.IntegrationID)
 	}
 	v := d.view(r, one.Method+" "+shorten(one.URL, 60))
 	v.Nav, v.Data = "logs", page

@@ -52,14 +52,14 @@ func TestLogs(t *testing.T) {
 			t.Fatal("the exchange is not logged")
 		}
 	}
-	p := b.get("/logs/"+id).want(http.StatusOK, in("h1", "POST /v1/hris/skills/bulk"), in("dl", "■", "400", "Sandbox of Acme GmbH", "cw_live_"), in(".lede", "from 127.0.0.1"),
+	p := b.get("/logs/"+id).want(http.StatusOK, in("h1", "POST /v1/hris/skills/bulk"), in("dl", "■", "400", "Sandbox, Acme GmbH", "cw_live_"), in(".lede", "from 127.0.0.1"),
 		in("pre", "<script>alert(1)</script>", "PLATFORM.INPUT_INVALID"), count("script", 1), not("body", secret))
 	if p.path != s.at("/logs/"+id) {
 		t.Errorf("the address leads to %s", p.path)
 	}
-	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr", "400", "to us", "/v1/hris/skills/bulk"), link("tbody a", s.at("/logs/"+id)))
+	b.get(s.at("/logs")).want(http.StatusOK, in("tbody tr", "400", "to us", "/v1/hris/skills/bulk", "Sandbox, Acme GmbH"), link("tbody a", s.at("/logs/"+id)))
 	b.get(s.at("/logs?status=failed&way=in&integration="+acme.ID)).want(http.StatusOK, count("tbody tr", 1))
-	b.get(s.at("/logs?way=out")).want(http.StatusOK, in("main", "Nothing matches"))
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, in("main", "Nothing matches"), not("main", "are kept"))
 	b.get(s.at("/logs?q=hris/skills")).want(http.StatusOK, count("tbody tr", 1), count("#q[value='hris/skills']", 1), link(".said a", s.at("/logs")))
 	b.get(s.at("/logs?q=HRIS/skills")).want(http.StatusOK, in("main", "Nothing matches"), not("tbody"))
 	if p := b.get(s.at("/logs?q=" + id)); p.path != s.at("/logs/"+id) {
@@ -91,10 +91,15 @@ func TestLogs(t *testing.T) {
 	// From an item to its exchanges, and by the task's id from the field of the search.
 	b.get(s.at("/logs?task="+task+"&item=102")).want(http.StatusOK, count("tbody tr", 1), in(".said", "About item 102"), count("#q[value="+task+"]", 1), count("input[name=item][value='102']", 1))
 	b.get(s.at("/logs?q="+task+"&item=101")).want(http.StatusOK, count("tbody tr", 1), in(".said", "About item 101"))
-	b.get(s.at("/logs?q="+task+"&item=103")).want(http.StatusOK, not("tbody"))
+	b.get(s.at("/logs?q="+task+"&item=103")).want(http.StatusOK, not("tbody"), in("main", "Nothing matches", "no exchange yet", "all are kept for"))
 	pushed := s.push(acme, items("Go", "Rust")...)
 	s.ended(pushed)
 	b.get(s.at("/tasks/"+pushed)).want(http.StatusOK, link("#items tbody tr:nth-child(2) a", s.at("/logs?item=2&task="+pushed)))
+	// The filter does not offer an integration that was deleted; what was said to its tool can still be told apart.
+	if _, err := s.srv.Store.DeleteIntegration(t.Context(), acme.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.get(s.at("/logs?way=out")).want(http.StatusOK, in("tbody tr", "Sandbox, Acme GmbH"), not("main form", "Acme GmbH"))
 }
 
 // away is a store whose log does not answer.

@@ -436,7 +436,8 @@ func TestATask(t *testing.T) {
 	b.get(p.Find("th[aria-sort] a").AttrOr("href", "")).want(http.StatusOK, in("th[aria-sort=ascending]", "Received"), in("tbody tr:first-child", id))
 	b.get(s.at("/tasks?sort=received&after="+id)).want(http.StatusOK, count("tbody tr", 1), in("tbody tr", second), link(".pager a", s.at("/tasks?sort=received")))
 	b.get(s.at("/skills/one?"+values("integration", acme.ID, "origin_id", "id-017").Encode())).want(http.StatusOK, in("h1", "Welding 16"), in("dl", "In step", "id-017", "ACTIVE"),
-		count("tbody tr", 2), in("tbody tr:nth-child(2)", "failed"), link("tbody a", at+"?q=id-017#items"))
+		count("tbody tr", 2), in("tbody tr:nth-child(2)", "failed"), link("tbody a", at+"?q=id-017#items"),
+		count("tbody .sub a[href^='/logs/']", 1), link("tbody tr:nth-child(2) a", s.at("/logs?item=17&task="+id)))
 	b.get(s.at("/skills/one?integration=" + acme.ID + "&origin_id=none")).want(http.StatusNotFound)
 }
 
@@ -820,10 +821,17 @@ func TestLogSettings(t *testing.T) {
 			s := open(t, func(c *server.Config) { c.Interactions, c.Engine.KeepLogs = mode, 72*time.Hour })
 			b := s.user("ada", store.Viewer)
 			b.get(s.at("/settings")).want(http.StatusOK, in("#server dl", want))
+			item := s.at("/logs?item=1&task=" + skill.NewTaskID(time.Now()))
 			if mode == interactions.Off {
 				b.get(s.at("/logs")).want(http.StatusOK, in(".empty", "Nothing is logged here", "serve --log-interactions"), not(".empty", "yet"))
+				b.get(item).want(http.StatusOK, in("main", "Nothing matches", "told to keep no requests"))
 			} else {
 				b.get(s.at("/logs")).want(http.StatusOK, in(".empty", "Nothing is logged yet"))
+				kept := "all are kept for 3 days"
+				if mode == interactions.Errors {
+					kept = "those that fail are kept for 3 days"
+				}
+				b.get(item).want(http.StatusOK, in("main", "Nothing matches", "no exchange yet", kept))
 			}
 		})
 	}
