@@ -363,8 +363,8 @@ func (b *bench) million() ([]figure, error) {
 			bare := atMost(name+", the bare database", large[kind][0], small[kind][0], math.Inf(1))
 			bare.Wanted = ""
 			figure := atMost(name, served[kind][1], served[kind][0], b.atMillion)
-			if keys.unordered && !figure.Met {
-				figure.Wanted, figure.Met = figure.Wanted+", or as the bare one", figure.Ratio <= bare.Ratio
+			if keys.unordered && !figure.Met { // a tenth is what both vary by
+				figure.Wanted, figure.Met = figure.Wanted+", or as the bare one", figure.Ratio <= 1.1*bare.Ratio
 			}
 			figures = append(figures, figure, bare)
 		}
