@@ -75,7 +75,7 @@ format: $(GOLANGCI_LINT) ## format the code
 	$(GOLANGCI_LINT) fmt
 
 .PHONY: bench
-bench: ## measure every figure of docs/performance.md beside its yardstick (some minutes)
+bench: ## measure every figure of docs/performance.md beside its yardstick (more than half an hour)
 	$(GO) run ./bench $(BENCH)
 
 .PHONY: soak
