@@ -222,6 +222,23 @@ func TestWithoutTheApp(t *testing.T) {
 	}
 }
 
+// loads answers a load in the place of Odoo: version 17 with that member of its envelope, a later one with that body and status.
+func loads(t *testing.T, fake *odootest.Server, version, status int, member, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if methodOf(t, r) != "hr.skill.load" {
+			fake.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		if version == 17 {
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,%s}`, member)
+			return
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	})
+}
+
 // Exceptions of a database in trouble: what was begun is forgotten, and later it will go.
 func TestExceptions(t *testing.T) {
 	t.Parallel()
@@ -241,19 +258,9 @@ func TestExceptions(t *testing.T) {
 			t.Run(fmt.Sprint(version, " ", exception), func(t *testing.T) {
 				t.Parallel()
 				fake := odootest.New(t, version)
-				s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if methodOf(t, r) != "hr.skill.load" {
-						fake.ServeHTTP(w, r)
-						return
-					}
-					w.Header().Set("Content-Type", "application/json; charset=utf-8")
-					if version == 17 {
-						fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"error":{"code":200,"message":"Odoo Server Error","data":{"name":%s,"debug":"password"}}}`, exception)
-						return
-					}
-					w.WriteHeader(http.StatusInternalServerError)
-					fmt.Fprintf(w, `{"name":%s,"debug":"password"}`, exception)
-				}))
+				s, _ := open(t, fake, loads(t, fake, version, http.StatusInternalServerError,
+					fmt.Sprintf(`"error":{"code":200,"message":"Odoo Server Error","data":{"name":%s,"debug":"password"}}`, exception),
+					fmt.Sprintf(`{"name":%s,"debug":"password"}`, exception)))
 				_, err := s.Write(t.Context(), skills("a"))
 				if e := connector.AsError(err); e == nil || e.Kind != want || e.Message == "" || strings.Contains(err.Error(), "password") {
 					t.Errorf("Write = %v, want the kind %s", err, want)
@@ -290,18 +297,7 @@ func TestUnclearAnswers(t *testing.T) {
 			t.Run(fmt.Sprint(version, " ", answer), func(t *testing.T) {
 				t.Parallel()
 				fake := odootest.New(t, version)
-				s, _ := open(t, fake, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if methodOf(t, r) != "hr.skill.load" {
-						fake.ServeHTTP(w, r)
-						return
-					}
-					w.Header().Set("Content-Type", "application/json; charset=utf-8")
-					if version == 17 {
-						fmt.Fprintf(w, `{"jsonrpc":"2.0","id":1,"result":%s}`, answer)
-						return
-					}
-					fmt.Fprint(w, answer)
-				}))
+				s, _ := open(t, fake, loads(t, fake, version, http.StatusOK, `"result":`+answer, answer))
 				results, err := s.Write(t.Context(), skills("a", "b"))
 				if e := connector.AsError(err); e == nil || e.Kind != want || e.Message == "" || len(results) != 0 {
 					t.Errorf("Write = %+v, %v, want the kind %s", results, err, want)

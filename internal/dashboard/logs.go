@@ -207,6 +207,7 @@ func (d *Dashboard) integrated(ctx context.Context, environmentID, integrationID
 	return d.named(in)
 }
 
+// named names an integration as lists do.
 func (d *Dashboard) named(in store.Integration) string {
 	return d.Connectors.Label(in.Tool) + ", " + in.EndUser.OrganisationName
 }
